@@ -1,0 +1,28 @@
+# Two commands: `make run` and `make test`. Both set up what they need.
+
+CARGO ?= cargo
+
+.PHONY: run test test-long check setup bench
+
+run: setup
+	@$(CARGO) build --quiet
+	@$${CARGO_TARGET_DIR:-target}/debug/thalweg run examples/weather.sql
+
+test: setup
+	$(CARGO) test --workspace
+
+test-long: setup
+	THALWEG_TEST_SCALE=50 $(CARGO) test --workspace
+
+check: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# One core for the pairs of one core; the last two need both.
+bench: setup
+	$(CARGO) build --release -p thalweg-cli -p thalweg-benches
+	taskset -c 0 $${CARGO_TARGET_DIR:-target}/release/thalweg-benches tumble tumble-json updating-uniform updating-nexmark
+	$${CARGO_TARGET_DIR:-target}/release/thalweg-benches two-subtasks start
+
+setup:
+	@scripts/setup

@@ -1,0 +1,43 @@
+//! Where does it come from, where does it go?
+//!
+//! One folder a connector, all with the same files: `options` reads the `WITH`
+//! clause into a typed table, `source` and `sink` are the pieces of a graph.
+//! A planner sees `dyn Connector` only.
+//!
+//! * [`connectors`] gives all of them; [`register`] makes their pieces known.
+//! * `format_options`: the options of formats and bad data, the same for all.
+//! * `row_writer`: rows of a graph to bytes, the same for all sinks of bytes.
+
+use std::sync::Arc;
+
+use thalweg_dataflow::Registry;
+use thalweg_dataflow::connector::Connector;
+
+mod blackhole;
+mod format_options;
+mod impulse;
+mod plain_spec;
+mod row_writer;
+mod single_file;
+mod stdout;
+
+pub use format_options::{BadData, Defaults};
+pub use stdout::{StdoutRows, StdoutTarget};
+
+/// All connectors. `stdout` writes to `target`.
+pub fn connectors(defaults: Defaults, target: &StdoutTarget) -> Vec<Arc<dyn Connector>> {
+    vec![
+        Arc::new(blackhole::Blackhole),
+        Arc::new(impulse::Impulse),
+        Arc::new(single_file::SingleFile { defaults }),
+        Arc::new(stdout::Stdout { target: target.clone() }),
+    ]
+}
+
+/// Makes the sources and sinks of all connectors known.
+pub fn register(registry: &mut Registry) {
+    blackhole::register(registry);
+    impulse::register(registry);
+    single_file::register(registry);
+    stdout::register(registry);
+}

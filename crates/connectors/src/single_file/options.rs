@@ -1,0 +1,126 @@
+//! `connector = 'single_file'`.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use thalweg_dataflow::connector::{
+    Connector, ConnectorTable, Declaration, MetadataKey, SinkDescription, SourceDescription,
+};
+use thalweg_dataflow::sink::SinkGuarantee;
+use thalweg_dataflow::source::SourceGuarantee;
+use thalweg_dataflow::spec::RowKind;
+use thalweg_dataflow::{Code, Error, Result, SinkSpec, SourceSpec};
+use thalweg_formats::Format;
+
+use super::sink::FileSinkSpec;
+use super::source::{FileSourceSpec, Metadata};
+use crate::format_options::{
+    Defaults, Reading, Role, finish, format_missing, refused, take_format, take_reading, take_role,
+};
+use crate::row_writer::{Writing, changelog_support};
+
+/// The connector.
+pub(crate) struct SingleFile {
+    pub(crate) defaults: Defaults,
+}
+
+impl Connector for SingleFile {
+    fn name(&self) -> &'static str {
+        "single_file"
+    }
+
+    fn describe(&self, declaration: Declaration<'_>) -> Result<Arc<dyn ConnectorTable>> {
+        let options = declaration.options;
+        let path = options.require_text("path")?;
+        let role = take_role(options, &[("source", Role::Source), ("sink", Role::Sink)])?;
+        // Arroyo's tests say it; here nothing waits for control.
+        options.take_bool("wait_for_control")?;
+        let format = take_format(options)?;
+        let reading = match format {
+            Some(format) => take_reading(options, format, self.defaults)?,
+            None => return Err(finish(options, self.name()).err().unwrap_or_else(format_missing)),
+        };
+        finish(options, self.name())?;
+        let upsert = !declaration.primary_key.is_empty() && reading.format.writes_changelog();
+        let table = FileTable { path, role, reading, columns: declaration.columns, upsert };
+        if role == Some(Role::Source) {
+            table.readable()?;
+        }
+        Ok(Arc::new(table))
+    }
+}
+
+#[derive(Debug)]
+struct FileTable {
+    path: String,
+    /// None: it can be either.
+    role: Option<Role>,
+    reading: Reading,
+    columns: Option<SchemaRef>,
+    upsert: bool,
+}
+
+const METADATA: [(&str, Metadata); 2] = [("line", Metadata::Line), ("offset", Metadata::Offset)];
+
+impl FileTable {
+    /// The columns that can be read.
+    fn readable(&self) -> Result<SchemaRef> {
+        if self.role == Some(Role::Sink) {
+            return Err(Error::new(Code::WrongRole, "a table of type 'sink' cannot be read"));
+        }
+        let columns = match (&self.columns, &self.reading.format) {
+            (Some(columns), _) => columns.clone(),
+            (None, Format::RawString) => {
+                Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, false)]))
+            }
+            (None, Format::Json(_) | Format::DebeziumJson(_)) => {
+                return Err(Error::new(Code::InvalidColumn, "a file to be read needs columns")
+                    .with_help("declare the columns between the table's name and WITH"));
+            }
+        };
+        self.reading.format.check_readable(&columns).map_err(refused)?;
+        Ok(columns)
+    }
+}
+
+impl ConnectorTable for FileTable {
+    fn as_source(&self) -> Option<SourceDescription> {
+        let key = |&(key, _): &(&'static str, Metadata)| MetadataKey { key, data_type: DataType::Int64 };
+        Some(SourceDescription {
+            columns: self.readable().ok()?,
+            metadata: METADATA.iter().map(key).collect(),
+            event_time: None,
+            rows: RowKind::Append,
+            guarantee: SourceGuarantee::Replays,
+        })
+    }
+
+    fn as_sink(&self) -> Option<SinkDescription> {
+        (self.role != Some(Role::Source)).then(|| SinkDescription {
+            columns: self.columns.clone(),
+            changelog: changelog_support(&self.reading.format),
+            upsert: self.upsert,
+            guarantee: SinkGuarantee::AtLeastOnce,
+        })
+    }
+
+    fn source(&self, columns: &[usize], metadata: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>> {
+        let schema = self.readable()?.project(columns);
+        let schema = schema.map_err(|e| Error::internal("no such column to be read").because(e))?;
+        let key = |(name, key): &(String, &'static str)| {
+            let known = METADATA.iter().find(|(known, _)| known == key);
+            let (_, metadata) = known.ok_or_else(|| Error::internal(format!("no metadata '{key}'")))?;
+            Ok((name.clone(), *metadata))
+        };
+        let metadata = metadata.iter().map(key).collect::<Result<_>>()?;
+        Ok(Arc::new(FileSourceSpec::new(self.path.clone(), self.reading.clone(), schema, metadata)))
+    }
+
+    fn sink(&self, schema: SchemaRef, rows: RowKind) -> Result<Arc<dyn SinkSpec>> {
+        if self.role == Some(Role::Source) {
+            return Err(Error::new(Code::WrongRole, "a table of type 'source' cannot be written"));
+        }
+        let writing = Writing::try_new(self.reading.format.clone(), &schema, rows)?;
+        Ok(Arc::new(FileSinkSpec::new(self.path.clone(), writing)))
+    }
+}

@@ -1,0 +1,75 @@
+//! Reads a file one chunk ahead, on a thread that may block.
+//!
+//! While a chunk is decoded the next one is read. A pipe or terminal that has
+//! nothing to say blocks that thread and nobody else; it stays blocked when the
+//! reader is dropped, so a runtime must not wait for it when it shuts down.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// Bytes that are asked for at once.
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
+
+/// A file, what is being read, and the buffer that is free.
+#[derive(Debug)]
+pub(super) struct ReadAhead {
+    /// None once the file was read to its end.
+    running: Option<JoinHandle<Chunk>>,
+    spare: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    file: File,
+    buffer: Vec<u8>,
+    read: io::Result<usize>,
+}
+
+impl ReadAhead {
+    /// Opens `path` and begins to read at byte `offset`.
+    pub(super) async fn open(path: String, offset: u64) -> io::Result<Self> {
+        let file = spawn_blocking(move || open(&path, offset)).await.map_err(io::Error::other)??;
+        Ok(Self { running: Some(start(file, vec![0; CHUNK_BYTES])), spare: vec![0; CHUNK_BYTES] })
+    }
+
+    /// Hands the next bytes to `take`; gives false at the end. May be dropped while it waits.
+    pub(super) async fn next(&mut self, take: impl FnOnce(&[u8])) -> io::Result<bool> {
+        let Some(running) = &mut self.running else { return Ok(false) };
+        // From here on nothing waits: a chunk that has come is taken.
+        let chunk = running.await.map_err(io::Error::other)?;
+        self.running = None;
+        let length = chunk.read?;
+        if length == 0 {
+            return Ok(false);
+        }
+        self.running = Some(start(chunk.file, std::mem::take(&mut self.spare)));
+        take(&chunk.buffer[..length]);
+        self.spare = chunk.buffer;
+        Ok(true)
+    }
+}
+
+fn open(path: &str, offset: u64) -> io::Result<File> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if offset > 0 {
+        file.seek(SeekFrom::Start(offset))?;
+    }
+    Ok(file)
+}
+
+fn start(mut file: File, mut buffer: Vec<u8>) -> JoinHandle<Chunk> {
+    spawn_blocking(move || {
+        let read = loop {
+            match file.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        Chunk { file, buffer, read }
+    })
+}

@@ -1,0 +1,9 @@
+//! Rows to whoever started the process: lines into a pipe, or batches to a live table.
+
+mod options;
+mod sink;
+mod target;
+
+pub(crate) use options::Stdout;
+pub(crate) use sink::register;
+pub use target::{StdoutRows, StdoutTarget};

@@ -1,0 +1,296 @@
+//! What is computed of a group of rows: one call of an aggregate function.
+//!
+//! A call is plain data. Accumulators are DataFusion's, vectorised over groups
+//! where DataFusion has such, else one per group behind its adapter. One thing
+//! DataFusion asks of its plans rather than of its accumulators, rows that come
+//! in the order of an `ORDER BY`; a stream has no such order, so for functions
+//! that insist on it the rows are kept and sorted (`sorted`).
+
+mod grouping;
+mod sorted;
+
+pub use grouping::Grouping;
+pub(crate) use grouping::{CallColumns, Columns, Inputs, schema_of};
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::compute::SortOptions;
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use datafusion::error::DataFusionError;
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::{Accumulator, AggregateUDF, GroupsAccumulator};
+use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
+use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, PhysicalSortExpr};
+use serde::{Deserialize, Serialize};
+use thalweg_dataflow::{Code, Error, Result};
+
+use crate::expression::Expression;
+use crate::functions;
+use sorted::SortedRows;
+
+/// One aggregate function over the rows of each group: `sum(price) FILTER (WHERE ok)`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "Call", into = "Call")]
+pub struct AggregateCall {
+    call: Call,
+    physical: Arc<AggregateFunctionExpr>,
+    strategy: Strategy,
+}
+
+/// The form in which a call travels.
+#[derive(Clone, Serialize, Deserialize)]
+struct Call {
+    function: String,
+    arguments: Vec<Expression>,
+    order_by: Vec<Ordering>,
+    filter: Option<Expression>,
+    distinct: bool,
+    ignore_nulls: bool,
+    name: String,
+}
+
+/// One element of an `ORDER BY` inside a call.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Ordering {
+    expression: Expression,
+    descending: bool,
+    nulls_first: bool,
+}
+
+impl Ordering {
+    fn options(&self) -> SortOptions {
+        SortOptions { descending: self.descending, nulls_first: self.nulls_first }
+    }
+}
+
+/// What becomes of the `ORDER BY` of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strategy {
+    /// There is none, or the accumulator sees to it.
+    Native,
+    /// The accumulator wants rows in order: they are kept and sorted.
+    Sorted,
+}
+
+impl AggregateCall {
+    /// A call as DataFusion plans it, with its `FILTER`, over rows of `input`.
+    ///
+    /// All expressions must be planned as [`Expression::new`] asks; `input` is
+    /// [`with_now`](crate::expression::with_now) of the operator's input schema if one of them
+    /// reads the time. The result is named as the planned expression is.
+    pub fn new(
+        planned: &AggregateFunctionExpr,
+        filter: Option<Arc<dyn PhysicalExpr>>,
+        input: &SchemaRef,
+    ) -> Result<Self> {
+        let expression = |e: &Arc<dyn PhysicalExpr>| Expression::new(Arc::clone(e), Arc::clone(input));
+        let ordering = |e: &PhysicalSortExpr| {
+            let PhysicalSortExpr { expr, options: SortOptions { descending, nulls_first } } = e;
+            Ok(Ordering { expression: expression(expr)?, descending: *descending, nulls_first: *nulls_first })
+        };
+        Self::build(Call {
+            function: planned.fun().name().to_owned(),
+            arguments: planned.expressions().iter().map(expression).collect::<Result<_>>()?,
+            order_by: planned.order_bys().iter().map(ordering).collect::<Result<_>>()?,
+            filter: filter.as_ref().map(expression).transpose()?,
+            distinct: planned.is_distinct(),
+            ignore_nulls: planned.ignore_nulls(),
+            name: planned.name().to_owned(),
+        })
+    }
+
+    fn build(call: Call) -> Result<Self> {
+        if let Some(filter) = call.filter.as_ref().filter(|filter| filter.data_type() != &DataType::Boolean) {
+            return Err(Error::new(
+                Code::TypeMismatch,
+                format!("the filter of '{}' is not true or false", call.name),
+            )
+            .because(format!("'{filter}' is of type '{}'", filter.data_type())));
+        }
+        let function = functions::context().udaf(&call.function).map_err(|e| {
+            Error::new(Code::UnknownFunction, format!("there is no aggregate function '{}'", call.function))
+                .because(e)
+        })?;
+        let planned = call.plan(function, true)?;
+        // DataFusion's `string_agg(DISTINCT …)` sorts by itself, though it says that it cannot.
+        let sorts_itself =
+            call.distinct && call.function == "string_agg" || planned.fun().supports_within_group_clause();
+        if planned.order_sensitivity().hard_requires() && !sorts_itself {
+            let physical = call.plan(Arc::new(planned.fun().clone()), false)?;
+            return Ok(Self { call, physical, strategy: Strategy::Sorted });
+        }
+        Ok(Self { call, physical: planned, strategy: Strategy::Native })
+    }
+
+    /// The name of the result.
+    pub fn name(&self) -> &str {
+        &self.call.name
+    }
+
+    /// The column of results.
+    pub fn field(&self) -> FieldRef {
+        self.physical.field()
+    }
+
+    /// Whether equal arguments count once.
+    pub fn is_distinct(&self) -> bool {
+        self.call.distinct
+    }
+
+    /// Whether it pays, and changes nothing, to aggregate in parts and merge
+    /// them: the state is small, and knows no order and no single values.
+    pub fn splits(&self) -> bool {
+        let small =
+            |field: &FieldRef| field.data_type().is_primitive() || field.data_type() == &DataType::Boolean;
+        let ordered = !self.call.order_by.is_empty() || self.strategy == Strategy::Sorted;
+        !self.call.distinct
+            && !ordered
+            && self.physical.groups_accumulator_supported()
+            && (self.is_its_state() || self.state_fields().is_ok_and(|fields| fields.iter().all(small)))
+    }
+
+    /// Whether the result is the state: one column, the same before and after evaluation.
+    pub(crate) fn is_its_state(&self) -> bool {
+        let function = self.call.function.as_str();
+        let plain = matches!(
+            function,
+            "count" | "sum" | "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" | "bit_xor"
+        );
+        plain
+            && !self.call.distinct
+            && self.strategy == Strategy::Native
+            && self.state_fields().is_ok_and(|fields| {
+                fields.len() == 1 && fields[0].data_type() == self.physical.field().data_type()
+            })
+    }
+
+    /// Whether the call counts rows, whatever they hold: `count(*)`.
+    pub(crate) fn counts_rows(&self) -> bool {
+        let constant =
+            |e: &Expression| e.physical().downcast_ref::<Literal>().is_some_and(|l| !l.value().is_null());
+        self.call.function == "count"
+            && !self.call.distinct
+            && self.strategy == Strategy::Native
+            && matches!(&self.call.arguments[..], [argument] if constant(argument))
+    }
+
+    /// The same call over all rows, equal ones too. Who calls it has to drop repetitions.
+    pub(crate) fn without_distinct(&self) -> Result<Self> {
+        Self::build(Call { distinct: false, ..self.call.clone() })
+    }
+
+    /// The call's arguments as they are written.
+    pub(crate) fn arguments(&self) -> &[Expression] {
+        &self.call.arguments
+    }
+
+    /// What an accumulator is fed with: arguments, and behind them what it orders by.
+    pub(crate) fn fed(&self) -> impl Iterator<Item = &Expression> {
+        let insensitive =
+            self.physical.order_sensitivity().is_insensitive() && self.strategy == Strategy::Native;
+        let order_by = if insensitive { &[] } else { &self.call.order_by[..] };
+        self.call.arguments.iter().chain(order_by.iter().map(|o| &o.expression))
+    }
+
+    pub(crate) fn filter(&self) -> Option<&Expression> {
+        self.call.filter.as_ref()
+    }
+
+    /// The columns of the state of a group.
+    pub(crate) fn state_fields(&self) -> Result<Vec<FieldRef>> {
+        match self.strategy {
+            Strategy::Native => self.physical.state_fields().map_err(failed),
+            Strategy::Sorted => Ok(vec![Arc::new(SortedRows::state_field(self))]),
+        }
+    }
+
+    /// A new accumulator for many groups.
+    pub(crate) fn accumulator(&self) -> Result<Box<dyn GroupsAccumulator>> {
+        if self.strategy == Strategy::Native && self.physical.groups_accumulator_supported() {
+            return self.physical.create_groups_accumulator().map_err(failed);
+        }
+        self.row_accumulator()?;
+        let call = self.clone();
+        Ok(Box::new(GroupsAccumulatorAdapter::new(move || call.create_row_accumulator())))
+    }
+
+    /// A new accumulator for one group.
+    pub(crate) fn row_accumulator(&self) -> Result<Box<dyn Accumulator>> {
+        self.create_row_accumulator().map_err(failed)
+    }
+
+    fn create_row_accumulator(&self) -> Result<Box<dyn Accumulator>, DataFusionError> {
+        match self.strategy {
+            Strategy::Native => self.physical.create_accumulator(),
+            Strategy::Sorted => Ok(Box::new(SortedRows::new(self)?)),
+        }
+    }
+}
+
+impl Call {
+    fn plan(&self, function: Arc<AggregateUDF>, ordered: bool) -> Result<Arc<AggregateFunctionExpr>> {
+        let Some(argument) = self.arguments.first() else {
+            return Err(Error::internal(format!("aggregate '{}' is planned without an argument", self.name)));
+        };
+        let order_by = self
+            .order_by
+            .iter()
+            .filter(|_| ordered)
+            .map(|o| PhysicalSortExpr { expr: Arc::clone(o.expression.physical()), options: o.options() });
+        let arguments = self.arguments.iter().map(|e| Arc::clone(e.physical())).collect();
+        let planned = AggregateExprBuilder::new(function, arguments)
+            .schema(Arc::clone(argument.input()))
+            .order_by(order_by.collect())
+            .with_distinct(self.distinct)
+            .with_ignore_nulls(self.ignore_nulls)
+            .alias(&self.name)
+            .build();
+        planned.map(Arc::new).map_err(|e| {
+            Error::new(Code::InvalidAggregate, format!("'{}' cannot be computed", self.name))
+                .because(e.strip_backtrace())
+        })
+    }
+}
+
+impl TryFrom<Call> for AggregateCall {
+    type Error = Error;
+
+    fn try_from(call: Call) -> Result<Self> {
+        Self::build(call)
+    }
+}
+
+impl From<AggregateCall> for Call {
+    fn from(call: AggregateCall) -> Self {
+        call.call
+    }
+}
+
+impl fmt::Display for AggregateCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.call.name)
+    }
+}
+
+impl fmt::Debug for AggregateCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AggregateCall({self})")
+    }
+}
+
+/// An accumulator failed: its own words, under our code.
+pub(crate) fn failed(error: DataFusionError) -> Error {
+    Error::new(Code::OperatorFailed, "an aggregate cannot be computed").because(error.strip_backtrace())
+}
+
+/// A column of values of this type that may be null.
+fn nullable(name: impl Into<String>, data_type: &DataType) -> Field {
+    Field::new(name, data_type.clone(), true)
+}
+
+#[cfg(test)]
+pub(crate) mod planned;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Keeps the rows for which a condition is true; neither false nor null is.
+
+use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, SchemaRef};
+use serde::{Deserialize, Serialize};
+use thalweg_dataflow::spec::RowKind;
+use thalweg_dataflow::{Batch, Code, Context, Error, Operator, OperatorSpec, Port, Result, Spec, Step};
+
+use crate::expression::{Expression, append_now, without_now};
+use crate::row_policy::{Computed, RowPolicy, compute};
+use crate::spec;
+
+/// A filter as plain data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Filter {
+    input: SchemaRef,
+    condition: Expression,
+    policy: RowPolicy,
+}
+
+impl Filter {
+    /// The name in the registry.
+    pub const KIND: &'static str = "filter";
+
+    /// Keeps the rows of `input` for which `condition` is true.
+    ///
+    /// `condition` is a boolean over `input`, or over
+    /// [`with_now`](crate::expression::with_now) of `input` where it asks for
+    /// the time. One that is not repeatable is refused on changelog edges.
+    pub fn new(input: SchemaRef, condition: Expression, policy: RowPolicy) -> Result<Self> {
+        if condition.data_type() != &DataType::Boolean {
+            let what = format!("condition '{condition}' is {}, not Boolean", condition.data_type());
+            return Err(Error::new(Code::TypeMismatch, what));
+        }
+        Ok(Self { input, condition, policy })
+    }
+}
+
+impl Spec for Filter {
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn encode(&self) -> Result<Vec<u8>> {
+        spec::encode(self)
+    }
+
+    fn label(&self) -> String {
+        self.condition.to_string()
+    }
+}
+
+impl OperatorSpec for Filter {
+    fn build(&self) -> Result<Box<dyn Operator>> {
+        Ok(Box::new(FilterOperator { spec: self.clone() }))
+    }
+
+    fn output_schema(&self) -> SchemaRef {
+        SchemaRef::clone(&self.input)
+    }
+
+    fn accepts(&self, input: RowKind) -> bool {
+        match input {
+            RowKind::Append => true,
+            RowKind::Changelog => self.condition.is_repeatable(),
+        }
+    }
+}
+
+struct FilterOperator {
+    spec: Filter,
+}
+
+impl Operator for FilterOperator {
+    fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
+        let condition = &self.spec.condition;
+        let rows = if condition.needs_now() { append_now(&batch.records, cx.now())? } else { batch.records };
+        let Computed { records, columns, refused } =
+            compute(std::slice::from_ref(condition), rows, self.spec.policy)?;
+        let keep = columns[0]
+            .as_any()
+            .downcast_ref::<BooleanArray>()
+            .ok_or_else(|| Error::internal(format!("condition '{condition}' gave no booleans")))?;
+        let kept = keep_true(&records, keep)?;
+        cx.counters.taken.add(kept.num_rows());
+        cx.counters.filtered.add(records.num_rows() - kept.num_rows());
+        cx.counters.refused.add(refused);
+        cx.emit(Port::MAIN, without_now(kept, self.spec.input.fields().len())?);
+        Ok(Step::Done)
+    }
+}
+
+/// The rows where `keep` is true; the batch itself where that is all of them.
+fn keep_true(records: &RecordBatch, keep: &BooleanArray) -> Result<RecordBatch> {
+    if keep.null_count() == 0 && !keep.has_false() {
+        return Ok(records.clone());
+    }
+    filter_record_batch(records, keep).map_err(|e| Error::internal("a batch cannot be filtered").because(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size};
+
+    use super::*;
+    use crate::expression::with_now;
+    use crate::testing::{expression, schema};
+
+    const ROWS: &str = "columns a:int? b:int\n1 1\n2 0\nnull 1\n4 1\n5 5\n";
+
+    fn filter(condition: &str, policy: RowPolicy) -> Filter {
+        let input = schema("a:int? b:int");
+        Filter::new(Arc::clone(&input), expression(&input, condition), policy).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_true_passes() {
+        let answer = at_every_batch_size(&filter("a > 1", RowPolicy::Fail), ROWS).unwrap();
+        assert_eq!(answer, "2 0\n4 1\n5 5\n");
+    }
+
+    #[test]
+    fn rows_that_cannot_be_judged_are_refused() {
+        let spec = filter("10 / b > 5", RowPolicy::Drop);
+        assert_eq!(at_every_batch_size(&spec, ROWS).unwrap(), "1 1\nnull 1\n4 1\n");
+        let mut driver = Driver::new(&spec, 3, OnBarrier::GoOn).unwrap();
+        driver.run(ROWS).unwrap();
+        let counters = driver.counters();
+        assert_eq!((counters.taken.get(), counters.filtered.get(), counters.refused.get()), (3, 1, 1));
+        let error = at_every_batch_size(&filter("10 / b > 5", RowPolicy::Fail), ROWS).unwrap_err();
+        assert_eq!(error.code(), Code::RowFailed);
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_call_and_on_no_edge() {
+        let input = schema("t:time");
+        let condition = expression(&with_now(&input), "t > _now - INTERVAL '10 seconds'");
+        let spec = Filter::new(Arc::clone(&input), condition, RowPolicy::Fail).unwrap();
+        assert!(!spec.accepts(RowKind::Changelog) && spec.accepts(RowKind::Append));
+        let stream = "columns t:time\n1\n89\n95\nnow 100\n1\n89\n95\n";
+        assert_eq!(at_every_batch_size(&spec, stream).unwrap(), "1\n89\n95\n95\n");
+    }
+
+    #[test]
+    fn a_condition_is_a_boolean() {
+        let input = schema("a:int");
+        let error =
+            Filter::new(Arc::clone(&input), expression(&input, "a + 1"), RowPolicy::Fail).unwrap_err();
+        assert_eq!(error.code(), Code::TypeMismatch);
+    }
+}

@@ -1,0 +1,62 @@
+//! How is this row turned into that?
+//!
+//! One operator, one file (or one folder). Each file holds the operator's
+//! *spec*, plain data with a `KIND`, and beside it the operator itself. All
+//! are synchronous, never wait, and read no clock: what they need of the world
+//! comes with the call. Expressions, accumulators and row formats are
+//! DataFusion's and Arrow's; no `ExecutionPlan` ever runs here.
+//!
+//! ```text
+//!          source ─► project ─► watermark ─► filter ─► project ─► unnest ─► union
+//!                  (generated)  (the split's                              │
+//!                                tag ends here)                           ▼
+//!                             sink ◄─ upsert ◄─ updating aggregate | window aggregate
+//! ```
+//!
+//! * [`expression`]: what is computed from a row; [`row_policy`]: what becomes of a row that cannot be computed.
+//! * [`filter`], [`project`], [`unnest`], [`union`]: one row at a time, without state.
+//! * [`watermark`]: event time and the watermark of each split, row by row.
+//! * [`aggregate`], [`group_table`], [`window`], [`updating_aggregate`]: many rows into one.
+//! * [`upsert`]: a changelog as one row per primary key.
+
+pub mod aggregate;
+pub mod expression;
+pub mod filter;
+pub mod functions;
+pub mod group_table;
+pub mod project;
+pub mod row_policy;
+pub mod spec;
+pub mod union;
+pub mod unnest;
+pub mod updating_aggregate;
+pub mod upsert;
+pub mod watermark;
+pub mod window;
+
+#[cfg(test)]
+mod kinds;
+#[cfg(test)]
+mod testing;
+
+pub use expression::Expression;
+pub use row_policy::RowPolicy;
+
+use thalweg_dataflow::Registry;
+
+/// Makes every operator of this crate known under its kind.
+pub fn register(registry: &mut Registry) {
+    registry.add_operator(filter::Filter::KIND, spec::decode::<filter::Filter>);
+    registry.add_operator(project::Project::KIND, spec::decode::<project::Project>);
+    registry.add_operator(union::Union::KIND, spec::decode::<union::Union>);
+    registry.add_operator(unnest::Unnest::KIND, spec::decode::<unnest::Unnest>);
+    registry.add_operator(
+        updating_aggregate::UpdatingAggregate::KIND,
+        spec::decode::<updating_aggregate::UpdatingAggregate>,
+    );
+    registry.add_operator(upsert::Upsert::KIND, spec::decode::<upsert::Upsert>);
+    registry.add_operator(watermark::Watermark::KIND, spec::decode::<watermark::Watermark>);
+    registry.add_operator(window::WindowAggregate::KIND, spec::decode::<window::WindowAggregate>);
+    registry.add_operator(window::WindowAssign::KIND, spec::decode::<window::WindowAssign>);
+    registry.add_operator(window::WindowPartial::KIND, spec::decode::<window::WindowPartial>);
+}

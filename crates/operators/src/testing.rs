@@ -1,0 +1,24 @@
+//! Expressions from SQL text, for tests.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::DFSchema;
+use datafusion::prelude::SessionContext;
+use thalweg_dataflow::text::read_schema;
+
+use crate::expression::Expression;
+
+/// The schema of a `columns` line.
+pub(crate) fn schema(columns: &str) -> SchemaRef {
+    read_schema(columns).unwrap()
+}
+
+/// A SQL expression over rows of `input`.
+pub(crate) fn expression(input: &SchemaRef, sql: &str) -> Expression {
+    let context = SessionContext::new();
+    let columns = DFSchema::try_from(Arc::clone(input)).unwrap();
+    let logical = context.parse_sql_expr(sql, &columns).unwrap();
+    let physical = context.create_physical_expr(logical, &columns).unwrap();
+    Expression::new(physical, Arc::clone(input)).unwrap()
+}

@@ -1,0 +1,102 @@
+//! The groups that one batch touches, numbered from 0 without gaps.
+
+/// Finds and numbers touched groups; keeps its memory from batch to batch.
+#[derive(Default)]
+pub(super) struct Toucher {
+    /// For each group the last batch that touched it, and its slot there.
+    stamps: Vec<(u32, u32)>,
+    batch: u32,
+}
+
+/// The groups that a batch touches. Groups that were there before come first.
+pub(super) struct Touched {
+    /// The slot of each row's group.
+    pub(super) slots: Vec<usize>,
+    /// The ids of the groups that were there before, by slot.
+    pub(super) old: Vec<u32>,
+    /// The first row of each group, by slot; new groups stand behind the old ones in the order of their ids.
+    pub(super) first_rows: Vec<u32>,
+}
+
+impl Toucher {
+    /// `ids` are the groups of the rows; those from `before` up to `after` are new.
+    pub(super) fn touch(&mut self, ids: &[usize], before: usize, after: usize) -> Touched {
+        self.next_batch(after);
+        let (mut old, mut first_rows) = (Vec::new(), Vec::new());
+        for (row, &id) in (0..).zip(ids) {
+            let stamp = &mut self.stamps[id];
+            if id < before && stamp.0 != self.batch {
+                *stamp = (self.batch, old.len() as u32);
+                old.push(id as u32);
+                first_rows.push(row);
+            }
+        }
+        let new_slot = |id: usize| old.len() + id - before;
+        first_rows.resize(old.len() + after - before, u32::MAX);
+        let slot_of = |(row, &id): (u32, &usize)| {
+            if id < before {
+                return self.stamps[id].1 as usize;
+            }
+            let first = &mut first_rows[new_slot(id)];
+            *first = row.min(*first);
+            new_slot(id)
+        };
+        let slots = (0..).zip(ids).map(slot_of).collect();
+        Touched { slots, old, first_rows }
+    }
+
+    fn next_batch(&mut self, groups: usize) {
+        self.stamps.resize(groups.max(self.stamps.len()), (0, 0));
+        self.batch = self.batch.checked_add(1).unwrap_or_else(|| {
+            self.stamps.fill((0, 0));
+            1
+        });
+    }
+
+    /// Group ids have changed.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.stamps.capacity() * size_of::<(u32, u32)>()
+    }
+}
+
+impl Touched {
+    /// The number of touched groups.
+    pub(super) fn len(&self) -> usize {
+        self.first_rows.len()
+    }
+
+    /// The greatest of the rows' values, by slot.
+    pub(super) fn greatest(&self, values: &[i64]) -> Vec<i64> {
+        let mut greatest = vec![i64::MIN; self.len()];
+        for (&slot, &value) in self.slots.iter().zip(values) {
+            greatest[slot] = greatest[slot].max(value);
+        }
+        greatest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_groups_come_first_and_new_ones_by_id() {
+        let mut toucher = Toucher::default();
+        toucher.touch(&[0, 1, 2, 3], 0, 4);
+        let touched = toucher.touch(&[5, 2, 4, 2, 0, 5], 4, 6);
+        assert_eq!(touched.old, [2, 0]);
+        assert_eq!(touched.slots, [3, 0, 2, 0, 1, 3]);
+        assert_eq!(touched.first_rows, [1, 4, 2, 0]);
+        assert_eq!(touched.greatest(&[1, 9, 3, 4, 5, 6]), [9, 5, 3, 6]);
+    }
+
+    #[test]
+    fn the_number_of_batches_may_wrap() {
+        let mut toucher = Toucher { stamps: vec![(1, 7)], batch: u32::MAX };
+        assert_eq!(toucher.touch(&[0, 0], 1, 1).slots, [0, 0]);
+    }
+}

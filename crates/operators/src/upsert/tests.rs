@@ -1,0 +1,131 @@
+use std::collections::BTreeMap;
+
+use thalweg_dataflow::operator::Output;
+use thalweg_dataflow::text;
+use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size};
+
+use super::*;
+use crate::testing::schema;
+
+const COLUMNS: &str = "columns k:int v:text? _timestamp:time _diff";
+
+fn upsert() -> Upsert {
+    Upsert::new(schema(COLUMNS), vec![0]).unwrap()
+}
+
+/// What came out, with batches of at most `rows_max` rows.
+fn run(rows_max: usize, rows: &str) -> String {
+    let spec = upsert();
+    let mut driver = Driver::new(&spec, rows_max, OnBarrier::Restore).unwrap();
+    driver.run(&format!("{COLUMNS}\n{rows}")).unwrap()
+}
+
+/// The table that changes come to, each checked against the one before.
+fn table(output: &[Output]) -> BTreeMap<String, String> {
+    let mut table = BTreeMap::new();
+    for line in text::write(output).lines() {
+        let [before, after, op, _] = line.split(' ').collect::<Vec<_>>()[..] else { continue };
+        let key_of = |row: &str| row.trim_matches(['{', '}']).split(',').next().unwrap().to_owned();
+        let key = key_of(if op == "d" { before } else { after });
+        let was = if op == "d" { table.remove(&key) } else { table.insert(key, after.to_owned()) };
+        assert_eq!(was.as_deref().unwrap_or("null"), before, "{line}");
+    }
+    table
+}
+
+#[test]
+fn one_row_per_changed_key_and_batch() {
+    let rows =
+        "1 a 10 +\n2 b 11 +\nflush\n1 a 10 -\n1 c 12 +\n2 b 11 -\n3 d 13 +\nflush\n3 d 13 -\n3 d 14 +\n";
+    let expected = "null {1,a} c 10\nnull {2,b} c 11\n{1,a} {1,c} u 12\n{2,b} null d 11\nnull {3,d} c 13\n";
+    assert_eq!(run(8192, rows), expected, "a new event time alone is no change");
+}
+
+#[test]
+fn what_comes_and_goes_within_a_batch_is_not_told() {
+    assert_eq!(run(8192, "1 a 10 +\n1 a 10 -\n"), "");
+    assert_eq!(run(1, "1 a 10 +\n1 a 10 -\n"), "null {1,a} c 10\n{1,a} null d 10\n");
+}
+
+#[test]
+fn a_retract_may_come_before_its_assert() {
+    let rows = "1 b 11 -\nbarrier\n1 a 10 +\nflush\n1 b 11 +\nflush\n1 a 10 -\n";
+    for rows_max in [1, 8192] {
+        assert_eq!(run(rows_max, rows), "null {1,a} c 10\n{1,a} null d 10\n");
+    }
+}
+
+#[test]
+fn of_several_live_rows_the_last_asserted_is_shown() {
+    let rows = "1 a 10 +\n1 b 11 +\nbarrier\n1 b 11 +\n1 c 12 +\nflush\n1 c 12 -\nflush\n1 b 11 -\nflush\n1 b 11 -\n";
+    let expected = "null {1,b} c 11\n{1,b} {1,c} u 12\n{1,c} {1,b} u 11\n{1,b} {1,a} u 10\n";
+    assert_eq!(run(8192, rows), expected);
+}
+
+#[test]
+fn the_table_is_the_same_at_every_batch_size() {
+    let mut rows = String::new();
+    let mut live: Vec<String> = Vec::new();
+    for i in 0..500_u64 {
+        let dice = i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
+        if dice % 3 == 0 && !live.is_empty() {
+            let row = live.remove(dice as usize % live.len());
+            rows.push_str(&format!("{row} -\n"));
+        } else {
+            live.push(format!("{} v{} {i}", dice % 7, dice % 4));
+            rows.push_str(&format!("{} +\n", live[live.len() - 1]));
+        }
+        if i % 50 == 49 {
+            rows.push_str("barrier\n");
+        }
+    }
+    let spec = upsert();
+    let mut answers = Vec::new();
+    for rows_max in [1, 3, 8192] {
+        for on_barrier in [OnBarrier::GoOn, OnBarrier::Restore] {
+            let mut driver = Driver::new(&spec, rows_max, on_barrier).unwrap();
+            driver.run(&format!("{COLUMNS}\n{rows}")).unwrap();
+            answers.push(table(driver.output()));
+        }
+    }
+    assert!(answers[0].len() > 3);
+    assert!(answers.iter().all(|answer| answer == &answers[0]), "{answers:?}");
+}
+
+#[test]
+fn over_rows_that_stay_the_last_one_wins() {
+    let spec = Upsert::new(schema("k:int v:text?"), vec![0]).unwrap();
+    assert_eq!(spec.emits(RowKind::Append), RowKind::Append);
+    let stream =
+        "columns k:int v:text?\n1 a\nflush\n2 b\nflush\n1 null\nbarrier\n1 null\nflush\n1 c\nwm 5\nend";
+    let expected = "null {1,a} c\nnull {2,b} c\n{1,a} {1,null} u\n{1,null} {1,c} u\nwm 5\nend\n";
+    assert_eq!(at_every_batch_size(&spec, stream).unwrap(), expected);
+}
+
+#[test]
+fn keys_go_with_their_groups() {
+    let spec = upsert();
+    let mut giver = Driver::new(&spec, 8192, OnBarrier::GoOn).unwrap();
+    let mut taker = Driver::new(&spec, 8192, OnBarrier::GoOn).unwrap();
+    let rows: String = (0..100).map(|key| format!("{key} a 1 +\n")).collect();
+    giver.run(&format!("{COLUMNS}\n{rows}")).unwrap();
+    let moved = giver.operator().take(&KeyGroups::range(0, 512)).unwrap();
+    let keys = moved.tables[0].rows();
+    assert!((20..80).contains(&keys), "{keys} of 100 keys in half of the groups");
+    taker.operator().put(moved).unwrap();
+    let updates: String = (0..100).map(|key| format!("{key} b 2 +\n")).collect();
+    let updates = format!("{COLUMNS}\n{updates}");
+    let count = |answer: &str, op: &str| answer.lines().filter(|line| line.contains(op)).count();
+    let (at_giver, at_taker) = (giver.run(&updates).unwrap(), taker.run(&updates).unwrap());
+    assert_eq!((count(&at_giver, " u "), count(&at_giver, " c ")), (100 - keys, keys));
+    assert_eq!((count(&at_taker, " u "), count(&at_taker, " c ")), (keys, 100 - keys));
+}
+
+#[test]
+fn nested_columns_are_kept() {
+    let spec = Upsert::new(schema("k:text l:[int]? s:{x:int,y:[text]}?"), vec![0]).unwrap();
+    let stream = "columns k:text l:[int]? s:{x:int,y:[text]}?\na [1,null] {1,[p]}\nbarrier\nb null null\nflush\na [2] {2,null}\n";
+    let expected =
+        "null {a,[1,null],{1,[p]}} c\nnull {b,null,null} c\n{a,[1,null],{1,[p]}} {a,[2],{2,null}} u\n";
+    assert_eq!(at_every_batch_size(&spec, stream).unwrap(), expected);
+}

@@ -1,0 +1,226 @@
+//! Single steps of a chain: one call to one piece, and what follows from it.
+
+use arrow::array::RecordBatch;
+use thalweg_dataflow::{Context, Error, Operator, Output, Port, Result, Step, Watermark};
+
+use super::node::{ChainNode, NodePiece};
+use super::{Call, Chain, Item, Packet};
+use crate::exchange::nanos;
+use crate::guard::Failure;
+use crate::merge::Merged;
+
+impl Chain {
+    /// Calls an operator and puts its output on the stack.
+    pub(super) fn call(&mut self, index: usize, call: Call) -> Result<()> {
+        let mut output = std::mem::take(&mut self.output);
+        let mut timers = std::mem::take(&mut self.new_timers);
+        let began = self.clock.monotonic();
+        let ChainNode { site, piece, counters, split, .. } = &mut self.nodes[index];
+        if let Call::Rows(_, batch) = &call {
+            counters.rows_in.add(batch.rows());
+            split.clone_from(&batch.split);
+        }
+        let operator = operator_of(piece)?;
+        let mut cx = Context::new(counters, &mut output, &mut timers, &self.settings, self.now);
+        let step = site.call(|| match call {
+            Call::Rows(port, batch) => operator.on_batch(port, batch, &mut cx),
+            Call::Watermark(watermark) => operator.on_watermark(watermark, &mut cx),
+            Call::Split(split, event) => operator.on_split(&split, event, &mut cx),
+            Call::Timer(at) => operator.on_timer(at, &mut cx),
+            Call::Flush => operator.flush(&mut cx),
+            Call::Resume => operator.resume(&mut cx),
+        })?;
+        counters.busy_nanos.add(nanos(self.clock.monotonic() - began));
+        if step == Step::More {
+            self.stack.push(Item::Call(index, Call::Resume));
+        }
+        self.timers.extend(timers.drain(..).map(|at| (at, index)));
+        self.new_timers = timers;
+        self.stack_output(index, output);
+        Ok(())
+    }
+
+    /// Puts what an operator gave out on the stack, so that the first of it is done first.
+    pub(super) fn stack_output(&mut self, index: usize, mut output: Vec<Output>) {
+        for output in output.drain(..).rev() {
+            match output {
+                Output::Batch(port, records) => self.stack_rows(index, port, records),
+                Output::Watermark(watermark) => self.stack_own(index, Packet::Watermark(watermark)),
+                Output::Idle => self.stack_own(index, Packet::Idle),
+            }
+        }
+        self.output = output;
+    }
+
+    /// An operator that makes its own watermarks is where splits end.
+    fn stack_own(&mut self, index: usize, packet: Packet) {
+        self.nodes[index].ends_splits = true;
+        self.stack.push(Item::Tell(index, packet));
+    }
+
+    fn stack_rows(&mut self, index: usize, port: Port, records: RecordBatch) {
+        let node = &mut self.nodes[index];
+        node.counters.rows_out.add(records.num_rows());
+        node.told_idle = false;
+        let batch = node.batch(records);
+        let mut targets = node.outputs.iter().rev().filter(|(p, _)| *p == port).map(|&(_, target)| target);
+        let last = targets.next_back();
+        for target in targets {
+            self.stack.push(Item::Deliver(target, Packet::Rows(batch.clone())));
+        }
+        if let Some(target) = last {
+            self.stack.push(Item::Deliver(target, Packet::Rows(batch)));
+        }
+    }
+
+    /// Hands something to all targets of a node, as far as it is news to them.
+    pub(super) fn tell(&mut self, index: usize, packet: Packet) {
+        let node = &mut self.nodes[index];
+        match &packet {
+            Packet::Watermark(watermark) => {
+                if *watermark < node.sent || (*watermark == node.sent && !node.told_idle) {
+                    return;
+                }
+                node.sent = *watermark;
+                node.told_idle = false;
+            }
+            Packet::Idle => {
+                if std::mem::replace(&mut node.told_idle, true) {
+                    return;
+                }
+            }
+            Packet::Rows(_) => node.told_idle = false,
+            Packet::Split(..) => {}
+        }
+        for &(_, target) in node.outputs.iter().rev() {
+            self.stack.push(Item::Deliver(target, packet.clone()));
+        }
+    }
+
+    /// Plans what an operator has to do about something that came in.
+    pub(super) fn hear(&mut self, index: usize, port: Port, input: usize, packet: Packet) {
+        let node = &mut self.nodes[index];
+        match packet {
+            Packet::Rows(batch) => {
+                node.merge.on_rows(input);
+                let mixes_splits = node.split.is_some() && node.split != batch.split;
+                self.stack.push(Item::Call(index, Call::Rows(port, batch)));
+                if mixes_splits {
+                    self.stack.push(Item::Call(index, Call::Flush));
+                }
+                self.wake(index);
+            }
+            Packet::Watermark(watermark) => {
+                let merged = node.merge.on_watermark(input, watermark);
+                self.merged(index, merged);
+            }
+            Packet::Idle => {
+                let merged = node.merge.on_idle(input);
+                self.merged(index, merged);
+            }
+            Packet::Split(split, event) => {
+                self.stack.push(Item::Tell(index, Packet::Split(split.clone(), event)));
+                self.stack.push(Item::Call(index, Call::Split(split, event)));
+                self.stack.push(Item::Call(index, Call::Flush));
+            }
+        }
+    }
+
+    /// Plans what a node has to do now that its inputs together say something new.
+    pub(super) fn merged(&mut self, index: usize, merged: Merged) {
+        match merged {
+            Merged::Same => self.wake(index),
+            Merged::Idle(rose) => {
+                self.nodes[index].inputs_idle = true;
+                self.stack.push(Item::Tell(index, Packet::Idle));
+                if let Some(watermark) = rose {
+                    self.rose(index, watermark);
+                }
+            }
+            Merged::Rose(watermark) => {
+                self.nodes[index].inputs_idle = false;
+                self.rose(index, watermark);
+            }
+        }
+    }
+
+    fn rose(&mut self, index: usize, watermark: Watermark) {
+        let node = &self.nodes[index];
+        node.counters.watermark.set(watermark.nanos());
+        if !node.is_operator() {
+            return;
+        }
+        self.stack.push(Item::Reached(index, watermark));
+        self.stack.push(Item::Call(index, Call::Watermark(watermark)));
+        if watermark == Watermark::END {
+            self.stack.push(Item::Call(index, Call::Flush));
+        }
+    }
+
+    /// If the inputs of a node were all idle and one counts again, says so downstream.
+    fn wake(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        if node.inputs_idle && !node.merge.is_idle() {
+            node.inputs_idle = false;
+            self.stack.push(Item::Tell(index, Packet::Watermark(node.sent)));
+        }
+    }
+
+    /// An operator has done all that a watermark asks of it: what may be said of its output?
+    pub(super) fn reached(&mut self, index: usize, watermark: Watermark) -> Result<()> {
+        let ChainNode { site, piece, .. } = &mut self.nodes[index];
+        let operator = operator_of(piece)?;
+        let said = match watermark {
+            Watermark::END => Watermark::END,
+            watermark => site.call(|| Ok(operator.output_watermark(watermark)))?,
+        };
+        if said > self.nodes[index].sent {
+            self.stack.push(Item::Tell(index, Packet::Watermark(said)));
+        }
+        Ok(())
+    }
+
+    /// Hands something to a sink.
+    pub(super) async fn write(&mut self, index: usize, input: usize, packet: Packet) -> Result<(), Failure> {
+        match packet {
+            Packet::Rows(batch) => {
+                let node = &mut self.nodes[index];
+                node.merge.on_rows(input);
+                let rows = batch.rows();
+                node.counters.rows_in.add(rows);
+                let began = self.clock.monotonic();
+                if let NodePiece::Sink(sink) = &mut node.piece {
+                    node.site.wait(async { sink.write(batch.records).await }).await?;
+                }
+                node.counters.busy_nanos.add(nanos(self.clock.monotonic() - began));
+                node.counters.rows_out.add(rows);
+            }
+            Packet::Watermark(watermark) => {
+                let merged = self.nodes[index].merge.on_watermark(input, watermark);
+                self.merged(index, merged);
+            }
+            Packet::Idle => {
+                let merged = self.nodes[index].merge.on_idle(input);
+                self.merged(index, merged);
+            }
+            Packet::Split(..) => {}
+        }
+        Ok(())
+    }
+
+    /// Tells a sink that nothing waits behind what it has.
+    pub(super) async fn flush_sink(&mut self, index: usize) -> Result<(), Failure> {
+        let node = &mut self.nodes[index];
+        if let NodePiece::Sink(sink) = &mut node.piece {
+            node.site.wait(async { sink.flush().await }).await?;
+        }
+        Ok(())
+    }
+}
+
+fn operator_of(piece: &mut NodePiece) -> Result<&mut dyn Operator> {
+    match piece {
+        NodePiece::Operator(operator) => Ok(&mut **operator),
+        NodePiece::Source | NodePiece::Sink(_) => Err(Error::internal("only operators are called")),
+    }
+}

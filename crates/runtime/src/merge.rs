@@ -1,0 +1,213 @@
+//! The watermark of several inputs: the lowest of those that count.
+//!
+//! An idle input does not count until it speaks again, and then moves nothing
+//! backward. When all are idle, none of them holds back the highest: so it does
+//! not matter which of them came to rest first. An ended input counts as [`Watermark::END`]; one that retired is
+//! gone. END comes out only when every input that is not gone has ended.
+
+use thalweg_dataflow::Watermark;
+
+#[derive(Clone, Copy, Debug)]
+struct Input {
+    watermark: Watermark,
+    idle: bool,
+    retired: bool,
+}
+
+/// What may be said downstream after an input spoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Merged {
+    /// Nothing new.
+    Same,
+    /// The merged watermark rose to this.
+    Rose(Watermark),
+    /// No input holds anything back any more, and the merged watermark, if it rose, is this.
+    Idle(Option<Watermark>),
+}
+
+/// Merges the watermarks of one node's inputs.
+#[derive(Clone, Debug)]
+pub(crate) struct WatermarkMerge {
+    inputs: Vec<Input>,
+    merged: Watermark,
+    idle_count: usize,
+    stopping: bool,
+}
+
+impl WatermarkMerge {
+    /// Inputs that have said nothing yet.
+    pub(crate) fn new(inputs: usize) -> Self {
+        let input = Input { watermark: Watermark::START, idle: false, retired: false };
+        Self { inputs: vec![input; inputs], merged: Watermark::START, idle_count: 0, stopping: false }
+    }
+
+    /// Rows came: the input counts again.
+    #[inline]
+    pub(crate) fn on_rows(&mut self, input: usize) {
+        if self.idle_count > 0 {
+            self.wake(input);
+        }
+    }
+
+    /// A watermark came: the input counts again, by it.
+    pub(crate) fn on_watermark(&mut self, input: usize, watermark: Watermark) -> Merged {
+        self.wake(input);
+        let known = &mut self.inputs[input].watermark;
+        *known = watermark.max(*known);
+        self.merge()
+    }
+
+    /// The input holds nothing back for now.
+    pub(crate) fn on_idle(&mut self, input: usize) -> Merged {
+        if !self.inputs[input].idle {
+            self.inputs[input].idle = true;
+            self.idle_count += 1;
+        }
+        self.merge()
+    }
+
+    /// The input was read to its end.
+    pub(crate) fn on_end(&mut self, input: usize) -> Merged {
+        self.on_watermark(input, Watermark::END)
+    }
+
+    /// The input is gone and says nothing about time.
+    pub(crate) fn on_retire(&mut self, input: usize) -> Merged {
+        self.wake(input);
+        self.inputs[input].retired = true;
+        self.merge()
+    }
+
+    /// The job stops: event time does not end any more, whatever inputs do.
+    pub(crate) fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// A channel that was born behind a barrier: it holds what is merged so far until it has spoken.
+    pub(crate) fn hold(&mut self, input: usize) {
+        self.inputs[input].watermark = self.merged;
+    }
+
+    /// Whether some input is idle and no other counts.
+    pub(crate) fn is_idle(&self) -> bool {
+        let rests = |i: &Input| i.idle || i.retired || i.watermark == Watermark::END;
+        self.idle_count > 0 && self.inputs.iter().all(rests)
+    }
+
+    fn wake(&mut self, input: usize) {
+        if std::mem::take(&mut self.inputs[input].idle) {
+            self.idle_count -= 1;
+        }
+    }
+
+    fn merge(&mut self) -> Merged {
+        if self.is_idle() {
+            let highest = self.inputs.iter().filter(|i| i.idle).map(|i| i.watermark).max();
+            return Merged::Idle(highest.filter(|&w| self.rise(w)));
+        }
+        let counting = self.inputs.iter().filter(|i| !i.idle && !i.retired);
+        match counting.map(|i| i.watermark).min() {
+            Some(Watermark::END) if self.stopping => Merged::Same,
+            Some(lowest) if self.rise(lowest) => Merged::Rose(lowest),
+            Some(_) | None => Merged::Same,
+        }
+    }
+
+    fn rise(&mut self, to: Watermark) -> bool {
+        let rises = to > self.merged;
+        self.merged = self.merged.max(to);
+        rises
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thalweg_dataflow::EventTime;
+
+    fn w(time: i64) -> Watermark {
+        Watermark(EventTime(time))
+    }
+
+    #[test]
+    fn the_lowest_input_decides() {
+        let mut merge = WatermarkMerge::new(2);
+        assert_eq!(merge.on_watermark(0, w(5)), Merged::Same);
+        assert_eq!(merge.on_watermark(1, w(3)), Merged::Rose(w(3)));
+        assert_eq!(merge.on_watermark(1, w(9)), Merged::Rose(w(5)));
+        assert_eq!(merge.on_watermark(1, w(7)), Merged::Same);
+    }
+
+    #[test]
+    fn an_idle_input_holds_nothing_back_and_comes_back_without_moving_backward() {
+        let mut merge = WatermarkMerge::new(2);
+        merge.on_watermark(0, w(10));
+        assert_eq!(merge.on_idle(1), Merged::Rose(w(10)));
+        merge.on_rows(1);
+        assert_eq!(merge.on_watermark(1, w(4)), Merged::Same, "coming back moves nothing backward");
+        assert_eq!(merge.on_watermark(0, w(20)), Merged::Same, "and it counts again");
+        assert_eq!(merge.on_watermark(1, w(12)), Merged::Rose(w(12)));
+    }
+
+    #[test]
+    fn rows_end_idleness() {
+        let mut merge = WatermarkMerge::new(2);
+        merge.on_watermark(0, w(1));
+        merge.on_watermark(1, w(1));
+        merge.on_idle(1);
+        merge.on_rows(1);
+        assert_eq!(merge.on_watermark(0, w(8)), Merged::Same);
+    }
+
+    #[test]
+    fn all_idle_is_the_highest_whoever_rests_first() {
+        for [first, second] in [[0, 1], [1, 0]] {
+            let mut merge = WatermarkMerge::new(3);
+            merge.on_end(2);
+            merge.on_watermark(0, w(10));
+            assert_eq!(merge.on_watermark(1, w(4)), Merged::Rose(w(4)));
+            merge.on_idle(first);
+            assert!(!merge.is_idle());
+            let rose = (first == 0).then_some(w(10));
+            assert_eq!(merge.on_idle(second), Merged::Idle(rose));
+            assert!(merge.is_idle());
+        }
+    }
+
+    #[test]
+    fn time_ends_only_when_all_inputs_have_ended() {
+        let mut merge = WatermarkMerge::new(3);
+        assert_eq!(merge.on_end(0), Merged::Same);
+        assert_eq!(merge.on_end(1), Merged::Same);
+        merge.on_watermark(2, w(7));
+        assert_eq!(merge.on_idle(2), Merged::Idle(None), "an idle input has not ended");
+        assert_eq!(merge.on_end(2), Merged::Rose(Watermark::END));
+    }
+
+    #[test]
+    fn a_retired_input_is_gone() {
+        let mut merge = WatermarkMerge::new(2);
+        merge.on_watermark(0, w(5));
+        assert_eq!(merge.on_retire(1), Merged::Rose(w(5)));
+        assert_eq!(merge.on_end(0), Merged::Rose(Watermark::END));
+    }
+
+    #[test]
+    fn a_job_that_stops_does_not_end_time() {
+        let mut merge = WatermarkMerge::new(2);
+        merge.on_end(0);
+        merge.stop();
+        assert_eq!(merge.on_retire(1), Merged::Same);
+    }
+
+    #[test]
+    fn a_new_input_holds_the_merged_watermark_until_it_has_spoken() {
+        let mut merge = WatermarkMerge::new(2);
+        merge.on_idle(1);
+        merge.on_watermark(0, w(5));
+        merge.hold(1);
+        merge.on_rows(1);
+        assert_eq!(merge.on_watermark(0, w(9)), Merged::Same);
+        assert_eq!(merge.on_watermark(1, w(6)), Merged::Rose(w(6)));
+    }
+}

@@ -1,0 +1,270 @@
+//! Feeds a chain from a source.
+
+use std::collections::BTreeMap;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use thalweg_dataflow::sink::Close;
+use thalweg_dataflow::source::Assignment;
+use thalweg_dataflow::{Batch, Result, Source, SourceEvent, SplitEvent, Watermark};
+use thalweg_state::{Epoch, SplitId};
+
+use super::{Command, Subtask, sleep};
+use crate::chain::Packet;
+use crate::exchange::nanos;
+use crate::guard::{Failure, Site};
+
+/// Handling one event longer than this is a stall: the source was not listened to, so its splits were not silent.
+const STALL: Duration = Duration::from_millis(100);
+
+/// A source, and which of its splits have been silent for how long.
+pub(crate) struct SourceReader {
+    source: Box<dyn Source>,
+    site: Site,
+    assigned: Vec<Assignment>,
+    silence: Silence,
+    /// The monotonic clock as last read: once behind each event, once behind its handling.
+    mark: Duration,
+    /// The sum of all stalls.
+    stalled: Duration,
+}
+
+/// What a source's driver does next.
+enum Wake {
+    Command(Option<Command>),
+    Event(SourceEvent),
+    Timer,
+}
+
+impl SourceReader {
+    pub(crate) fn new(
+        source: Box<dyn Source>,
+        site: Site,
+        assigned: Vec<Assignment>,
+        idle_timeout: Duration,
+    ) -> Self {
+        let silence = Silence::new(idle_timeout);
+        Self { source, site, assigned, silence, mark: Duration::ZERO, stalled: Duration::ZERO }
+    }
+
+    /// Reads until the source ends or a stopping barrier has passed.
+    pub(super) async fn read_all(&mut self, subtask: &mut Subtask) -> Result<Close, Failure> {
+        self.open(subtask).await?;
+        while !subtask.stopping {
+            let wake = self.next(subtask).await?;
+            subtask.chain.read_clock();
+            match wake {
+                Wake::Event(SourceEvent::End) => {
+                    subtask.chain.give(Packet::Watermark(Watermark::END)).await?;
+                    break;
+                }
+                Wake::Event(event) => self.handle(subtask, event).await?,
+                Wake::Command(Some(command)) => self.obey(subtask, command).await?,
+                Wake::Command(None) => return Err(Failure::PeerGone),
+                Wake::Timer => {}
+            }
+            let now = subtask.world.clock.monotonic();
+            let took = now - self.mark;
+            self.mark = now;
+            if took > STALL {
+                self.stalled += took;
+            }
+            self.idle_splits(subtask).await?;
+            subtask.chain.fire_timers().await?;
+        }
+        subtask.end().await
+    }
+
+    /// Opens what stands behind the source before the source itself.
+    async fn open(&mut self, subtask: &mut Subtask) -> Result<(), Failure> {
+        subtask.chain.open().await?;
+        let assigned = std::mem::take(&mut self.assigned);
+        let splits: Vec<_> = assigned.iter().map(|a| a.split.clone()).collect();
+        self.site.wait(async { self.source.open(assigned).await }).await?;
+        if splits.is_empty() {
+            return subtask.chain.give(Packet::Idle).await;
+        }
+        self.mark = subtask.world.clock.monotonic();
+        let now = self.listened();
+        for split in splits {
+            self.silence.spoke(&split, now);
+            subtask.chain.give(Packet::Split(split, SplitEvent::Assigned)).await?;
+        }
+        Ok(())
+    }
+
+    /// A command, if there is one; else what the source has. Flushes the chain before it waits.
+    async fn next(&mut self, subtask: &mut Subtask) -> Result<Wake, Failure> {
+        if let Ok(command) = subtask.commands.try_recv() {
+            return Ok(Wake::Command(Some(command)));
+        }
+        let mut event = pin!(self.site.wait(async { self.source.next().await }));
+        if let Poll::Ready(event) = poll_once(event.as_mut()).await {
+            let now = subtask.world.clock.monotonic();
+            subtask.chain.head().counters.busy_nanos.add(nanos(now - self.mark));
+            self.mark = now;
+            return Ok(Wake::Event(event?));
+        }
+        subtask.chain.flush().await?;
+        let now = subtask.world.clock.monotonic().saturating_sub(self.stalled);
+        let until = [subtask.until_timer(), self.silence.until_next(now)].into_iter().flatten().min();
+        let wake = tokio::select! {
+            biased;
+            command = subtask.commands.recv() => Wake::Command(command),
+            event = event => Wake::Event(event?),
+            () = sleep(&subtask.world, until) => Wake::Timer,
+        };
+        self.mark = subtask.world.clock.monotonic();
+        Ok(wake)
+    }
+
+    async fn handle(&mut self, subtask: &mut Subtask, event: SourceEvent) -> Result<(), Failure> {
+        let (split, event) = match event {
+            SourceEvent::Rows { split, records } => return self.rows(subtask, split, records).await,
+            SourceEvent::Watermark { split, time } => (split, SplitEvent::Watermark(time)),
+            SourceEvent::Idle { split } => (split, SplitEvent::Idle),
+            SourceEvent::SplitEnd { split } => (split, SplitEvent::End),
+            SourceEvent::End => return Ok(()),
+        };
+        match event {
+            SplitEvent::Watermark(_) | SplitEvent::Assigned => {
+                let now = self.listened();
+                self.silence.spoke(&split, now);
+            }
+            SplitEvent::Idle | SplitEvent::End => self.silence.forget(&split),
+        }
+        subtask.chain.give(Packet::Split(split, event)).await?;
+        if event == SplitEvent::Idle {
+            subtask.chain.flush().await?;
+        }
+        subtask.make_way(0).await;
+        Ok(())
+    }
+
+    async fn rows(
+        &mut self,
+        subtask: &mut Subtask,
+        split: SplitId,
+        records: arrow::array::RecordBatch,
+    ) -> Result<(), Failure> {
+        let rows = records.num_rows();
+        if rows == 0 {
+            return Ok(());
+        }
+        self.silence.spoke(&split, self.listened());
+        let batch = Batch { records, split: Some(split) };
+        subtask.chain.give(Packet::Rows(batch)).await?;
+        subtask.make_way(rows).await;
+        Ok(())
+    }
+
+    async fn obey(&mut self, subtask: &mut Subtask, command: Command) -> Result<(), Failure> {
+        match command {
+            Command::Barrier(barrier) => subtask.answer(&barrier, Some(self)).await,
+            Command::Settled { epoch, complete } => subtask.settled(epoch, complete, Some(self)).await,
+            Command::Close(_) => {
+                let told = "a source was told to close before it was over";
+                Err(thalweg_dataflow::Error::internal(told).into())
+            }
+        }
+    }
+
+    /// For how long the source has been listened to.
+    fn listened(&self) -> Duration {
+        self.mark.saturating_sub(self.stalled)
+    }
+
+    /// Tells the chain of splits that have been silent for too long.
+    async fn idle_splits(&mut self, subtask: &mut Subtask) -> Result<(), Failure> {
+        let now = self.listened();
+        for split in self.silence.too_long(now) {
+            subtask.chain.give(Packet::Split(split, SplitEvent::Idle)).await?;
+        }
+        Ok(())
+    }
+
+    /// Where each split goes on.
+    pub(super) fn positions(&mut self) -> Result<Vec<Assignment>> {
+        self.site.call(|| Ok(self.source.positions()))
+    }
+
+    /// An epoch was settled.
+    pub(super) async fn settled(&mut self, epoch: Epoch, complete: bool) -> Result<()> {
+        self.site.wait(async { self.source.on_settled(epoch, complete).await }).await
+    }
+}
+
+async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+/// Which splits said nothing for how long.
+#[derive(Debug)]
+struct Silence {
+    timeout: Duration,
+    /// When each split that counts last spoke, by the monotonic clock.
+    spoke: BTreeMap<SplitId, Duration>,
+    /// No split is silent for too long before this.
+    next: Option<Duration>,
+}
+
+impl Silence {
+    fn new(timeout: Duration) -> Self {
+        Self { timeout, spoke: BTreeMap::new(), next: None }
+    }
+
+    fn spoke(&mut self, split: &SplitId, now: Duration) {
+        match self.spoke.get_mut(split) {
+            Some(at) => *at = now,
+            None => {
+                self.spoke.insert(split.clone(), now);
+            }
+        }
+        self.next.get_or_insert(now.saturating_add(self.timeout));
+    }
+
+    fn forget(&mut self, split: &SplitId) {
+        self.spoke.remove(split);
+    }
+
+    /// How long until some split may have been silent for too long.
+    fn until_next(&self, now: Duration) -> Option<Duration> {
+        self.next.map(|next| next.saturating_sub(now))
+    }
+
+    /// The splits that have been silent for the timeout. Each is named once until it speaks again.
+    fn too_long(&mut self, now: Duration) -> Vec<SplitId> {
+        if self.next.is_none_or(|next| now < next) {
+            return Vec::new();
+        }
+        let is_silent = |at: &Duration| at.saturating_add(self.timeout) <= now;
+        let silent: Vec<_> =
+            self.spoke.iter().filter(|(_, at)| is_silent(at)).map(|(s, _)| s.clone()).collect();
+        self.spoke.retain(|_, at| !is_silent(at));
+        self.next = self.spoke.values().min().map(|at| at.saturating_add(self.timeout));
+        silent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_split_is_named_once_until_it_speaks() {
+        let seconds = Duration::from_secs;
+        let (a, b) = (SplitId::new("a"), SplitId::new("b"));
+        let mut silence = Silence::new(seconds(5));
+        silence.spoke(&a, seconds(0));
+        silence.spoke(&b, seconds(3));
+        assert!(silence.too_long(seconds(4)).is_empty());
+        assert_eq!(silence.too_long(seconds(5)), std::slice::from_ref(&a));
+        assert!(silence.too_long(seconds(7)).is_empty());
+        assert_eq!(silence.until_next(seconds(7)), Some(seconds(1)));
+        silence.spoke(&a, seconds(7));
+        silence.forget(&b);
+        assert!(silence.too_long(seconds(8)).is_empty());
+        assert_eq!(silence.too_long(seconds(12)), [a]);
+    }
+}

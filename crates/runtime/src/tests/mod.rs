@@ -1,0 +1,8 @@
+//! Whole jobs made of toy pieces.
+
+mod barriers;
+mod faults;
+mod jobs;
+mod pressure;
+mod time;
+pub(crate) mod toys;

@@ -1,0 +1,214 @@
+//! DataFusion's errors in our words: a code, a place, and what to do.
+//!
+//! Nothing of a planner's inside is shown: no trees, no names of rules or
+//! crates.
+
+use std::fmt;
+
+use datafusion::common::{DataFusionError, Diagnostic, SchemaError, Span as DiagnosticSpan};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span as TextSpan};
+use thalweg_dataflow::options::nearest;
+use thalweg_dataflow::{Code, Error, Span};
+
+use crate::context::Functions;
+use crate::parser::Script;
+
+/// The most names that a help lists.
+const NAMES_MAX: usize = 12;
+/// The most characters that are taken over from a planner.
+const REASON_CHARS_MAX: usize = 300;
+
+/// Our own error on its way through DataFusion.
+#[derive(Debug)]
+struct Carried(Error);
+
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Carried {}
+
+/// Sends an error through DataFusion; [`Reader::read`] gives it back.
+pub(crate) fn carry(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(Carried(error)))
+}
+
+/// The error that was sent through DataFusion, if this is one.
+pub(crate) fn carried(error: &DataFusionError) -> Option<Error> {
+    match root(error) {
+        DataFusionError::External(cause) => cause.downcast_ref::<Carried>().map(|Carried(error)| error.clone()),
+        _ => None,
+    }
+}
+
+/// Reads DataFusion's errors of one statement.
+pub(crate) struct Reader<'a> {
+    pub(crate) script: &'a Script<'a>,
+    /// The statement, or a narrower place that is known.
+    pub(crate) at: Span,
+    pub(crate) functions: &'a Functions,
+}
+
+impl Reader<'_> {
+    /// The error as a user reads it.
+    pub(crate) fn read(&self, error: &DataFusionError) -> Error {
+        let place = error.diagnostic().and_then(|diagnostic| self.place(diagnostic.span));
+        let read = self.read_root(root(error), error.diagnostic());
+        match place {
+            Some(place) => read.at(place),
+            None => read.at(self.at),
+        }
+    }
+
+    fn place(&self, span: Option<DiagnosticSpan>) -> Option<Span> {
+        let span = span?;
+        let start = Location::new(span.start.line, span.start.column);
+        self.script.span(TextSpan::new(start, Location::new(span.end.line, span.end.column)))
+    }
+
+    fn read_root(&self, root: &DataFusionError, diagnostic: Option<&Diagnostic>) -> Error {
+        match root {
+            DataFusionError::External(cause) => match cause.downcast_ref::<Carried>() {
+                Some(Carried(error)) => error.clone(),
+                None => Error::new(Code::InvalidQuery, "the query cannot be planned").because(cause),
+            },
+            DataFusionError::SchemaError(error, _) => self.schema_error(error),
+            DataFusionError::NotImplemented(message) => {
+                Error::new(Code::NotSupported, "the query uses something that is not supported")
+                    .because(clean(message))
+            }
+            DataFusionError::Plan(message) => self.plan_error(message, diagnostic),
+            DataFusionError::ArrowError(cause, _) => {
+                Error::new(Code::TypeMismatch, "a value cannot be computed").because(clean(&cause.to_string()))
+            }
+            other => {
+                let message = clean(&other.strip_backtrace());
+                match types_disagree(&message) {
+                    true => Error::new(Code::TypeMismatch, "the types do not fit together").because(message),
+                    false => Error::new(Code::InvalidQuery, "the query cannot be planned").because(message),
+                }
+            }
+        }
+    }
+
+    fn schema_error(&self, error: &SchemaError) -> Error {
+        match error {
+            SchemaError::FieldNotFound { field, valid_fields } => {
+                let known: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
+                unknown_column(&field.name, &known).at(self.word(&field.name))
+            }
+            SchemaError::AmbiguousReference { field } => {
+                let what = format!("column '{}' is in reach more than once", field.name);
+                Error::new(Code::InvalidQuery, what).at(self.word(&field.name)).with_help("write the table before it")
+            }
+            SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+                Error::new(Code::DuplicateName, format!("two columns of the query have the name '{name}'"))
+                    .at(self.word(name))
+                    .with_help("name one of them with AS")
+            }
+        }
+    }
+
+    fn plan_error(&self, message: &str, diagnostic: Option<&Diagnostic>) -> Error {
+        if let Some(name) = quoted_behind(message, "Invalid function '") {
+            return unknown_function(&name, self.functions).at(self.word(&name));
+        }
+        if message.contains("GROUP BY") && message.contains("aggregate") {
+            let what = diagnostic.map_or_else(|| clean(message), |d| d.message.replace('"', "").replace("'", ""));
+            return Error::new(Code::InvalidAggregate, lower_first(&what.replace(" clause because", ", because")))
+                .with_help("add it to GROUP BY, or take first_value() of it");
+        }
+        if message.contains("duplicate") || message.contains("unique expression names") {
+            return Error::new(Code::DuplicateName, "two columns of the query have the same name")
+                .with_help("name one of them with AS");
+        }
+        let reason = clean(diagnostic.map_or(message, |d| d.message.as_str()));
+        if types_disagree(message) {
+            let error = Error::new(Code::TypeMismatch, "the types do not fit together").because(reason);
+            return error.with_help("cast one side, as in CAST(x AS BIGINT)");
+        }
+        Error::new(Code::InvalidQuery, "the query means nothing that can be computed").because(reason)
+    }
+
+    /// The first place of a word in the statement.
+    fn word(&self, word: &str) -> Span {
+        self.script.words(self.at, word).next().unwrap_or(self.at)
+    }
+}
+
+/// No column has this name; what is near, or what there is.
+pub(crate) fn unknown_column(name: &str, known: &[&str]) -> Error {
+    let error = Error::new(Code::UnknownColumn, format!("there is no column '{name}'"));
+    suggest(error, name, known, "the columns are")
+}
+
+/// No table has this name; what is near, or what there is.
+pub(crate) fn unknown_table(name: &str, known: &[&str]) -> Error {
+    let error = Error::new(Code::UnknownTable, format!("there is no table or view '{name}'"));
+    suggest(error, name, known, "the script declares")
+}
+
+/// Adds what was meant, or what there is.
+pub(crate) fn suggest(error: Error, name: &str, known: &[&str], list: &str) -> Error {
+    if let Some(near) = nearest(name, known.iter().copied()) {
+        return error.with_help(format!("did you mean '{near}'?"));
+    }
+    if known.is_empty() {
+        return error;
+    }
+    let more = if known.len() > NAMES_MAX { ", …" } else { "" };
+    error.with_help(format!("{list} {}{more}", known[..known.len().min(NAMES_MAX)].join(", ")))
+}
+
+fn unknown_function(name: &str, functions: &Functions) -> Error {
+    let error = Error::new(Code::UnknownFunction, format!("there is no function '{name}'"));
+    match nearest(name, functions.names()) {
+        Some(near) => error.with_help(format!("did you mean '{near}'?")),
+        None => error.with_help("docs/sql.md lists all functions"),
+    }
+}
+
+/// Behind contexts, diagnostics and collections.
+fn root(error: &DataFusionError) -> &DataFusionError {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => root(inner),
+        DataFusionError::Shared(inner) => root(inner),
+        DataFusionError::Collection(errors) => errors.first().map_or(error, root),
+        other => other,
+    }
+}
+
+fn types_disagree(message: &str) -> bool {
+    ["oerce", "coercion", "signature", "ompatible", "cast", "Cannot infer", "expects", "type"]
+        .iter()
+        .any(|word| message.contains(word))
+}
+
+fn quoted_behind(message: &str, start: &str) -> Option<String> {
+    let (_, rest) = message.split_once(start)?;
+    rest.split_once('\'').map(|(name, _)| name.to_owned())
+}
+
+/// A planner's reason without its inside: the first sentence, no trees, no crate's name.
+fn clean(message: &str) -> String {
+    let mut text = message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
+    for prefix in ["Error during planning: ", "Schema error: ", "Execution error: ", "type_coercion\ncaused by\n"] {
+        text = text.strip_prefix(prefix).unwrap_or(text);
+    }
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.split(" { ").next().unwrap_or(line).split(". This issue was likely").next().unwrap_or(line);
+    let short: String = line.chars().take(REASON_CHARS_MAX).collect();
+    lower_first(short.replace("DataFusion", "the planner").trim_end_matches(['.', ' ']))
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
+            first.to_lowercase().collect::<String>() + chars.as_str()
+        }
+        _ => text.to_owned(),
+    }
+}

@@ -1,0 +1,240 @@
+//! `GROUP BY` and `DISTINCT`: over a window, else a result that changes.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{Column, DFSchema};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection};
+use thalweg_dataflow::spec::RowKind;
+use thalweg_dataflow::{Code, Distribution, Error, OperatorSpec, Result};
+use thalweg_operators::Expression;
+use thalweg_operators::aggregate::{AggregateCall, Grouping};
+use thalweg_operators::updating_aggregate::UpdatingAggregate;
+use thalweg_operators::window::{Assigner, WindowAggregate, WindowAssign, WindowPartial};
+
+use super::expression::{asks_time_of_day, compile, compile_call};
+use super::graph::Stream;
+use super::write::Lowering;
+use crate::markers::Marker;
+use crate::windows::Window;
+
+/// The window's column, where an aggregate is taken apart.
+const WINDOW: &str = "_window";
+
+/// The window that an aggregate groups by, and where it stands in `GROUP BY`.
+struct By {
+    window: Window,
+    position: usize,
+}
+
+impl Lowering<'_> {
+    pub(super) fn aggregate(&mut self, aggregate: &Aggregate, path: &str) -> Result<Stream> {
+        let input = self.lower(&aggregate.input, path)?;
+        match window_of(aggregate, &input) {
+            Some(by) => self.windowed(aggregate, input, &by, path),
+            None => self.updating(aggregate, input, path),
+        }
+    }
+
+    fn windowed(&mut self, aggregate: &Aggregate, input: Stream, by: &By, path: &str) -> Result<Stream> {
+        if input.rows == RowKind::Changelog {
+            return Err(Error::new(Code::NotSupported, "a window over rows that change is not supported")
+                .with_help("group by the window first, and aggregate its results"));
+        }
+        let nanos = i64::try_from(by.window.width.as_nanos())
+            .map_err(|e| Error::internal("a window's width is out of range").because(e))?;
+        let assigner = Assigner::tumble(nanos)?;
+        let names = &aggregate.schema;
+        let grouping = grouping(aggregate, &input, names, Some(by.position))?;
+        let name = aggregate.schema.field(by.position).name();
+        let (input, last) = if grouping.splits() {
+            let partial = WindowPartial::new(assigner, grouping, Arc::clone(&input.schema), self.policy())?;
+            let merged = partial.merged(name)?;
+            (self.behind(input, partial, path)?, merged)
+        } else {
+            let (aggregate, input) = self.precompute(aggregate, input, Some(by.position), path)?;
+            let assign = WindowAssign::new(assigner, Arc::clone(&input.schema));
+            let input = self.behind(input, assign, path)?;
+            let grouping = self::grouping(&aggregate, &input, names, Some(by.position))?;
+            let schema = Arc::clone(&input.schema);
+            (input, WindowAggregate::of_rows(assigner, grouping, schema, name, self.policy())?)
+        };
+        self.behind_shuffle(aggregate, input, last, by, path)
+    }
+
+    /// The stream behind an operator of its chain. Columns are no longer a plan's.
+    fn behind(&mut self, input: Stream, spec: impl OperatorSpec + 'static, path: &str) -> Result<Stream> {
+        let schema = spec.output_schema();
+        let node = self.writer.chained(path, &input, spec)?;
+        Ok(Stream { node, schema, pending: None, ..input })
+    }
+
+    /// The results, in the order of the plan.
+    fn behind_shuffle(
+        &mut self,
+        aggregate: &Aggregate,
+        input: Stream,
+        spec: WindowAggregate,
+        by: &By,
+        path: &str,
+    ) -> Result<Stream> {
+        let schema = spec.output_schema();
+        let distribution = Distribution::Shuffle(spec.shuffle_key()?);
+        let node = self.writer.operator(path, &[(&input, distribution)], None, spec)?;
+        let width = aggregate.schema.fields().len();
+        let keys = aggregate.group_expr.len() - 1;
+        // The operator gives keys, window, results; the plan has the window among the keys.
+        let mut order: Vec<usize> = (0..keys).chain(keys + 1..width).collect();
+        order.insert(by.position, keys);
+        order.push(width);
+        let results = Stream {
+            node,
+            schema,
+            width,
+            rows: RowKind::Append,
+            parallelism: None,
+            key: None,
+            window: Some(by.window),
+            window_columns: vec![keys],
+            pending: None,
+        };
+        self.writer.select(path, results, &order, width)
+    }
+
+    /// Where rows cross the shuffle as they are, keys must be columns; and what
+    /// is asked of a row's own time must be computed before its time becomes its window's.
+    fn precompute(
+        &mut self,
+        aggregate: &Aggregate,
+        input: Stream,
+        window: Option<usize>,
+        path: &str,
+    ) -> Result<(Aggregate, Stream)> {
+        let is_column =
+            |(index, expr): (usize, &Expr)| Some(index) == window || matches!(expr, Expr::Column(_));
+        let plain = aggregate.group_expr.iter().enumerate().all(is_column);
+        let timeless = |expr: &Expr| !expr.exists(|e| Ok(asks_time(e))).unwrap_or(true);
+        if plain && (window.is_none() || aggregate.aggr_expr.iter().all(timeless)) {
+            return Ok((aggregate.clone(), input));
+        }
+        let mut computed: Vec<Expr> = Vec::new();
+        let mut group_expr = Vec::with_capacity(aggregate.group_expr.len());
+        for (index, expr) in aggregate.group_expr.iter().enumerate() {
+            group_expr.push(match Some(index) == window {
+                true => Expr::Column(Column::new_unqualified(WINDOW)),
+                false => column_of(expr, &mut computed),
+            });
+        }
+        let calls = aggregate.aggr_expr.iter().map(|call| arguments_as_columns(call, &mut computed));
+        let calls = calls.collect::<Result<Vec<_>>>()?;
+        let broken = |e| Error::internal("an aggregate cannot be taken apart").because(e);
+        let below = Projection::try_new(computed, Arc::clone(&aggregate.input)).map_err(broken)?;
+        let columns: Vec<(&Expr, String)> = below
+            .expr
+            .iter()
+            .zip(below.schema.fields())
+            .map(|(expr, field)| (expr, field.name().clone()))
+            .collect();
+        let input = self.project(input, aggregate.input.schema(), &columns, path)?;
+        let window = window.map(|position| aggregate.group_expr[position].clone().alias(WINDOW));
+        let expressions = below.expr.iter().cloned().chain(window).collect();
+        let below = Projection::try_new(expressions, Arc::clone(&aggregate.input)).map_err(broken)?;
+        let above = Aggregate::try_new(Arc::new(LogicalPlan::Projection(below)), group_expr, calls).map_err(broken)?;
+        Ok((above, input))
+    }
+
+    fn updating(&mut self, aggregate: &Aggregate, input: Stream, path: &str) -> Result<Stream> {
+        if input.rows == RowKind::Changelog {
+            return Err(Error::new(Code::NotSupported, "an aggregate over rows that change is not supported")
+                .with_help("group by a window in the inner query, or bring both aggregates into one query"));
+        }
+        let names = &aggregate.schema;
+        let (aggregate, input) = self.precompute(aggregate, input, None, path)?;
+        let grouping = grouping(&aggregate, &input, names, None)?;
+        let spec = UpdatingAggregate::new(grouping, Arc::clone(&input.schema), self.policy())?;
+        let key = spec.shuffle_key()?;
+        let schema = spec.output_schema();
+        // Without keys there is one group, and one subtask that has it.
+        let (distribution, parallelism) = match key.is_empty() {
+            true => (input.distribution(Some(1)), Some(1)),
+            false => (Distribution::Shuffle(key.clone()), None),
+        };
+        let node = self.writer.operator(path, &[(&input, distribution)], parallelism, spec)?;
+        Ok(Stream {
+            node,
+            schema,
+            width: names.fields().len(),
+            rows: RowKind::Changelog,
+            parallelism,
+            key: (!key.is_empty()).then(|| (0..key.len()).collect()),
+            window: None,
+            window_columns: Vec::new(),
+            pending: None,
+        })
+    }
+}
+
+/// The window that is assigned below, or a column that is a window already.
+fn window_of(aggregate: &Aggregate, input: &Stream) -> Option<By> {
+    let schema = aggregate.input.schema();
+    let index_of = |expr: &Expr| match expr {
+        Expr::Column(column) => schema.maybe_index_of_column(column),
+        _ => None,
+    };
+    let find = |wanted: &dyn Fn(usize) -> bool| {
+        aggregate.group_expr.iter().position(|expr| index_of(expr).is_some_and(wanted))
+    };
+    if let Some(window) = input.pending {
+        return find(&|index| index == input.width).map(|position| By { window, position });
+    }
+    let window = input.window?;
+    find(&|index| input.window_columns.contains(&index)).map(|position| By { window, position })
+}
+
+/// Keys, less the window, and calls. The keys are named as in `names`.
+fn grouping(aggregate: &Aggregate, input: &Stream, names: &DFSchema, window: Option<usize>) -> Result<Grouping> {
+    let plan = aggregate.input.schema();
+    let keys = aggregate
+        .group_expr
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| Some(*index) != window)
+        .map(|(index, expr)| {
+            let name = names.field(index).name().clone();
+            Ok((compile(expr, plan, input)?, name))
+        })
+        .collect::<Result<Vec<(Expression, String)>>>()?;
+    let calls = aggregate.aggr_expr.iter().map(|expr| compile_call(expr, plan, input));
+    Ok(Grouping::new(keys, calls.collect::<Result<Vec<AggregateCall>>>()?))
+}
+
+/// Whether an expression differs with the time at which it is computed, or with the row's own.
+fn asks_time(expr: &Expr) -> bool {
+    asks_time_of_day(expr) || matches!(Marker::of(expr), Some((Marker::RowTime, _)))
+}
+
+/// The column under which an expression is computed below.
+fn column_of(expr: &Expr, computed: &mut Vec<Expr>) -> Expr {
+    let name = format!("_{}", computed.len());
+    computed.push(expr.clone().unalias().alias(&name));
+    Expr::Column(Column::new_unqualified(name))
+}
+
+/// The call over columns that are computed below. Literals stay: some functions read them when they are planned.
+fn arguments_as_columns(call: &Expr, computed: &mut Vec<Expr>) -> Result<Expr> {
+    let name = call.schema_name().to_string();
+    let Expr::AggregateFunction(mut function) = call.clone().unalias() else {
+        return Err(Error::internal(format!("'{call}' is no aggregate call")));
+    };
+    let mut lower = |expr: &mut Expr| {
+        if !matches!(expr, Expr::Literal(..)) {
+            *expr = column_of(expr, computed);
+        }
+    };
+    function.params.args.iter_mut().for_each(&mut lower);
+    function.params.order_by.iter_mut().for_each(|sort| lower(&mut sort.expr));
+    if let Some(filter) = &mut function.params.filter {
+        lower(filter);
+    }
+    Ok(Expr::AggregateFunction(function).alias(name))
+}

@@ -1,0 +1,255 @@
+//! From a script to a graph.
+//!
+//! Statements are declared and planned in order. Then each query is optimised,
+//! readers before what they read, so that it is known of every relation which
+//! columns anybody reads ([`demand`]); and last, each relation is written into
+//! the graph once, what is read before its readers ([`write`]).
+
+mod aggregate;
+mod demand;
+mod expression;
+mod filter;
+mod graph;
+mod insert;
+mod project;
+mod scan;
+mod union;
+mod unnest;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::logical_expr::LogicalPlan;
+use thalweg_dataflow::connector::Connector;
+use thalweg_dataflow::sink::SinkGuarantee;
+use thalweg_dataflow::spec::RowKind;
+use thalweg_dataflow::{Code, Error, Graph, NodeId, Result, Span};
+use thalweg_operators::RowPolicy;
+
+use crate::catalog::{BROKEN, Catalog, Relation, RelationId, Target, check_names};
+use crate::context::Functions;
+use crate::declare::{Declared, declare};
+use crate::logical::Logical;
+use crate::parser::{CreateTable, CreateView, Insert, Name, Script, Statement, parse};
+
+/// What a planner writes into every graph.
+#[derive(Clone, Debug)]
+pub struct PlannerSettings {
+    /// What becomes of a row that cannot be computed.
+    pub row_policy: RowPolicy,
+    /// How far ahead of the wall clock a row of a live source may push the watermark.
+    pub max_future_skew: Duration,
+    /// After how long without anything to read a split stops holding the watermark back; none: never.
+    pub idle_timeout: Option<Duration>,
+}
+
+impl Default for PlannerSettings {
+    fn default() -> Self {
+        Self {
+            row_policy: RowPolicy::Fail,
+            max_future_skew: Duration::from_secs(5 * 60),
+            idle_timeout: Some(Duration::from_secs(5 * 60)),
+        }
+    }
+}
+
+/// A graph with what is to be said about it.
+#[derive(Debug)]
+pub struct Plan {
+    /// What is to be run.
+    pub graph: Graph,
+    /// The sinks, in the order of the script.
+    pub sinks: Vec<SinkPlan>,
+    /// What the author should know, though nothing is wrong.
+    pub warnings: Vec<String>,
+}
+
+/// One sink of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkPlan {
+    /// The table's name, or `stdout` for a bare `SELECT`.
+    pub table: String,
+    /// The connector's name.
+    pub connector: String,
+    /// The node that writes.
+    pub node: NodeId,
+    /// What kind of rows the queries give, before any upsert.
+    pub rows: RowKind,
+    /// What the sink itself can promise.
+    pub guarantee: SinkGuarantee,
+}
+
+/// Plans scripts. Knows the connectors, and nothing of what runs.
+pub struct Planner {
+    connectors: Vec<Arc<dyn Connector>>,
+    settings: PlannerSettings,
+    functions: Functions,
+}
+
+/// The stack on which a script is planned. Trees are walked by recursion; their depth is bounded by the parser.
+const STACK_BYTES: usize = 64 << 20;
+
+impl Planner {
+    /// A planner for these connectors.
+    pub fn new(connectors: Vec<Arc<dyn Connector>>, settings: PlannerSettings) -> Self {
+        Self { connectors, settings, functions: Functions::new() }
+    }
+
+    /// The graph that a script means.
+    ///
+    /// Fails with all errors that can be told apart, in the order of the
+    /// script. Every span is in bytes of `script`.
+    pub fn plan(&self, script: &str) -> Result<Plan, Vec<Error>> {
+        let script = Script::new(script).map_err(|e| vec![e])?;
+        std::thread::scope(|scope| {
+            let planning = std::thread::Builder::new()
+                .name("thalweg-plan".into())
+                .stack_size(STACK_BYTES)
+                .spawn_scoped(scope, || self.plan_script(&script));
+            match planning.map(|thread| thread.join()) {
+                Ok(Ok(planned)) => planned,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(e) => Err(vec![Error::new(Code::Io, "no thread can be started for planning").because(e)]),
+            }
+        })
+    }
+
+    fn plan_script(&self, script: &Script<'_>) -> Result<Plan, Vec<Error>> {
+        let statements = parse(script)?;
+        let logical = Logical { script, functions: &self.functions };
+        let mut session = Session { planner: self, logical: &logical, catalog: Catalog::default(), queries: vec![] };
+        let mut errors = Vec::new();
+        for statement in &statements {
+            if let Err(error) = session.execute(statement) {
+                session.note_broken(statement);
+                errors.push(error);
+            }
+        }
+        errors.retain(|error| error.why() != Some(BROKEN) || error.code() != Code::UnknownTable);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        if session.queries.is_empty() {
+            return Err(vec![
+                Error::new(Code::EmptyScript, "the script holds no query: it only declares")
+                    .with_help("add INSERT INTO … SELECT, or a SELECT to see rows"),
+            ]);
+        }
+        let Session { catalog, queries, .. } = session;
+        let demands = demand::find(&logical, &catalog, &queries).map_err(|e| vec![e])?;
+        write::write(self, &logical, &catalog, &queries, &demands).map_err(|e| vec![e])
+    }
+}
+
+/// A query whose rows leave the job.
+pub(crate) struct Query {
+    /// Coerced to the sink's columns where it has some.
+    pub(crate) plan: LogicalPlan,
+    pub(crate) target: Output,
+    pub(crate) at: Span,
+}
+
+/// Where a query's rows go.
+pub(crate) enum Output {
+    Table(RelationId),
+    Stdout,
+}
+
+/// The statements of one script so far.
+struct Session<'a> {
+    planner: &'a Planner,
+    logical: &'a Logical<'a>,
+    catalog: Catalog,
+    queries: Vec<Query>,
+}
+
+impl Session<'_> {
+    fn execute(&mut self, statement: &Statement) -> Result<()> {
+        match statement {
+            Statement::CreateTable(create) => self.create_table(create),
+            Statement::CreateView(create) => self.create_view(create),
+            Statement::Insert(insert) => self.insert(insert),
+            Statement::Select(select) => {
+                let plan = self.logical.query(&self.catalog, &select.query, select.span)?;
+                check_columns(&plan).map_err(|e| e.at(select.span))?;
+                self.queries.push(Query { plan, target: Output::Stdout, at: select.span });
+                Ok(())
+            }
+        }
+    }
+
+    /// What refers to a failed declaration has no error of its own.
+    fn note_broken(&mut self, statement: &Statement) {
+        match statement {
+            Statement::CreateTable(create) => self.catalog.add_broken(&create.name.text),
+            Statement::CreateView(create) => self.catalog.add_broken(&create.name.text),
+            Statement::Insert(insert) => self.catalog.break_memory(&insert.table.text),
+            Statement::Select(_) => {}
+        }
+    }
+
+    /// Whether the name is still to be declared.
+    fn declares(&self, name: &Name, if_not_exists: bool) -> Result<bool> {
+        if self.catalog.is_free(&name.text) {
+            return Ok(true);
+        }
+        if if_not_exists {
+            return Ok(false);
+        }
+        Err(Error::new(Code::DuplicateName, format!("'{}' is declared already", name.text))
+            .at(name.span)
+            .with_help("choose another name, or write IF NOT EXISTS"))
+    }
+
+    fn create_table(&mut self, create: &CreateTable) -> Result<()> {
+        if !self.declares(&create.name, create.if_not_exists)? {
+            return Ok(());
+        }
+        match declare(create, &self.planner.connectors, self.logical)? {
+            Declared::Table(table) => {
+                self.catalog.add(&create.name.text, Relation::Table(Arc::new(table)));
+            }
+            Declared::Memory(schema) => self.catalog.add_memory(&create.name.text, schema),
+        }
+        Ok(())
+    }
+
+    fn create_view(&mut self, create: &CreateView) -> Result<()> {
+        if !self.declares(&create.name, create.if_not_exists)? {
+            return Ok(());
+        }
+        let mut plan = self.logical.query(&self.catalog, &create.query, create.span)?;
+        if !create.columns.is_empty() {
+            plan = insert::rename(plan, create)?;
+        }
+        check_columns(&plan).map_err(|e| e.at(create.span))?;
+        let name = create.name.text.clone();
+        self.catalog.add(&create.name.text, Relation::Query { name, plan });
+        Ok(())
+    }
+
+    fn insert(&mut self, insert: &Insert) -> Result<()> {
+        let target = self.catalog.writable(&insert.table.text).map_err(|e| e.at(insert.table.span))?;
+        let plan = self.logical.query(&self.catalog, &insert.query, insert.span)?;
+        match target {
+            Target::Memory(schema) => {
+                let plan = insert::fit(self.logical, plan, &schema, insert)?;
+                self.catalog.fill(&insert.table.text, plan);
+            }
+            Target::Table(id, table) => {
+                let columns = table.sink.as_ref().and_then(|sink| sink.columns.as_ref());
+                let plan = match columns {
+                    Some(schema) => insert::fit(self.logical, plan, schema, insert)?,
+                    None => insert::infer(plan, &self.queries, id, insert)?,
+                };
+                self.queries.push(Query { plan, target: Output::Table(id), at: insert.span });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_columns(plan: &LogicalPlan) -> Result<()> {
+    check_names(plan.schema().fields().iter().map(|field| field.name().as_str()))
+}

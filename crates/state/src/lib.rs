@@ -1,0 +1,25 @@
+//! What did key K hold at epoch E?
+//!
+//! This crate owns what is remembered: the key space and its hash, the names of
+//! things that outlive a process (operators, epochs, incarnations), and the
+//! tables in which operators give their state to a checkpoint. It decides; it
+//! never reads a clock, opens a file or spawns. It knows no operator, no job,
+//! no socket and no SQL.
+//!
+//! ```text
+//! row ── key columns ──► hash_keys ──► u64 ──► KeySpace::group_of ──► KeyGroup
+//!                                                                      │
+//! operator state ── freeze ──► Snapshot { FrozenTable with a _key_group column }
+//! ```
+
+mod id;
+mod key_group;
+mod key_hash;
+mod snapshot;
+mod table;
+
+pub use id::{Epoch, Incarnation, JobId, OperatorId, SplitId, Subtask};
+pub use key_group::{KEY_GROUPS_DEFAULT, KeyGroup, KeyGroups, KeySpace};
+pub use key_hash::{KeyError, hash_keys};
+pub use snapshot::{Change, FrozenTable, KEY_GROUP_COLUMN, Restored, Snapshot};
+pub use table::{Table, TableError};

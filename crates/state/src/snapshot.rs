@@ -1,0 +1,130 @@
+//! What a subtask gives to a checkpoint, and what it gets back from one.
+//!
+//! The durable form of state is one table per operator and name, with the key
+//! group of each row as its first column: one table per key group would end
+//! vectorising. Freezing copies no rows.
+
+use std::collections::BTreeMap;
+
+use arrow::array::BooleanArray;
+use arrow::array::{Array, RecordBatch, UInt16Array};
+use arrow::compute::{filter_record_batch, prep_null_mask_filter};
+
+use crate::{KeyGroup, KeyGroups};
+
+/// The first column of every frozen table: the key group of the row, `UInt16`.
+pub const KEY_GROUP_COLUMN: &str = "_key_group";
+
+/// How the rows of a frozen table relate to what earlier epochs wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The rows are the whole table.
+    Full,
+    /// The rows replace those with the same key.
+    Upsert,
+    /// The rows are added to those of earlier epochs; a restore merges them.
+    Merge,
+}
+
+/// One named table at one epoch. Its rows never change any more.
+#[derive(Clone, Debug)]
+pub struct FrozenTable {
+    /// The table's name within its operator.
+    pub name: &'static str,
+    /// How these rows relate to earlier epochs.
+    pub change: Change,
+    /// The rows; the first column of each batch is [`KEY_GROUP_COLUMN`].
+    pub batches: Vec<RecordBatch>,
+}
+
+impl FrozenTable {
+    /// Rows in all batches together.
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// The bytes that the batches hold in memory.
+    pub fn bytes(&self) -> usize {
+        self.batches.iter().map(RecordBatch::get_array_memory_size).sum()
+    }
+
+    /// The rows whose key group is in `groups`.
+    pub fn select(&self, groups: &KeyGroups) -> FrozenTable {
+        let batches = self.batches.iter().map(|batch| select_rows(batch, groups)).collect();
+        FrozenTable { name: self.name, change: self.change, batches }
+    }
+}
+
+fn select_rows(batch: &RecordBatch, groups: &KeyGroups) -> RecordBatch {
+    let column = batch
+        .column(0)
+        .as_any()
+        .downcast_ref::<UInt16Array>()
+        .expect("the first column of a frozen table is its key group");
+    let keep: BooleanArray = column.values().iter().map(|&g| Some(groups.contains(KeyGroup(g)))).collect();
+    let keep = if keep.null_count() > 0 { prep_null_mask_filter(&keep) } else { keep };
+    filter_record_batch(batch, &keep).expect("a mask of the batch's own length")
+}
+
+/// All that one operator of one subtask gives to an epoch.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The operator's tables.
+    pub tables: Vec<FrozenTable>,
+}
+
+impl Snapshot {
+    /// The snapshot of an operator without state.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// The bytes that all tables hold in memory.
+    pub fn bytes(&self) -> usize {
+        self.tables.iter().map(FrozenTable::bytes).sum()
+    }
+
+    /// The rows of all tables whose key group is in `groups`.
+    pub fn select(&self, groups: &KeyGroups) -> Snapshot {
+        Snapshot { tables: self.tables.iter().map(|t| t.select(groups)).collect() }
+    }
+}
+
+/// What an operator finds when it opens: for each table the rows of its own
+/// key groups, oldest epoch first. Empty for a job without a past.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    tables: BTreeMap<&'static str, Vec<RecordBatch>>,
+}
+
+impl Restored {
+    /// The past of a job that has none.
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// Takes the batches of one table, oldest first; empty when there are none.
+    pub fn take(&mut self, table: &str) -> Vec<RecordBatch> {
+        self.tables.remove(table).unwrap_or_default()
+    }
+
+    /// Whether there is nothing to restore.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+}
+
+impl FromIterator<Snapshot> for Restored {
+    /// Lines up the snapshots of successive epochs, oldest first.
+    fn from_iter<I: IntoIterator<Item = Snapshot>>(snapshots: I) -> Self {
+        let mut tables: BTreeMap<&'static str, Vec<RecordBatch>> = BTreeMap::new();
+        for table in snapshots.into_iter().flat_map(|s| s.tables) {
+            let rows = tables.entry(table.name).or_default();
+            if table.change == Change::Full {
+                rows.clear();
+            }
+            rows.extend(table.batches);
+        }
+        Self { tables }
+    }
+}

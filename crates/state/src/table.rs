@@ -1,0 +1,239 @@
+//! State that is written in place: own columns by row id.
+//!
+//! A table holds one row per key, column by column, and beside each row its key
+//! group and whether it changed since the last complete epoch. It does not know
+//! which key is which row: who owns the table maps keys to row ids. Row ids are
+//! dense, in the order of [`push`](Table::push), and change only in
+//! [`take`](Table::take).
+//!
+//! ```text
+//! row id │ key group │ column 0 │ column 1 │ … │ changed
+//!    0   │    713    │    …     │    …     │   │    ·
+//!    1   │     42    │    …     │    …     │   │    ×      freeze: the rows marked × as one batch
+//! ```
+
+mod column;
+mod dirty;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt16Array};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::error::ArrowError;
+
+use crate::{Change, Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups};
+use column::Column;
+use dirty::Dirty;
+
+/// Why a table cannot hold what it is given.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// Values of this type cannot be stored.
+    #[error("values of type '{data_type}' cannot be kept in table '{table}'")]
+    Unsupported {
+        /// The table.
+        table: &'static str,
+        /// The type.
+        data_type: DataType,
+    },
+    /// The columns do not fit the table's schema, or each other.
+    #[error("the columns do not fit table '{table}': {reason}")]
+    Mismatch {
+        /// The table.
+        table: &'static str,
+        /// What does not fit.
+        reason: String,
+    },
+    /// More rows than row ids.
+    #[error("table '{table}' is full: it holds 4,294,967,295 rows")]
+    Full {
+        /// The table.
+        table: &'static str,
+    },
+    /// Rows cannot be turned into Arrow's form, or back.
+    #[error("the rows of table '{table}' cannot be read")]
+    Arrow {
+        /// The table.
+        table: &'static str,
+        /// Arrow's own words.
+        #[source]
+        source: ArrowError,
+    },
+}
+
+/// One named table of an operator, in memory.
+pub struct Table {
+    name: &'static str,
+    schema: SchemaRef,
+    groups: Vec<u16>,
+    columns: Vec<Box<dyn Column>>,
+    dirty: Dirty,
+}
+
+impl Table {
+    /// An empty table with these columns, without the key group's.
+    pub fn new(name: &'static str, schema: SchemaRef) -> Result<Self, TableError> {
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| {
+                column::new(field.data_type()).ok_or_else(|| TableError::Unsupported {
+                    table: name,
+                    data_type: field.data_type().clone(),
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { name, schema, groups: Vec::new(), columns, dirty: Dirty::default() })
+    }
+
+    /// The columns, without the key group's.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// The bytes held in memory.
+    pub fn bytes(&self) -> usize {
+        self.groups.capacity() * size_of::<u16>()
+            + self.dirty.bytes()
+            + self.columns.iter().map(|c| c.bytes()).sum::<usize>()
+    }
+
+    /// Appends rows, which get the next row ids and are changed. One key group
+    /// and one value in every column per row.
+    pub fn push(&mut self, groups: &[KeyGroup], columns: &[ArrayRef]) -> Result<(), TableError> {
+        let before = self.len();
+        let after = before + groups.len();
+        if u32::try_from(after).is_err() {
+            return Err(TableError::Full { table: self.name });
+        }
+        self.check(groups.len(), columns.iter().enumerate(), self.columns.len())?;
+        for (column, values) in self.columns.iter_mut().zip(columns) {
+            column.push(values).map_err(|source| TableError::Arrow { table: self.name, source })?;
+        }
+        self.groups.extend(groups.iter().map(|g| g.0));
+        self.dirty.mark_new(before, after);
+        Ok(())
+    }
+
+    /// The values of one column at these rows, in this order.
+    ///
+    /// # Panics
+    /// If a row or the column does not exist.
+    pub fn gather(&self, rows: &[u32], column: usize) -> Result<ArrayRef, TableError> {
+        self.columns[column].gather(rows).map_err(|source| TableError::Arrow { table: self.name, source })
+    }
+
+    /// Replaces the values of one column at these rows, which are now changed.
+    ///
+    /// # Panics
+    /// If a row or the column does not exist.
+    pub fn scatter(&mut self, rows: &[u32], column: usize, values: &ArrayRef) -> Result<(), TableError> {
+        self.check(rows.len(), std::iter::once((column, values)), 1)?;
+        self.columns[column]
+            .scatter(rows, values)
+            .map_err(|source| TableError::Arrow { table: self.name, source })?;
+        rows.iter().for_each(|&row| self.dirty.mark(row));
+        Ok(())
+    }
+
+    /// The key group of a row.
+    ///
+    /// # Panics
+    /// If the row does not exist.
+    pub fn group(&self, row: u32) -> KeyGroup {
+        KeyGroup(self.groups[row as usize])
+    }
+
+    /// The rows that changed since the last complete epoch, as an increment
+    /// that replaces rows of the same key.
+    pub fn freeze(&mut self, epoch: Epoch) -> Result<FrozenTable, TableError> {
+        let rows = self.freeze_rows(epoch);
+        self.select(&rows)
+    }
+
+    /// The ids of the rows that changed since the last complete epoch, for an
+    /// owner that writes more than the table's own columns.
+    pub fn freeze_rows(&mut self, epoch: Epoch) -> Vec<u32> {
+        self.dirty.freeze(epoch)
+    }
+
+    /// Learns how an epoch was settled: after an abort its rows are changed again.
+    pub fn on_settled(&mut self, epoch: Epoch, complete: bool) {
+        self.dirty.settle(epoch, complete);
+    }
+
+    /// Forgets that rows changed: what was just restored is already durable.
+    pub fn mark_durable(&mut self) {
+        self.dirty.clear();
+    }
+
+    /// Gives away the rows of these key groups and closes the gaps. Answers the
+    /// rows and, for each old row id, the new one, or none where it left.
+    pub fn take(&mut self, groups: &KeyGroups) -> Result<(FrozenTable, Vec<Option<u32>>), TableError> {
+        let (leaving, staying): (Vec<u32>, Vec<u32>) =
+            (0..self.len() as u32).partition(|&row| groups.contains(self.group(row)));
+        let given = self.select(&leaving)?;
+        let mut moved = vec![None; self.len()];
+        staying.iter().zip(0..).for_each(|(&old, new)| moved[old as usize] = Some(new));
+        self.columns.iter_mut().for_each(|c| c.retain(&staying));
+        self.groups = staying.iter().map(|&row| self.groups[row as usize]).collect();
+        self.dirty.renumber(&moved);
+        Ok((given, moved))
+    }
+
+    /// These rows with their key groups, as part of a snapshot.
+    pub fn select(&self, rows: &[u32]) -> Result<FrozenTable, TableError> {
+        let groups: UInt16Array = rows.iter().map(|&row| self.groups[row as usize]).collect();
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(groups)];
+        for column in 0..self.columns.len() {
+            columns.push(self.gather(rows, column)?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let batch = RecordBatch::try_new_with_options(self.frozen_schema(), columns, &options)
+            .map_err(|source| TableError::Arrow { table: self.name, source })?;
+        let batches = if rows.is_empty() { Vec::new() } else { vec![batch] };
+        Ok(FrozenTable { name: self.name, change: Change::Upsert, batches })
+    }
+
+    fn frozen_schema(&self) -> SchemaRef {
+        let group: FieldRef = Arc::new(Field::new(KEY_GROUP_COLUMN, DataType::UInt16, false));
+        Arc::new(Schema::new(
+            [group].into_iter().chain(self.schema.fields().iter().cloned()).collect::<Vec<_>>(),
+        ))
+    }
+
+    fn check<'a>(
+        &self,
+        rows: usize,
+        columns: impl ExactSizeIterator<Item = (usize, &'a ArrayRef)>,
+        expected: usize,
+    ) -> Result<(), TableError> {
+        let mismatch = |reason: String| Err(TableError::Mismatch { table: self.name, reason });
+        if columns.len() != expected {
+            return mismatch(format!("{} columns, not {expected}", columns.len()));
+        }
+        for (index, values) in columns {
+            let field = self.schema.field(index);
+            if values.data_type() != field.data_type() {
+                return mismatch(format!("'{}' is of type '{}'", field.name(), values.data_type()));
+            }
+            if values.len() != rows {
+                return mismatch(format!("'{}' has {} values for {rows} rows", field.name(), values.len()));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! Which rows changed since the last complete epoch.
+//!
+//! A row that an unsettled epoch wrote is written by the next epoch too: an
+//! increment replaces rows, so writing one twice is harmless, and no order of
+//! settlements loses it.
+
+use crate::Epoch;
+
+/// One bit per row, and what unsettled epochs wrote.
+#[derive(Default)]
+pub(super) struct Dirty {
+    bits: Vec<u64>,
+    /// What each unsettled epoch wrote, oldest first.
+    unsettled: Vec<(Epoch, Vec<u32>)>,
+}
+
+impl Dirty {
+    #[inline]
+    pub(super) fn mark(&mut self, row: u32) {
+        self.bits[row as usize / 64] |= 1 << (row % 64);
+    }
+
+    /// Marks the rows from `before` to `after`, which are new.
+    pub(super) fn mark_new(&mut self, before: usize, after: usize) {
+        self.bits.resize(after.div_ceil(64), 0);
+        (before..after).for_each(|row| self.bits[row / 64] |= 1 << (row % 64));
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bits.fill(0);
+        self.unsettled.clear();
+    }
+
+    /// The changed rows, in row order.
+    pub(super) fn freeze(&mut self, epoch: Epoch) -> Vec<u32> {
+        for (_, rows) in &self.unsettled {
+            rows.iter().for_each(|&row| self.bits[row as usize / 64] |= 1 << (row % 64));
+        }
+        let rows = self.take_rows();
+        self.unsettled.push((epoch, rows.clone()));
+        rows
+    }
+
+    fn take_rows(&mut self) -> Vec<u32> {
+        let mut rows = Vec::new();
+        for (word, bits) in self.bits.iter_mut().enumerate() {
+            let mut rest = std::mem::take(bits);
+            while rest != 0 {
+                rows.push(word as u32 * 64 + rest.trailing_zeros());
+                rest &= rest - 1;
+            }
+        }
+        rows
+    }
+
+    pub(super) fn settle(&mut self, epoch: Epoch, complete: bool) {
+        if complete {
+            self.unsettled.retain(|(e, _)| *e > epoch);
+            return;
+        }
+        let aborted =
+            self.unsettled.iter().position(|(e, _)| *e == epoch).map(|i| self.unsettled.remove(i).1);
+        aborted.into_iter().flatten().for_each(|row| self.mark(row));
+    }
+
+    /// Rows get new ids, or none.
+    pub(super) fn renumber(&mut self, moved: &[Option<u32>]) {
+        let new_ids =
+            |rows: Vec<u32>| rows.into_iter().filter_map(|row| moved[row as usize]).collect::<Vec<_>>();
+        let marked = new_ids(self.take_rows());
+        for (_, rows) in &mut self.unsettled {
+            *rows = new_ids(std::mem::take(rows));
+        }
+        self.bits.resize(moved.iter().flatten().count().div_ceil(64), 0);
+        marked.into_iter().for_each(|row| self.mark(row));
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let unsettled: usize =
+            self.unsettled.iter().map(|(_, rows)| rows.capacity() * size_of::<u32>()).sum();
+        self.bits.capacity() * size_of::<u64>() + unsettled
+    }
+}

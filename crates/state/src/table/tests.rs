@@ -1,0 +1,144 @@
+use arrow::array::*;
+use arrow::compute::cast;
+use arrow::datatypes::Int32Type;
+
+use super::*;
+
+fn schema(data_type: &DataType) -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("value", data_type.clone(), true)]))
+}
+
+fn groups(of: impl IntoIterator<Item = u16>) -> Vec<KeyGroup> {
+    of.into_iter().map(KeyGroup).collect()
+}
+
+fn ints(values: &[i64]) -> ArrayRef {
+    Arc::new(Int64Array::from(values.to_vec()))
+}
+
+fn table_of(values: &[i64]) -> Table {
+    let mut table = Table::new("numbers", schema(&DataType::Int64)).unwrap();
+    table.push(&groups((0..values.len() as u16).map(|i| i % 4)), &[ints(values)]).unwrap();
+    table
+}
+
+fn rows_of(frozen: &FrozenTable) -> Vec<(u16, i64)> {
+    let rows = frozen.batches.iter().flat_map(|batch| {
+        assert_eq!(batch.schema().field(0).name(), KEY_GROUP_COLUMN);
+        let groups = batch.column(0).as_primitive::<arrow::datatypes::UInt16Type>().values().to_vec();
+        let values = batch.column(1).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec();
+        groups.into_iter().zip(values)
+    });
+    rows.collect()
+}
+
+#[test]
+fn every_kind_of_column_gives_back_what_it_was_given() {
+    let strings: ArrayRef =
+        Arc::new(StringArray::from(vec![Some("a"), None, Some("a string beyond twelve bytes"), Some("")]));
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(-3), Some(0)]));
+    let list = ListArray::from_iter_primitive::<Int32Type, _, _>([
+        Some(vec![Some(1), None]),
+        None,
+        Some(vec![]),
+        Some(vec![Some(2)]),
+    ]);
+    let nested = StructArray::from(vec![(Arc::new(Field::new("s", DataType::Utf8, true)), strings.clone())]);
+    let mut arrays: Vec<ArrayRef> = vec![
+        Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(true)])),
+        Arc::new(TimestampMillisecondArray::from(vec![Some(1), None, Some(3), Some(4)]).with_timezone("UTC")),
+        Arc::new(Decimal128Array::from(vec![1, 2, 3, 4]).with_precision_and_scale(20, 3).unwrap()),
+        Arc::new(list),
+        Arc::new(nested),
+    ];
+    for to in [
+        DataType::Utf8,
+        DataType::LargeUtf8,
+        DataType::Utf8View,
+        DataType::Binary,
+        DataType::LargeBinary,
+        DataType::BinaryView,
+    ] {
+        arrays.push(cast(&strings, &to).unwrap());
+    }
+    for to in [DataType::Int8, DataType::Int64, DataType::Float64] {
+        arrays.push(cast(&numbers, &to).unwrap());
+    }
+    for array in arrays {
+        let mut table = Table::new("t", schema(array.data_type())).unwrap();
+        table.push(&groups([0, 1]), &[array.slice(0, 2)]).unwrap();
+        table.push(&groups([2, 3]), &[array.slice(2, 2)]).unwrap();
+        assert_eq!(&table.gather(&[0, 1, 2, 3], 0).unwrap(), &array);
+        assert_eq!(&table.gather(&[2, 3], 0).unwrap(), &array.slice(2, 2));
+        table.scatter(&[3, 0], 0, &array.slice(1, 2)).unwrap();
+        let expected = arrow::compute::take(&array, &UInt32Array::from(vec![2, 1, 2, 1]), None).unwrap();
+        assert_eq!(&table.gather(&[0, 1, 2, 3], 0).unwrap(), &expected, "{}", array.data_type());
+        assert!(table.bytes() > 0);
+        let (given, moved) = table.take(&KeyGroups::range(1, 3)).unwrap();
+        assert_eq!((given.rows(), moved), (2, vec![Some(0), None, None, Some(1)]));
+        let expected = arrow::compute::take(&expected, &UInt32Array::from(vec![0, 3]), None).unwrap();
+        assert_eq!(&table.gather(&[0, 1], 0).unwrap(), &expected);
+    }
+}
+
+#[test]
+fn an_epoch_holds_what_changed_since_the_last_complete_one() {
+    let mut table = table_of(&[10, 11, 12, 13]);
+    assert_eq!(rows_of(&table.freeze(Epoch(1)).unwrap()), [(0, 10), (1, 11), (2, 12), (3, 13)]);
+    table.on_settled(Epoch(1), true);
+    assert_eq!(table.freeze(Epoch(2)).unwrap().rows(), 0);
+    table.on_settled(Epoch(2), true);
+    table.scatter(&[2], 0, &ints(&[22])).unwrap();
+    assert_eq!(rows_of(&table.freeze(Epoch(3)).unwrap()), [(2, 22)]);
+}
+
+#[test]
+fn after_an_abort_its_rows_are_changed_again() {
+    let mut table = table_of(&[10, 11]);
+    table.freeze(Epoch(1)).unwrap();
+    table.on_settled(Epoch(1), true);
+    table.scatter(&[0], 0, &ints(&[20])).unwrap();
+    table.freeze(Epoch(2)).unwrap();
+    table.on_settled(Epoch(2), false);
+    table.scatter(&[1], 0, &ints(&[21])).unwrap();
+    assert_eq!(rows_of(&table.freeze(Epoch(3)).unwrap()), [(0, 20), (1, 21)]);
+}
+
+#[test]
+fn an_epoch_frozen_before_the_last_one_settled_holds_its_rows_too() {
+    let mut table = table_of(&[10, 11]);
+    table.freeze(Epoch(1)).unwrap();
+    table.scatter(&[1], 0, &ints(&[21])).unwrap();
+    assert_eq!(rows_of(&table.freeze(Epoch(2)).unwrap()), [(0, 10), (1, 21)]);
+    table.on_settled(Epoch(1), false);
+    table.on_settled(Epoch(2), true);
+    let rows = rows_of(&table.freeze(Epoch(3)).unwrap());
+    assert_eq!(rows, [(0, 10), (1, 21)], "marked by the abort, and once too often is harmless");
+    table.on_settled(Epoch(3), true);
+    assert_eq!(table.freeze(Epoch(4)).unwrap().rows(), 0);
+}
+
+#[test]
+fn giving_rows_away_keeps_the_marks_of_those_that_stay() {
+    let mut table = table_of(&[10, 11, 12, 13, 14, 15]);
+    table.freeze(Epoch(1)).unwrap();
+    table.on_settled(Epoch(1), true);
+    table.scatter(&[5, 3], 0, &ints(&[25, 23])).unwrap();
+    table.freeze(Epoch(2)).unwrap();
+    table.scatter(&[4], 0, &ints(&[24])).unwrap();
+    let (given, moved) = table.take(&KeyGroups::range(3, 4)).unwrap();
+    assert_eq!(rows_of(&given), [(3, 23)]);
+    assert_eq!(moved, [Some(0), Some(1), Some(2), None, Some(3), Some(4)]);
+    table.on_settled(Epoch(2), false);
+    assert_eq!(rows_of(&table.freeze(Epoch(3)).unwrap()), [(0, 24), (1, 25)]);
+}
+
+#[test]
+fn columns_that_do_not_fit_are_refused() {
+    let mut table = table_of(&[]);
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+    assert!(matches!(table.push(&groups([0]), &[text]), Err(TableError::Mismatch { .. })));
+    assert!(matches!(table.push(&groups([0]), &[]), Err(TableError::Mismatch { .. })));
+    assert!(matches!(table.push(&groups([0]), &[ints(&[1, 2])]), Err(TableError::Mismatch { .. })));
+    assert!(table.is_empty());
+}

@@ -1,0 +1,7 @@
+//! What tests replace the world with. Used from tests only.
+//!
+//! * [`driver`]: one operator over a stream written as text, with its contracts checked.
+
+pub mod driver;
+
+pub use driver::{Driver, OnBarrier, at_every_batch_size, consolidated};

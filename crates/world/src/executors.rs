@@ -1,0 +1,191 @@
+//! Where futures run: data apart from control.
+//!
+//! A pipeline runs fastest when each of its subtasks stays on one thread, so
+//! data executors are single-threaded and a future is given to one by index.
+//! Control runs on another, so that a slow operator starves no heartbeat.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::thread;
+
+use futures_util::future::BoxFuture;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Runs futures.
+pub trait Executors: Send + Sync {
+    /// The number of data executors, at least 1.
+    fn data_threads(&self) -> usize;
+
+    /// Starts a future on data executor `index`, taken modulo their number.
+    fn spawn_data(&self, index: usize, future: BoxFuture<'static, ()>) -> Task;
+
+    /// Starts a future on the control executor.
+    fn spawn_control(&self, future: BoxFuture<'static, ()>) -> Task;
+}
+
+/// A future that runs elsewhere. Awaiting it waits until it is gone: finished, dropped or panicked.
+/// Dropping the task leaves the future running.
+#[derive(Debug)]
+pub struct Task(JoinHandle<()>);
+
+impl Task {
+    /// Wraps a future that tokio runs.
+    pub fn new(handle: JoinHandle<()>) -> Self {
+        Self(handle)
+    }
+
+    /// Drops the future at its next await.
+    pub fn abort(&self) {
+        self.0.abort();
+    }
+
+    /// Whether the future is gone.
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(|_| ())
+    }
+}
+
+/// One operating system thread with its own runtime per core for data; the runtime that made it for control.
+#[derive(Debug)]
+pub struct ThreadPerCore {
+    data: Vec<DataThread>,
+    control: Handle,
+}
+
+#[derive(Debug)]
+struct DataThread {
+    handle: Handle,
+    // Dropped with the executors: the thread sees it and ends.
+    _stop: oneshot::Sender<()>,
+}
+
+impl ThreadPerCore {
+    /// Starts `threads` data threads, or one per core.
+    ///
+    /// # Errors
+    /// If a thread or its runtime cannot be made.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start(threads: Option<usize>) -> io::Result<Self> {
+        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.unwrap_or_else(cores).max(1);
+        let data = (0..threads).map(DataThread::start).collect::<io::Result<_>>()?;
+        Ok(Self { data, control: Handle::current() })
+    }
+}
+
+impl DataThread {
+    fn start(index: usize) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        thread::Builder::new().name(format!("data-{index}")).spawn(move || {
+            // The sender is only ever dropped; both outcomes mean the same.
+            let _ = runtime.block_on(stopped);
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { handle, _stop: stop })
+    }
+}
+
+impl Executors for ThreadPerCore {
+    fn data_threads(&self) -> usize {
+        self.data.len()
+    }
+
+    fn spawn_data(&self, index: usize, future: BoxFuture<'static, ()>) -> Task {
+        Task(self.data[index % self.data.len()].handle.spawn(future))
+    }
+
+    fn spawn_control(&self, future: BoxFuture<'static, ()>) -> Task {
+        Task(self.control.spawn(future))
+    }
+}
+
+/// The runtime that made it, for data and control alike.
+#[derive(Debug)]
+pub struct OneThread(Handle);
+
+impl OneThread {
+    /// Everything runs on the calling runtime.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn current() -> Self {
+        Self(Handle::current())
+    }
+}
+
+impl Executors for OneThread {
+    fn data_threads(&self) -> usize {
+        1
+    }
+
+    fn spawn_data(&self, _: usize, future: BoxFuture<'static, ()>) -> Task {
+        Task(self.0.spawn(future))
+    }
+
+    fn spawn_control(&self, future: BoxFuture<'static, ()>) -> Task {
+        Task(self.0.spawn(future))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::thread::ThreadId;
+
+    async fn thread_of(spawn: impl FnOnce(BoxFuture<'static, ()>) -> Task) -> ThreadId {
+        let (send, receive) = mpsc::channel();
+        spawn(Box::pin(async move { send.send(thread::current().id()).expect("the test waits") })).await;
+        receive.recv().expect("the task has run")
+    }
+
+    #[tokio::test]
+    async fn each_data_executor_is_a_thread_of_its_own_apart_from_control() {
+        let executors = ThreadPerCore::start(Some(2)).expect("threads can be started");
+        let control = thread_of(|f| executors.spawn_control(f)).await;
+        let first = thread_of(|f| executors.spawn_data(0, f)).await;
+        let second = thread_of(|f| executors.spawn_data(1, f)).await;
+        let third = thread_of(|f| executors.spawn_data(2, f)).await;
+        assert_eq!(control, thread::current().id());
+        assert_eq!(first, third);
+        assert!(first != second && first != control && second != control);
+    }
+
+    #[tokio::test]
+    async fn an_aborted_task_drops_its_future() {
+        let executors = ThreadPerCore::start(Some(1)).expect("threads can be started");
+        let (send, receive) = mpsc::channel::<()>();
+        let task = executors.spawn_data(
+            0,
+            Box::pin(async move {
+                std::future::pending::<()>().await;
+                drop(send);
+            }),
+        );
+        task.abort();
+        task.await;
+        assert!(receive.recv().is_err(), "the sender lives in the future");
+    }
+
+    #[tokio::test]
+    async fn one_thread_runs_everything_here() {
+        let executors = OneThread::current();
+        assert_eq!(thread_of(|f| executors.spawn_data(3, f)).await, thread::current().id());
+    }
+}

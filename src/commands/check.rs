@@ -1,0 +1,20 @@
+//! `thalweg check`: says what is wrong, runs nothing.
+
+use std::process::ExitCode;
+
+use super::{Failed, ScriptArgs, script};
+use crate::engine::{self, StdoutTarget};
+
+pub(super) fn run(args: &ScriptArgs) -> Result<ExitCode, Failed> {
+    let settings = args.settings()?;
+    let script = script::load(&args.text)?;
+    let connectors = engine::connectors(&settings, &StdoutTarget::process());
+    match engine::plan(&script.text, connectors, &settings) {
+        Ok(plan) => {
+            plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            println!("{}: ok", script.name);
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(errors) => Err(Failed::in_script(errors, script)),
+    }
+}

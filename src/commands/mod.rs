@@ -1,0 +1,151 @@
+//! The commands, as a library: arguments in, exit code out.
+
+mod check;
+mod explain;
+mod run;
+mod screen;
+mod script;
+mod test;
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use thalweg_dataflow::Error;
+
+use crate::report::{Script, render};
+use crate::settings::Settings;
+
+/// Stream processing: streaming SQL on one dataflow engine.
+#[derive(Debug, Parser)]
+#[command(name = "thalweg", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a script until its input ends or it is stopped
+    ///
+    /// Rows of a bare SELECT go to standard output: as a live table on a terminal, as JSON lines in a
+    /// pipe. The first Ctrl-C stops the sources and lets the rows in flight reach the sinks; open windows
+    /// do not fire. A second one aborts.
+    Run(RunArgs),
+    /// Say what is wrong with a script, and run nothing
+    Check(ScriptArgs),
+    /// Show the graph that a script means
+    Explain {
+        #[command(flatten)]
+        script: ScriptArgs,
+        /// Subtasks of each operator
+        #[arg(long, value_name = "N", default_value = "1", env = "THALWEG_PARALLELISM")]
+        parallelism: NonZeroU32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run test files: scripts with rows in and rows out
+    Test {
+        /// A folder with test files below it, or one test file
+        #[arg(value_name = "DIR")]
+        path: PathBuf,
+        /// Say what each world did, for files that passed too
+        #[arg(short, long)]
+        verbose: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false, id = "script")]
+struct Text {
+    /// The script; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The script itself
+    #[arg(short = 'e', value_name = "SQL")]
+    execute: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct ScriptArgs {
+    #[command(flatten)]
+    text: Text,
+    /// A setting; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value, long_help = set_help())]
+    set: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    script: ScriptArgs,
+    /// Subtasks of each operator
+    #[arg(long, value_name = "N", default_value = "1", env = "THALWEG_PARALLELISM")]
+    parallelism: NonZeroU32,
+}
+
+impl ScriptArgs {
+    fn settings(&self) -> Result<Settings, Error> {
+        Settings::resolve(|name| std::env::var(name).ok(), self.set.iter().cloned())
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn set_help() -> String {
+    format!("A setting; may be repeated. Also as THALWEG_KEY in the environment.\n\n{}", Settings::help())
+}
+
+/// Runs the command that the arguments name. The first argument is the program's own name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // Nothing is left to be done when the terminal itself is gone.
+            let _ = usage.print();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+        }
+    };
+    let done = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Explain { script, parallelism, json } => explain::run(&script, parallelism.get(), json),
+        Command::Test { path, verbose } => test::run(&path, verbose),
+    };
+    done.unwrap_or_else(|failed| failed.report())
+}
+
+/// Why a command did not do its work, with the script that spans point into.
+struct Failed {
+    errors: Vec<Error>,
+    script: Option<script::Loaded>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { errors: vec![error], script: None }
+    }
+}
+
+impl Failed {
+    fn in_script(errors: Vec<Error>, script: script::Loaded) -> Self {
+        Self { errors, script: Some(script) }
+    }
+
+    /// Prints all errors on standard error; answers the exit code of the first.
+    fn report(&self) -> ExitCode {
+        let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let script = self.script.as_ref().map(|s| Script { name: &s.name, text: &s.text });
+        for error in &self.errors {
+            eprintln!("{}", render(error, script, color));
+        }
+        ExitCode::from(self.errors.first().map_or(1, |e| e.code().exit_code()))
+    }
+}

@@ -1,0 +1,161 @@
+//! What a person sees while a job runs: its results as a table, and a line of progress.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use terminal_size::{Height, Width, terminal_size};
+use thalweg_runtime::Progress;
+
+use crate::live_table::LiveTable;
+
+/// How often the screen is drawn anew.
+pub(super) const FRAME: Duration = Duration::from_millis(100);
+
+/// A job that ends sooner shows no progress.
+const PROGRESS_AFTER: Duration = Duration::from_millis(500);
+
+const WIDTH_WITHOUT_TERMINAL: u16 = 100;
+
+/// Draws on the terminals there are, and on nothing else.
+pub(super) struct Screen {
+    tables: Vec<(String, LiveTable)>,
+    results_on_terminal: bool,
+    progress_on_terminal: bool,
+    changed: bool,
+    /// Lines drawn that the next frame replaces.
+    drawn: usize,
+    started: Instant,
+    rows_before: (Instant, u64),
+}
+
+impl Screen {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            tables: Vec::new(),
+            results_on_terminal: io::stdout().is_terminal(),
+            progress_on_terminal: io::stderr().is_terminal(),
+            changed: false,
+            drawn: 0,
+            started: now,
+            rows_before: (now, 0),
+        }
+    }
+
+    /// Whether results of bare `SELECT`s are shown as tables.
+    pub(super) fn shows_results(&self) -> bool {
+        self.results_on_terminal
+    }
+
+    /// Adds rows to the table of one result.
+    pub(super) fn add(&mut self, table: &str, records: &RecordBatch) {
+        self.changed = true;
+        match self.tables.iter_mut().find(|(name, _)| name == table) {
+            Some((_, live)) => live.apply(records),
+            None => {
+                let mut live = LiveTable::default();
+                live.apply(records);
+                self.tables.push((table.to_owned(), live));
+            }
+        }
+    }
+
+    /// Draws the newest rows that fit, and how far the job is.
+    pub(super) fn frame(&mut self, progress: Progress) -> io::Result<()> {
+        let line = self.progress_line(progress);
+        if !self.progress_on_terminal || (!self.changed && self.started.elapsed() < PROGRESS_AFTER) {
+            return Ok(());
+        }
+        let mut frame = String::new();
+        if self.results_on_terminal {
+            let (width, height) = size();
+            let each = height / u16::try_from(self.tables.len().max(1)).unwrap_or(1);
+            for (_, table) in &self.tables {
+                frame.push_str(&table.render(width, Some(each.saturating_sub(2))));
+            }
+        }
+        frame.push_str(&line);
+        frame.push('\n');
+        self.changed = false;
+        self.replace(&frame)
+    }
+
+    /// Removes what is drawn, and leaves the results for good.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        self.replace("")?;
+        if !self.results_on_terminal {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        for (_, table) in &self.tables {
+            out.write_all(table.render(size().0, None).as_bytes())?;
+        }
+        out.flush()
+    }
+
+    fn replace(&mut self, frame: &str) -> io::Result<()> {
+        let mut terminal = io::stderr().lock();
+        if self.drawn > 0 {
+            // Up to the first line drawn, and clear from there.
+            write!(terminal, "\x1b[{}F\x1b[J", self.drawn)?;
+        }
+        terminal.write_all(frame.as_bytes())?;
+        self.drawn = frame.lines().count();
+        terminal.flush()
+    }
+
+    fn progress_line(&mut self, progress: Progress) -> String {
+        let (before, rows) = self.rows_before;
+        let seconds = before.elapsed().as_secs_f64();
+        let rate = progress.rows_read.saturating_sub(rows) as f64 / seconds.max(1e-3);
+        if seconds >= 1.0 {
+            self.rows_before = (Instant::now(), progress.rows_read);
+        }
+        let mut line = format!(
+            "{} rows in, {} rows out, {}/s, {:.1} s",
+            grouped(progress.rows_read),
+            grouped(progress.rows_written),
+            grouped(rate as u64),
+            self.started.elapsed().as_secs_f64(),
+        );
+        let nanos = progress.watermark.nanos();
+        if nanos != i64::MIN && nanos != i64::MAX {
+            let time = arrow::temporal_conversions::timestamp_ns_to_datetime(nanos);
+            if let Some(time) = time {
+                // Writing to a String cannot fail.
+                let _ = write!(line, ", watermark {}", time.format("%Y-%m-%d %H:%M:%S"));
+            }
+        }
+        line
+    }
+}
+
+fn size() -> (u16, u16) {
+    terminal_size().map_or((WIDTH_WITHOUT_TERMINAL, 24), |(Width(w), Height(h))| (w, h))
+}
+
+/// A count with a comma between thousands.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let shown = [0, 999, 1_000, 1_234_567].map(grouped);
+        assert_eq!(shown, ["0", "999", "1,000", "1,234,567"]);
+    }
+}

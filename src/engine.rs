@@ -1,0 +1,71 @@
+//! Puts the pieces together: connectors, planner, runtime.
+
+use std::sync::Arc;
+
+use thalweg_connectors::Defaults;
+use thalweg_dataflow::connector::Connector;
+use thalweg_dataflow::{Error, Registry, Result};
+use thalweg_operators::RowPolicy;
+use thalweg_runtime::{Job, JobHandle, RuntimeSettings};
+use thalweg_sql::{Plan, Planner, PlannerSettings};
+use thalweg_world::World;
+
+use crate::settings::{BadData, Settings};
+
+pub use thalweg_connectors::{StdoutRows, StdoutTarget};
+
+/// Every KIND that a graph of this version may name.
+pub fn registry() -> Registry {
+    let mut registry = Registry::default();
+    thalweg_operators::register(&mut registry);
+    thalweg_connectors::register(&mut registry);
+    registry
+}
+
+/// Every connector, with `stdout` going to `target`.
+pub fn connectors(settings: &Settings, target: &StdoutTarget) -> Vec<Arc<dyn Connector>> {
+    let defaults = Defaults { bad_data: settings.bad_data };
+    thalweg_connectors::connectors(defaults, target)
+}
+
+/// Plans a script.
+pub fn plan(
+    script: &str,
+    connectors: Vec<Arc<dyn Connector>>,
+    settings: &Settings,
+) -> std::result::Result<Plan, Vec<Error>> {
+    let row_policy = match settings.bad_data {
+        BadData::Fail => RowPolicy::Fail,
+        BadData::Drop => RowPolicy::Drop,
+    };
+    let settings = PlannerSettings {
+        row_policy,
+        max_future_skew: settings.max_future_skew,
+        idle_timeout: Some(settings.idle_timeout),
+    };
+    Planner::new(connectors, settings).plan(script)
+}
+
+/// Starts a planned job in this process.
+///
+/// # Errors
+/// If a piece cannot be built: a file that is not there, say.
+pub fn start(
+    plan: &Plan,
+    parallelism: u32,
+    settings: &Settings,
+    shuffle_seed: Option<u64>,
+    world: &World,
+) -> Result<JobHandle> {
+    let settings = RuntimeSettings {
+        batch_rows_max: settings.batch_rows_max,
+        queue_rows_max: settings.queue_rows_max,
+        queue_bytes_max: settings.queue_bytes_max,
+        idle_timeout: settings.idle_timeout,
+        checkpoint_interval: settings.checkpoint_interval,
+        shuffle_seed,
+        ..RuntimeSettings::default()
+    };
+    let job = Job::new(Arc::new(plan.graph.clone()), parallelism);
+    Job { settings, ..job }.start(world)
+}

@@ -1,0 +1,151 @@
+//! Random queries, in our words and in those of a batch engine.
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+/// One query in both dialects.
+pub struct Query {
+    /// With `tumble`.
+    pub streaming: String,
+    /// With `date_bin`.
+    pub batch: String,
+}
+
+const SCALARS: &[&str] = &[
+    "k", "s", "v", "w", "f", "b", "d", "time", "v + 1", "w * 2 - k", "f / 2", "v % 7", "-w", "abs(v)", "upper(s)",
+    "length(s)", "concat(s, '-', w)", "s || 'x'", "coalesce(k, 0)", "nullif(v, 3)", "CASE WHEN v > 0 THEN 'pos' WHEN v < 0 THEN 'neg' END",
+    "CAST(w AS TEXT)", "CAST(f > 0 AS INT)", "k IS NULL", "b OR v > 3", "NOT b", "s LIKE '%a%'", "v IN (1, 2, 3, NULL)",
+    "v BETWEEN -5 AND 5", "d + 1", "round(f, 1)", "substr(s, 2, 3)", "date_trunc('minute', time)", "extract(second FROM time)",
+    "greatest(v, 3)", "s = 'ab'", "cardinality(l)", "l[1]", "array_to_string(l, '+')", "md5(s)", "w & 3", "power(w, 2)",
+    "strpos(s, 'b')", "f = f", "to_hex(w)", "reverse(s)", "lpad(s, 4, '.')", "regexp_replace(s, '[ab]', '_')",
+];
+
+const CONDITIONS: &[&str] = &[
+    "v > 0", "s IS NOT NULL", "b", "k = 1 OR k = 2", "f < 100", "length(s) > 1", "w % 3 <> 0", "v IS NULL", "d >= 0", "s <> 'a' AND w > 10",
+];
+
+const KEYS: &[&str] = &["k", "s", "b", "v % 3", "length(s)", "d", "w % 5"];
+
+/// Aggregates whose result can be revised as rows come.
+const UPDATING: &[&str] = &[
+    "count(*)", "count(v)", "count(s)", "sum(v)", "sum(w)", "sum(d)", "avg(w)", "avg(v)", "min(v)", "max(w)", "min(s)", "max(s)",
+    "min(time)", "max(d)", "count(DISTINCT s)", "count(DISTINCT v % 4)", "sum(v + w)", "max(f)", "min(f)",
+];
+
+/// All others too; a window computes them once.
+const WINDOWED: &[&str] = &[
+    "sum(f)", "avg(f)", "sum(DISTINCT v)", "bool_and(b)", "bool_or(b)", "bit_and(w)", "bit_or(w)", "bit_xor(w)", "array_agg(s)",
+    "array_agg(v)", "median(w)", "stddev(w)", "stddev_pop(v)", "var(w)", "var_pop(w)", "corr(v, w)", "covar_pop(v, w)", "covar_samp(v, w)",
+    "regr_slope(v, w)", "regr_count(v, w)", "approx_distinct(w)", "string_agg(s, ',' ORDER BY s, w)", "first_value(w ORDER BY w)",
+    "last_value(w ORDER BY w)", "nth_value(w, 2 ORDER BY w)", "array_agg(w ORDER BY w)", "count(DISTINCT k)", "avg(DISTINCT w)",
+    "percentile_cont(0.5) WITHIN GROUP (ORDER BY w)", "approx_median(w)", "array_agg(DISTINCT s)",
+];
+
+/// One of several shapes.
+pub fn random(random: &mut StdRng) -> Query {
+    match random.random_range(0..10) {
+        0..=1 => both(projection(random)),
+        2 => both(format!("{} UNION ALL {}", typed(random), typed(random))),
+        3 => both(format!("SELECT w, unnest(l) AS item FROM t{}", condition(random))),
+        4 => both(format!("SELECT DISTINCT {} AS a, {} AS b FROM t", pick(random, KEYS), pick(random, KEYS))),
+        5..=6 => both(updating(random)),
+        _ => windowed(random),
+    }
+}
+
+fn both(sql: String) -> Query {
+    Query { streaming: sql.clone(), batch: sql }
+}
+
+fn pick<'a>(random: &mut StdRng, from: &[&'a str]) -> &'a str {
+    from[random.random_range(0..from.len())]
+}
+
+fn condition(random: &mut StdRng) -> String {
+    if random.random_bool(0.5) { format!(" WHERE {}", pick(random, CONDITIONS)) } else { String::new() }
+}
+
+fn projection(random: &mut StdRng) -> String {
+    let columns: Vec<String> =
+        (0..random.random_range(1..6)).map(|i| format!("{} AS c{i}", pick(random, SCALARS))).collect();
+    let from = match random.random_range(0..3) {
+        0 => "t".to_owned(),
+        1 => format!("(SELECT *, w + 1 AS w1 FROM t{}) AS inner_t", condition(random)),
+        _ => return format!("WITH x AS (SELECT * FROM t{}) SELECT {} FROM x{}", condition(random), columns.join(", "), condition(random)),
+    };
+    format!("SELECT {} FROM {from}{}", columns.join(", "), condition(random))
+}
+
+/// A query whose columns have the same types whatever is drawn.
+fn typed(random: &mut StdRng) -> String {
+    let number = pick(random, &["w", "k", "CAST(v AS BIGINT)", "w * 3"]);
+    let text = pick(random, &["s", "upper(s)", "CAST(w AS TEXT)", "'constant'"]);
+    format!("SELECT {number} AS n, {text} AS x FROM t{}", condition(random))
+}
+
+fn aggregates(random: &mut StdRng, from: &[&[&str]]) -> Vec<String> {
+    (0..random.random_range(1..5))
+        .map(|i| {
+            let from = from[random.random_range(0..from.len())];
+            let aggregate = pick(random, from);
+            let filter = match random.random_range(0..4) {
+                0 if !aggregate.contains("ORDER BY") => format!(" FILTER (WHERE {})", pick(random, CONDITIONS)),
+                _ => String::new(),
+            };
+            format!("{aggregate}{filter} AS a{i}")
+        })
+        .collect()
+}
+
+fn keys(random: &mut StdRng, least: usize) -> Vec<&'static str> {
+    let mut keys: Vec<&str> = KEYS.to_vec();
+    let n = random.random_range(least..3);
+    (0..n).map(|_| keys.swap_remove(random.random_range(0..keys.len()))).collect()
+}
+
+fn updating(random: &mut StdRng) -> String {
+    let keys = keys(random, 0);
+    let mut columns: Vec<String> = keys.iter().enumerate().map(|(i, k)| format!("{k} AS k{i}")).collect();
+    columns.extend(aggregates(random, &[UPDATING]));
+    let mut sql = format!("SELECT {} FROM t{}", columns.join(", "), condition(random));
+    if !keys.is_empty() {
+        sql.push_str(&format!(" GROUP BY {}", keys.join(", ")));
+        if random.random_bool(0.3) {
+            sql.push_str(" HAVING count(*) > 2");
+        }
+    }
+    sql
+}
+
+fn windowed(random: &mut StdRng) -> Query {
+    let width = pick(random, &["10 seconds", "1 minute", "7 minutes", "1 hour"]);
+    let keys = keys(random, 0);
+    let mut columns: Vec<String> = keys.iter().enumerate().map(|(i, k)| format!("{k} AS k{i}")).collect();
+    columns.extend(aggregates(random, &[UPDATING, WINDOWED]));
+    let names: Vec<String> = columns.iter().filter_map(|c| c.rsplit(" AS ").next()).map(str::to_owned).collect();
+    let condition = condition(random);
+    let having = if random.random_bool(0.2) { " HAVING count(*) > 1" } else { "" };
+    let (columns, names) = (columns.join(", "), names.join(", "));
+    let mut group = vec!["win".to_owned()];
+    group.extend(keys.iter().map(|k| (*k).to_owned()));
+    let group = group.join(", ");
+    let tumble = format!("tumble(INTERVAL '{width}')");
+    let bin = format!("date_bin(INTERVAL '{width}', time, TIMESTAMP '1970-01-01T00:00:00')");
+    if random.random_bool(0.2) {
+        // A window over windows: the most rows of any key.
+        let inner = |w: &str| format!("SELECT {w} AS win, k, count(*) AS n FROM t{condition} GROUP BY win, k");
+        return Query {
+            streaming: format!(
+                "SELECT win.start AS ws, most, keys FROM (SELECT win, max(n) AS most, count(*) AS keys FROM ({}) GROUP BY win)",
+                inner(&tumble)
+            ),
+            batch: format!("SELECT win AS ws, max(n) AS most, count(*) AS keys FROM ({}) GROUP BY win", inner(&bin)),
+        };
+    }
+    Query {
+        streaming: format!(
+            "SELECT win.start AS ws, {names} FROM (SELECT {tumble} AS win, {columns} FROM t{condition} GROUP BY {group}{having})"
+        ),
+        batch: format!("SELECT win AS ws, {names} FROM (SELECT {bin} AS win, {columns} FROM t{condition} GROUP BY {group}{having})"),
+    }
+}

@@ -1,0 +1,3 @@
+CREATE TABLE m (a BIGINT);
+SELECT a FROM m;
+--# error wrong-role

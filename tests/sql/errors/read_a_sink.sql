@@ -1,0 +1,3 @@
+CREATE TABLE s (a BIGINT) WITH (connector = 'blackhole');
+SELECT a FROM s;
+--# error wrong-role

@@ -1,0 +1,35 @@
+-- The window as a struct, by alias, with its fields, and by ordinal.
+--# input orders
+{"id": 1, "city": "Rome", "price": 10, "time": "2024-05-01T10:00:00Z"}
+{"id": 2, "city": "Oslo", "price": 20, "time": "2024-05-01T10:00:05Z"}
+{"id": 3, "city": "Rome", "price": 30, "time": "2024-05-01T10:00:20Z"}
+{"id": 4, "city": null, "price": 5, "time": "2024-05-01T10:00:59Z"}
+{"id": 5, "city": "Bern", "price": null, "time": "2024-05-01T10:01:00Z"}
+{"id": 6, "city": "Oslo", "price": 7, "time": "2024-05-01T10:00:55Z"}
+{"id": 7, "city": "Rome", "price": 1, "time": "2024-05-01T10:02:30Z"}
+{"id": 8, "city": "Lima", "price": 2, "time": "2024-05-01T10:00:10Z"}
+{"id": 9, "city": "Pisa", "price": 9, "time": "2024-05-01T10:02:31Z"}
+{"id": 10, "city": "Kyiv", "price": 4, "time": "2024-05-01T10:02:40Z"}
+--# end
+
+CREATE TABLE orders (
+    id BIGINT NOT NULL,
+    city TEXT,
+    price BIGINT,
+    time TIMESTAMP NOT NULL,
+    WATERMARK FOR time AS time - INTERVAL '10 seconds'
+) WITH (connector = 'single_file', path = 'orders.jsonl', type = 'source', format = 'json');
+
+SELECT tumble(INTERVAL '1 minute') AS window, city, max(price) AS top
+FROM orders
+GROUP BY 1, 2;
+--# expect final
+{"window": {"start": "2024-05-01T10:00:00", "end": "2024-05-01T10:01:00"}, "city": "Rome", "top": 30}
+{"window": {"start": "2024-05-01T10:00:00", "end": "2024-05-01T10:01:00"}, "city": "Oslo", "top": 20}
+{"window": {"start": "2024-05-01T10:00:00", "end": "2024-05-01T10:01:00"}, "city": null, "top": 5}
+{"window": {"start": "2024-05-01T10:01:00", "end": "2024-05-01T10:02:00"}, "city": "Bern", "top": null}
+{"window": {"start": "2024-05-01T10:02:00", "end": "2024-05-01T10:03:00"}, "city": "Rome", "top": 1}
+{"window": {"start": "2024-05-01T10:02:00", "end": "2024-05-01T10:03:00"}, "city": "Pisa", "top": 9}
+{"window": {"start": "2024-05-01T10:02:00", "end": "2024-05-01T10:03:00"}, "city": "Kyiv", "top": 4}
+--# end
+--# expect late 1
