@@ -14,7 +14,7 @@ fn report(path: &Path) -> String {
     let text = std::fs::read_to_string(path).expect("a script");
     let settings = Settings::default();
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).expect("a file has a name");
-    match engine::plan(&text, engine::connectors(&settings, StdoutTarget::Process), &settings) {
+    match engine::plan(&text, engine::connectors(&settings, &StdoutTarget::process()), &settings) {
         Ok(_) => panic!("{name} has no error"),
         Err(errors) => errors
             .iter()

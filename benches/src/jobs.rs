@@ -42,7 +42,7 @@ impl Streaming {
             if !self.splits.is_empty() {
                 feeds.insert("t".to_owned(), feed(&self.splits));
             }
-            let (kept, thrown): (Vec<_>, Vec<_>) = engine::connectors(&settings, StdoutTarget::Process)
+            let (kept, thrown): (Vec<_>, Vec<_>) = engine::connectors(&settings, &StdoutTarget::process())
                 .into_iter()
                 .partition(|connector| connector.name() == "single_file" && !self.splits.is_empty());
             let mut connectors = TestConnector::wrap_all(kept, feeds, &outputs);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::types::Int8Type;
 use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Schema;
 use serde_json::{Map, Value};
 use thalweg_dataflow::{Code, Error, Result, columns};
 use thalweg_formats::{Format, JsonOptions};
@@ -20,7 +21,7 @@ pub fn changes(batches: &[RecordBatch]) -> Result<Vec<Change>> {
     for batch in batches {
         let rows = json_rows(batch)?;
         let schema = batch.schema();
-        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let names: Vec<&str> = shown(&schema).map(|i| schema.field(i).name().as_str()).collect();
         if let Some(diff) = batch.column_by_name(columns::DIFF) {
             let diff = diff.as_primitive::<Int8Type>();
             changes.extend(diff.values().iter().copied().zip(rows));
@@ -41,13 +42,15 @@ fn upsert_changes(row: Value) -> Vec<Change> {
         .collect()
 }
 
+/// The columns that are not the engine's own.
+fn shown(schema: &Schema) -> impl Iterator<Item = usize> + '_ {
+    let hidden = [columns::DIFF, columns::TIMESTAMP, columns::ROW_WATERMARK];
+    (0..schema.fields().len()).filter(move |&i| !hidden.contains(&schema.field(i).name().as_str()))
+}
+
 /// The rows of a batch as JSON objects, less the columns that the engine adds.
 fn json_rows(batch: &RecordBatch) -> Result<Vec<Value>> {
-    let hidden = [columns::DIFF, columns::TIMESTAMP, columns::ROW_WATERMARK];
-    let schema = batch.schema();
-    let shown: Vec<usize> = (0..schema.fields().len())
-        .filter(|&i| !hidden.contains(&schema.field(i).name().as_str()))
-        .collect();
+    let shown: Vec<usize> = shown(&batch.schema()).collect();
     let misfit = |why: &dyn std::fmt::Display| {
         Error::new(Code::InvalidTestFile, "the result cannot be compared as JSON").because(why)
     };

@@ -12,17 +12,17 @@ const TOLERANCE: f64 = 1e-9;
 
 /// One value. Lists are sorted: the order of rows within an aggregate means nothing.
 #[derive(Clone, Debug, PartialEq, PartialOrd)]
-pub enum Cell {
+pub(crate) enum Cell {
     Null,
     Float(f64),
     Other(String),
     List(Vec<Cell>),
 }
 
-pub type Row = Vec<Cell>;
+pub(crate) type Row = Vec<Cell>;
 
 /// The rows of a result.
-pub fn rows(batches: &[RecordBatch]) -> Vec<Row> {
+pub(crate) fn rows(batches: &[RecordBatch]) -> Vec<Row> {
     batches
         .iter()
         .flat_map(|batch| {
@@ -33,7 +33,7 @@ pub fn rows(batches: &[RecordBatch]) -> Vec<Row> {
 }
 
 /// The rows that stand after all asserts and retracts.
-pub fn net(batches: &[RecordBatch]) -> Result<Vec<Row>, String> {
+pub(crate) fn net(batches: &[RecordBatch]) -> Result<Vec<Row>, String> {
     let mut counts: BTreeMap<String, (i64, Row)> = BTreeMap::new();
     for batch in batches {
         let shown: Vec<usize> = (0..batch.num_columns())
@@ -102,7 +102,8 @@ fn order(a: &Cell, b: &Cell) -> Ordering {
 fn same(a: &Cell, b: &Cell) -> bool {
     match (a, b) {
         (Cell::Float(a), Cell::Float(b)) => {
-            a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs()).max(1.0)
+            let near = || a.is_finite() && b.is_finite() && (a - b).abs() <= TOLERANCE * a.abs().max(b.abs()).max(1.0);
+            a == b || (a.is_nan() && b.is_nan()) || near()
         }
         (Cell::List(a), Cell::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (a, b) => a == b,
@@ -110,7 +111,7 @@ fn same(a: &Cell, b: &Cell) -> bool {
 }
 
 /// Compares as multisets; says what is missing and what is too many.
-pub fn compare(expected: &[Row], found: &[Row]) -> Result<(), String> {
+pub(crate) fn compare(expected: &[Row], found: &[Row]) -> Result<(), String> {
     let mut left: Vec<&Row> = found.iter().collect();
     let mut missing = Vec::new();
     for row in expected {

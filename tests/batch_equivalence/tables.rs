@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
 /// The table `t` in our dialect. No row is late: all lie within the hour that the watermark waits.
-pub const DECLARATION: &str = "\
+pub(crate) const DECLARATION: &str = "\
 CREATE TABLE t (
     k BIGINT,
     s TEXT,
@@ -27,7 +27,7 @@ CREATE TABLE t (
 const BASE_NANOS: i64 = 1_700_000_000_000_000_000;
 
 /// From no row to a few hundred.
-pub fn random(random: &mut StdRng) -> RecordBatch {
+pub(crate) fn random(random: &mut StdRng) -> RecordBatch {
     let rows = match random.random_range(0..10) {
         0 => 0,
         1 => 1,

@@ -1,13 +1,13 @@
 //! What is computed of a group of rows: one call of an aggregate function.
 //!
 //! A call is plain data. Accumulators are DataFusion's, vectorised over groups
-//! where DataFusion has such, else one per group behind its adapter. One thing
-//! DataFusion asks of its plans rather than of its accumulators, rows that come
-//! in the order of an `ORDER BY`; a stream has no such order, so for functions
-//! that insist on it the rows are kept and sorted (`sorted`).
+//! where DataFusion has such, else one per group behind its adapter. Two things
+//! DataFusion asks of its plans rather than of some accumulators: rows in the
+//! order of an `ORDER BY`, and each `DISTINCT` row once. For such functions the
+//! rows of a group are kept until it is complete (`kept`).
 
 mod grouping;
-mod sorted;
+mod kept;
 
 pub use grouping::Grouping;
 pub(crate) use grouping::{CallColumns, Columns, Inputs, schema_of};
@@ -28,7 +28,7 @@ use thalweg_dataflow::{Code, Error, Result};
 
 use crate::expression::Expression;
 use crate::functions;
-use sorted::SortedRows;
+use kept::KeptRows;
 
 /// One aggregate function over the rows of each group: `sum(price) FILTER (WHERE ok)`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -65,13 +65,13 @@ impl Ordering {
     }
 }
 
-/// What becomes of the `ORDER BY` of a call.
+/// Who sees to `ORDER BY` and `DISTINCT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Strategy {
-    /// There is none, or the accumulator sees to it.
+    /// The accumulator, or there is nothing to see to.
     Native,
-    /// The accumulator wants rows in order: they are kept and sorted.
-    Sorted,
+    /// We do: rows are kept, and fed to the accumulator as it wants them.
+    Kept,
 }
 
 impl AggregateCall {
@@ -113,15 +113,14 @@ impl AggregateCall {
             Error::new(Code::UnknownFunction, format!("there is no aggregate function '{}'", call.function))
                 .because(e)
         })?;
-        let planned = call.plan(function, true)?;
-        // DataFusion's `string_agg(DISTINCT …)` sorts by itself, though it says that it cannot.
-        let sorts_itself =
-            call.distinct && call.function == "string_agg" || planned.fun().supports_within_group_clause();
-        if planned.order_sensitivity().hard_requires() && !sorts_itself {
-            let physical = call.plan(Arc::new(planned.fun().clone()), false)?;
-            return Ok(Self { call, physical, strategy: Strategy::Sorted });
-        }
-        Ok(Self { call, physical: planned, strategy: Strategy::Native })
+        let call = Call { distinct: call.distinct && !ignores_repetitions(&call.function), ..call };
+        let planned = call.plan(Arc::clone(&function), Strategy::Native)?;
+        let strategy = call.strategy(&planned);
+        let physical = match strategy {
+            Strategy::Native => planned,
+            Strategy::Kept => call.plan(function, Strategy::Kept)?,
+        };
+        Ok(Self { call, physical, strategy })
     }
 
     /// The name of the result.
@@ -144,7 +143,7 @@ impl AggregateCall {
     pub fn splits(&self) -> bool {
         let small =
             |field: &FieldRef| field.data_type().is_primitive() || field.data_type() == &DataType::Boolean;
-        let ordered = !self.call.order_by.is_empty() || self.strategy == Strategy::Sorted;
+        let ordered = !self.call.order_by.is_empty() || self.strategy == Strategy::Kept;
         !self.call.distinct
             && !ordered
             && self.physical.groups_accumulator_supported()
@@ -202,18 +201,24 @@ impl AggregateCall {
     pub(crate) fn state_fields(&self) -> Result<Vec<FieldRef>> {
         match self.strategy {
             Strategy::Native => self.physical.state_fields().map_err(failed),
-            Strategy::Sorted => Ok(vec![Arc::new(SortedRows::state_field(self))]),
+            Strategy::Kept => Ok(vec![Arc::new(KeptRows::state_field(self))]),
         }
     }
 
     /// A new accumulator for many groups.
     pub(crate) fn accumulator(&self) -> Result<Box<dyn GroupsAccumulator>> {
-        if self.strategy == Strategy::Native && self.physical.groups_accumulator_supported() {
+        if self.strategy == Strategy::Native && self.is_vectorised() {
             return self.physical.create_groups_accumulator().map_err(failed);
         }
         self.row_accumulator()?;
         let call = self.clone();
         Ok(Box::new(GroupsAccumulatorAdapter::new(move || call.create_row_accumulator())))
+    }
+
+    /// Whether DataFusion has an accumulator for many groups. Where values are
+    /// to be distinct, only that of `count` is to be trusted: others ignore it.
+    fn is_vectorised(&self) -> bool {
+        self.physical.groups_accumulator_supported() && (!self.call.distinct || self.call.function == "count")
     }
 
     /// A new accumulator for one group.
@@ -224,26 +229,41 @@ impl AggregateCall {
     fn create_row_accumulator(&self) -> Result<Box<dyn Accumulator>, DataFusionError> {
         match self.strategy {
             Strategy::Native => self.physical.create_accumulator(),
-            Strategy::Sorted => Ok(Box::new(SortedRows::new(self)?)),
+            Strategy::Kept => Ok(Box::new(KeptRows::new(self)?)),
         }
     }
 }
 
 impl Call {
-    fn plan(&self, function: Arc<AggregateUDF>, ordered: bool) -> Result<Arc<AggregateFunctionExpr>> {
+    /// Who sees to `ORDER BY` and `DISTINCT`, if `planned` is the call as it is written.
+    fn strategy(&self, planned: &AggregateFunctionExpr) -> Strategy {
+        let function = self.function.as_str();
+        let drops_repetitions = matches!(
+            function,
+            "count" | "sum" | "avg" | "median" | "array_agg" | "string_agg" | "percentile_cont" | "bit_xor"
+        );
+        // DataFusion's `string_agg(DISTINCT …)` sorts by itself, though it says that it cannot.
+        let sorts = !planned.order_sensitivity().hard_requires()
+            || self.distinct && function == "string_agg"
+            || planned.fun().supports_within_group_clause();
+        if sorts && (drops_repetitions || !self.distinct) { Strategy::Native } else { Strategy::Kept }
+    }
+
+    fn plan(&self, function: Arc<AggregateUDF>, strategy: Strategy) -> Result<Arc<AggregateFunctionExpr>> {
+        let native = strategy == Strategy::Native;
         let Some(argument) = self.arguments.first() else {
             return Err(Error::internal(format!("aggregate '{}' is planned without an argument", self.name)));
         };
         let order_by = self
             .order_by
             .iter()
-            .filter(|_| ordered)
+            .filter(|_| native)
             .map(|o| PhysicalSortExpr { expr: Arc::clone(o.expression.physical()), options: o.options() });
         let arguments = self.arguments.iter().map(|e| Arc::clone(e.physical())).collect();
         let planned = AggregateExprBuilder::new(function, arguments)
             .schema(Arc::clone(argument.input()))
             .order_by(order_by.collect())
-            .with_distinct(self.distinct)
+            .with_distinct(self.distinct && native)
             .with_ignore_nulls(self.ignore_nulls)
             .alias(&self.name)
             .build();
@@ -278,6 +298,11 @@ impl fmt::Debug for AggregateCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AggregateCall({self})")
     }
+}
+
+/// Whether an equal row more or less changes nothing.
+fn ignores_repetitions(function: &str) -> bool {
+    matches!(function, "min" | "max" | "bit_and" | "bit_or" | "bool_and" | "bool_or" | "approx_distinct")
 }
 
 /// An accumulator failed: its own words, under our code.

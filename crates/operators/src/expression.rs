@@ -65,8 +65,9 @@ pub struct Expression {
 impl Expression {
     /// An expression over rows of `input`.
     ///
-    /// `physical` must be planned against `input`, with default session
-    /// options, and with every `now()`, `current_timestamp`, `current_date`
+    /// `physical` must be simplified (`coalesce` exists only as the `CASE` that
+    /// it stands for), planned against `input` with default session options,
+    /// and with every `now()`, `current_timestamp`, `current_date`
     /// and `current_time` replaced by a reference to (a cast of)
     /// [`NOW_COLUMN`]; `input` is then [`with_now`] of the operator's input
     /// schema. Fails if the expression has no type over `input`.

@@ -76,9 +76,11 @@ impl GroupKeys {
         }
     }
 
-    /// Gives the keys in the order of their ids, and forgets them. An emptied
-    /// table is cleared in time proportional to what it once held, so one that
-    /// held far more than now gives its memory back.
+    /// Gives the keys in the order of their ids, and forgets them.
+    ///
+    /// Emitting alone leaves some of DataFusion's tables half full, so the
+    /// table is cleared too. Clearing takes time in proportion to what the
+    /// table once held: one that held far more than now gives its memory back.
     fn take(&mut self) -> Result<Columns> {
         match self {
             GroupKeys::None { seen } => {
@@ -88,11 +90,8 @@ impl GroupKeys {
             GroupKeys::Some { values, peak, .. } => {
                 let groups = values.len();
                 let keys = values.emit(EmitTo::All).map_err(failed)?;
-                *peak = groups.max(*peak);
-                if groups < *peak / SHRINK_FACTOR {
-                    values.clear_shrink(groups);
-                    *peak = groups;
-                }
+                *peak = if groups < *peak / SHRINK_FACTOR { groups } else { groups.max(*peak) };
+                values.clear_shrink(*peak);
                 Ok(keys)
             }
         }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::DFSchema;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::prelude::SessionContext;
 use thalweg_dataflow::text::read_schema;
 
@@ -18,7 +20,10 @@ pub(crate) fn schema(columns: &str) -> SchemaRef {
 pub(crate) fn expression(input: &SchemaRef, sql: &str) -> Expression {
     let context = SessionContext::new();
     let columns = DFSchema::try_from(Arc::clone(input)).unwrap();
+    let simplifier =
+        ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::new(columns.clone())).build());
     let logical = context.parse_sql_expr(sql, &columns).unwrap();
+    let logical = simplifier.simplify(simplifier.coerce(logical, &columns).unwrap()).unwrap();
     let physical = context.create_physical_expr(logical, &columns).unwrap();
     Expression::new(physical, Arc::clone(input)).unwrap()
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
 use thalweg_dataflow::connector::{ConnectorTable, SinkDescription, SourceDescription};
-use thalweg_dataflow::{Code, Error, Result};
+use thalweg_dataflow::{Code, Error, Result, Span};
 
 use crate::context::RelationSource;
 use crate::errors::unknown_table;
@@ -25,7 +25,7 @@ pub(crate) enum Relation {
     /// A connector's table.
     Table(Arc<Table>),
     /// A view's query, or what was inserted into a memory table.
-    Query { name: String, plan: LogicalPlan },
+    Query { name: String, plan: Box<LogicalPlan>, at: Span },
 }
 
 /// A connector's table as declared.
@@ -80,7 +80,10 @@ pub(crate) enum Watermark {
 enum Entry {
     Relation(RelationId),
     /// Declared without a connector; filled by one insert.
-    Memory { schema: SchemaRef, filled: Option<RelationId> },
+    Memory {
+        schema: SchemaRef,
+        filled: Option<RelationId>,
+    },
     /// Its declaration failed: what refers to it has no further error.
     Broken,
 }
@@ -141,9 +144,9 @@ impl Catalog {
     }
 
     /// Fills a memory table; from here on it can be read.
-    pub(crate) fn fill(&mut self, name: &str, plan: LogicalPlan) {
+    pub(crate) fn fill(&mut self, name: &str, plan: LogicalPlan, at: Span) {
         let id = RelationId(self.relations.len());
-        self.relations.push(Relation::Query { name: name.to_owned(), plan });
+        self.relations.push(Relation::Query { name: name.to_owned(), plan: Box::new(plan), at });
         if let Some(Entry::Memory { filled, .. }) = self.entries.get_mut(name) {
             *filled = Some(id);
         }
@@ -168,7 +171,8 @@ impl Catalog {
             },
             Entry::Memory { filled: Some(id), schema } => (*id, Arc::clone(schema)),
             Entry::Memory { filled: None, .. } => {
-                let what = format!("table '{name}' has no rows: nothing is inserted into it before it is read");
+                let what =
+                    format!("table '{name}' has no rows: nothing is inserted into it before it is read");
                 return Err(Error::new(Code::InvalidQuery, what)
                     .with_help(format!("write INSERT INTO {name} SELECT … before this query")));
             }

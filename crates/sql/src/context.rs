@@ -49,7 +49,9 @@ impl Functions {
             higher_order: by_name(SessionStateDefaults::default_higher_order_functions(), |f| {
                 (f.name(), f.aliases())
             }),
-            aggregate: by_name(SessionStateDefaults::default_aggregate_functions(), |f| (f.name(), f.aliases())),
+            aggregate: by_name(SessionStateDefaults::default_aggregate_functions(), |f| {
+                (f.name(), f.aliases())
+            }),
             window: by_name(SessionStateDefaults::default_window_functions(), |f| (f.name(), f.aliases())),
             expr_planners: SessionStateDefaults::default_expr_planners(),
             options,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::logical_expr::{Expr, cast};
 use datafusion::sql::sqlparser::ast;
-use thalweg_dataflow::connector::{Connector, ConnectorTable, Declaration, SinkDescription, SourceDescription};
+use thalweg_dataflow::connector::{
+    Connector, ConnectorTable, Declaration, SinkDescription, SourceDescription,
+};
 use thalweg_dataflow::options::{OptionValue, Options};
 use thalweg_dataflow::{Code, Error, Result};
 
@@ -21,7 +23,7 @@ const WATERMARK_FIELD: &str = "watermark_field";
 
 /// What a `CREATE TABLE` declares.
 pub(crate) enum Declared {
-    Table(Table),
+    Table(Box<Table>),
     Memory(SchemaRef),
 }
 
@@ -36,7 +38,9 @@ pub(crate) fn declare(
     }
     check_primary_key(create)?;
     match &create.options {
-        Some(options) => Declarer { create, logical }.table(options, connectors).map(Declared::Table),
+        Some(options) => Declarer { create, logical }
+            .table(options, connectors)
+            .map(|table| Declared::Table(Box::new(table))),
         None => memory(create).map(Declared::Memory),
     }
 }
@@ -61,9 +65,9 @@ fn check_primary_key(create: &CreateTable) -> Result<()> {
 fn memory(create: &CreateTable) -> Result<SchemaRef> {
     let Some(columns) = &create.columns else {
         let what = format!("table '{}' has neither columns nor options", create.name.text);
-        return Err(Error::new(Code::Syntax, what)
-            .at(create.span)
-            .with_help("add WITH (connector = '…') for a table of the outside world, or columns for one in memory"));
+        return Err(Error::new(Code::Syntax, what).at(create.span).with_help(
+            "add WITH (connector = '…') for a table of the outside world, or columns for one in memory",
+        ));
     };
     if let Some(watermark) = &create.watermark {
         return Err(Error::new(Code::InvalidWatermark, "a table in memory has no watermark of its own")
@@ -71,9 +75,11 @@ fn memory(create: &CreateTable) -> Result<SchemaRef> {
             .with_help("its rows keep the event time of the rows that they were made from"));
     }
     let field = |column: &crate::parser::ColumnDeclaration| match &column.kind {
-        ColumnKind::Physical => {
-            Ok(Field::new(&column.name.text, arrow_type(&column.data_type, column.type_span)?, column.nullable))
-        }
+        ColumnKind::Physical => Ok(Field::new(
+            &column.name.text,
+            arrow_type(&column.data_type, column.type_span)?,
+            column.nullable,
+        )),
         ColumnKind::Generated { span, .. } | ColumnKind::Metadata { span, .. } => {
             Err(Error::new(Code::InvalidColumn, "a table in memory has no generated or metadata columns")
                 .at(*span)
@@ -101,8 +107,10 @@ impl Declarer<'_> {
         let value = |o: &OptionDeclaration| OptionValue { value: o.value.clone(), span: Some(o.span) };
         let others = options.iter().filter(|option| option.name != "connector");
         let mut options = Options::new(others.map(|option| (option.name.clone(), value(option))));
-        let time =
-            TimeOptions { event_time: options.take(EVENT_TIME_FIELD), watermark: options.take(WATERMARK_FIELD) };
+        let time = TimeOptions {
+            event_time: options.take(EVENT_TIME_FIELD),
+            watermark: options.take(WATERMARK_FIELD),
+        };
         let adapter = self.describe(connector, &mut options)?;
         let (source, sink) = (adapter.as_source(), adapter.as_sink());
         let (schema, columns) = self.columns(source.as_ref(), sink.as_ref())?;
@@ -138,7 +146,8 @@ impl Declarer<'_> {
         };
         let found = connectors.iter().find(|connector| connector.name().eq_ignore_ascii_case(&wanted.value));
         found.map(|connector| &**connector).ok_or_else(|| {
-            let error = Error::new(Code::UnknownConnector, format!("there is no connector '{}'", wanted.value));
+            let error =
+                Error::new(Code::UnknownConnector, format!("there is no connector '{}'", wanted.value));
             suggest(error.at(wanted.span), &wanted.value, &known, "the connectors are")
         })
     }
@@ -185,14 +194,15 @@ impl Declarer<'_> {
         let mut columns: Vec<Option<(Field, Column)>> = Vec::with_capacity(declared.len());
         for column in declared {
             columns.push(match &column.kind {
-                ColumnKind::Physical => next_physical
-                    .next()
-                    .map(|(index, field)| (field.as_ref().clone().with_name(&column.name.text), Column::Physical(index))),
+                ColumnKind::Physical => next_physical.next().map(|(index, field)| {
+                    (field.as_ref().clone().with_name(&column.name.text), Column::Physical(index))
+                }),
                 ColumnKind::Metadata { .. } => Some(self.metadata(column, source)?),
                 ColumnKind::Generated { .. } => None,
             });
         }
-        let visible = Schema::new(columns.iter().flatten().map(|(field, _)| field.clone()).collect::<Vec<_>>());
+        let visible =
+            Schema::new(columns.iter().flatten().map(|(field, _)| field.clone()).collect::<Vec<_>>());
         let mut fields = Vec::with_capacity(declared.len());
         let mut kinds = Vec::with_capacity(declared.len());
         for (column, known) in declared.iter().zip(columns) {
@@ -233,7 +243,11 @@ impl Declarer<'_> {
         Ok((Field::new(&column.name.text, declared, column.nullable), Column::Metadata(found.key)))
     }
 
-    fn generated(&self, column: &crate::parser::ColumnDeclaration, visible: &Schema) -> Result<(Field, Column)> {
+    fn generated(
+        &self,
+        column: &crate::parser::ColumnDeclaration,
+        visible: &Schema,
+    ) -> Result<(Field, Column)> {
         let ColumnKind::Generated { expression, span } = &column.kind else {
             return Err(Error::internal("a column is declared and not described"));
         };
@@ -291,17 +305,22 @@ impl Declarer<'_> {
             None => Watermark::Column,
             Some((expression, span)) => match completeness(expression) {
                 Some((name, share)) => {
-                    if !name.eq_ignore_ascii_case(text) || !(share > 0.0 && share < 1.0) {
-                        return Err(Error::new(Code::InvalidWatermark, "completeness does not fit the watermark")
-                            .at(*span)
-                            .with_help(format!("write completeness({text}, 0.999): a share between 0 and 1")));
+                    let is_share = share > 0.0 && share < 1.0;
+                    if !name.eq_ignore_ascii_case(text) || !is_share {
+                        return Err(Error::new(
+                            Code::InvalidWatermark,
+                            "completeness does not fit the watermark",
+                        )
+                        .at(*span)
+                        .with_help(format!("write completeness({text}, 0.999): a share between 0 and 1")));
                     }
                     Watermark::Completeness(share)
                 }
                 None => {
                     let typed = self.logical.expression(expression, *span, schema)?;
                     if !matches!(typed.data_type, DataType::Timestamp(..)) {
-                        let what = format!("the watermark's expression is {}, not TIMESTAMP", typed.data_type);
+                        let what =
+                            format!("the watermark's expression is {}, not TIMESTAMP", typed.data_type);
                         return Err(Error::new(Code::InvalidWatermark, what).at(*span).with_help(format!(
                             "write how far behind the event time rows may come, as in {text} - INTERVAL '5 seconds'"
                         )));
@@ -318,7 +337,8 @@ impl Declarer<'_> {
 fn time_column(schema: &Schema, name: &str) -> Result<usize> {
     let Some((index, field)) = schema.column_with_name(name) else {
         let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        let error = Error::new(Code::InvalidWatermark, format!("the watermark's column '{name}' does not exist"));
+        let error =
+            Error::new(Code::InvalidWatermark, format!("the watermark's column '{name}' does not exist"));
         return Err(suggest(error, name, &known, "the columns are"));
     };
     match field.data_type() {

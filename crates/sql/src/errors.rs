@@ -38,7 +38,9 @@ pub(crate) fn carry(error: Error) -> DataFusionError {
 /// The error that was sent through DataFusion, if this is one.
 pub(crate) fn carried(error: &DataFusionError) -> Option<Error> {
     match root(error) {
-        DataFusionError::External(cause) => cause.downcast_ref::<Carried>().map(|Carried(error)| error.clone()),
+        DataFusionError::External(cause) => {
+            cause.downcast_ref::<Carried>().map(|Carried(error)| error.clone())
+        }
         _ => None,
     }
 }
@@ -81,7 +83,8 @@ impl Reader<'_> {
             }
             DataFusionError::Plan(message) => self.plan_error(message, diagnostic),
             DataFusionError::ArrowError(cause, _) => {
-                Error::new(Code::TypeMismatch, "a value cannot be computed").because(clean(&cause.to_string()))
+                Error::new(Code::TypeMismatch, "a value cannot be computed")
+                    .because(clean(&cause.to_string()))
             }
             other => {
                 let message = clean(&other.strip_backtrace());
@@ -101,9 +104,12 @@ impl Reader<'_> {
             }
             SchemaError::AmbiguousReference { field } => {
                 let what = format!("column '{}' is in reach more than once", field.name);
-                Error::new(Code::InvalidQuery, what).at(self.word(&field.name)).with_help("write the table before it")
+                Error::new(Code::InvalidQuery, what)
+                    .at(self.word(&field.name))
+                    .with_help("write the table before it")
             }
-            SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            SchemaError::DuplicateQualifiedField { name, .. }
+            | SchemaError::DuplicateUnqualifiedField { name } => {
                 Error::new(Code::DuplicateName, format!("two columns of the query have the name '{name}'"))
                     .at(self.word(name))
                     .with_help("name one of them with AS")
@@ -116,9 +122,13 @@ impl Reader<'_> {
             return unknown_function(&name, self.functions).at(self.word(&name));
         }
         if message.contains("GROUP BY") && message.contains("aggregate") {
-            let what = diagnostic.map_or_else(|| clean(message), |d| d.message.replace('"', "").replace("'", ""));
-            return Error::new(Code::InvalidAggregate, lower_first(&what.replace(" clause because", ", because")))
-                .with_help("add it to GROUP BY, or take first_value() of it");
+            let what =
+                diagnostic.map_or_else(|| clean(message), |d| d.message.replace('"', "").replace("'", ""));
+            return Error::new(
+                Code::InvalidAggregate,
+                lower_first(&what.replace(" clause because", ", because")),
+            )
+            .with_help("add it to GROUP BY, or take first_value() of it");
         }
         if message.contains("duplicate") || message.contains("unique expression names") {
             return Error::new(Code::DuplicateName, "two columns of the query have the same name")
@@ -194,11 +204,14 @@ fn quoted_behind(message: &str, start: &str) -> Option<String> {
 /// A planner's reason without its inside: the first sentence, no trees, no crate's name.
 fn clean(message: &str) -> String {
     let mut text = message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
-    for prefix in ["Error during planning: ", "Schema error: ", "Execution error: ", "type_coercion\ncaused by\n"] {
+    for prefix in
+        ["Error during planning: ", "Schema error: ", "Execution error: ", "type_coercion\ncaused by\n"]
+    {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
     let line = text.lines().next().unwrap_or_default();
-    let line = line.split(" { ").next().unwrap_or(line).split(". This issue was likely").next().unwrap_or(line);
+    let line =
+        line.split(" { ").next().unwrap_or(line).split(". This issue was likely").next().unwrap_or(line);
     let short: String = line.chars().take(REASON_CHARS_MAX).collect();
     lower_first(short.replace("DataFusion", "the planner").trim_end_matches(['.', ' ']))
 }

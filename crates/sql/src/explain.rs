@@ -1,9 +1,9 @@
 //! A plan in words: one line a chain, and one for each edge between chains.
 //!
 //! ```text
-//! chain 1 ×1  source bids ─► watermark ts - 1s ─► window …     append
-//!   └─ shuffle by auction ─► chain 2
-//! chain 2 ×4  window_aggregate … ─► sink out                   append, at least once
+//! chain 1 x1: single_file [auction, ts] -> watermark [ts - 1s] -> …; append
+//!   shuffle -> chain 2 by auction; append
+//! chain 2 x4: window-aggregate [tumble(10s) count(*) by auction] -> …; key auction; append; exactly once
 //! ```
 
 use std::collections::BTreeSet;
@@ -105,18 +105,25 @@ fn chain_of_each(graph: &Graph) -> Vec<usize> {
 }
 
 fn is_inside(edge: &Edge, chains: &[usize]) -> bool {
-    edge.distribution == Distribution::Forward && chains[edge.from.0.0 as usize] == chains[edge.to.0.0 as usize]
+    edge.distribution == Distribution::Forward
+        && chains[edge.from.0.0 as usize] == chains[edge.to.0.0 as usize]
 }
 
 fn describe(plan: &Plan, chains: &[usize], chain: usize, parallelism: u32) -> Chain {
-    let nodes: Vec<(NodeId, &Node)> = plan.graph.nodes().filter(|(id, _)| chains[id.0 as usize] == chain).collect();
+    let nodes: Vec<(NodeId, &Node)> =
+        plan.graph.nodes().filter(|(id, _)| chains[id.0 as usize] == chain).collect();
     let subtasks = nodes.first().map_or(parallelism, |(id, _)| plan.graph.parallelism(*id, parallelism));
     let sinks = nodes.iter().filter(|(_, node)| matches!(node.piece, Piece::Sink(_)));
     let last = nodes.last().map(|(id, _)| *id);
     let edges = plan.graph.edges().iter();
-    let key = edges.clone().filter(|edge| Some(edge.to.0) == nodes.first().map(|(id, _)| *id)).find_map(shuffle_key);
-    let leaving = edges.filter(|edge| Some(edge.from.0) == last || Some(edge.to.0) == last).map(|edge| edge.rows);
-    let changes = leaving.into_iter().any(|rows| rows == RowKind::Changelog);
+    let key = edges
+        .clone()
+        .filter(|edge| Some(edge.to.0) == nodes.first().map(|(id, _)| *id))
+        .find_map(shuffle_key);
+    let leaving: Vec<&Edge> = edges.clone().filter(|edge| Some(edge.from.0) == last).collect();
+    let reaching: Vec<&Edge> = edges.filter(|edge| Some(edge.to.0) == last).collect();
+    let telling = if leaving.is_empty() { reaching } else { leaving };
+    let changes = telling.iter().any(|edge| edge.rows == RowKind::Changelog);
     Chain {
         chain: chain + 1,
         parallelism: subtasks,
@@ -134,7 +141,9 @@ fn line(node: &Node) -> OperatorLine {
 
 fn shuffle_key(edge: &Edge) -> Option<Vec<String>> {
     match &edge.distribution {
-        Distribution::Shuffle(key) => Some(key.iter().map(|&i| edge.schema.field(i).name().clone()).collect()),
+        Distribution::Shuffle(key) => {
+            Some(key.iter().map(|&i| edge.schema.field(i).name().clone()).collect())
+        }
         Distribution::Forward | Distribution::Rebalance | Distribution::Broadcast => None,
     }
 }
@@ -162,20 +171,20 @@ fn rows_name(rows: RowKind) -> &'static str {
     }
 }
 
-/// What a job promises; the weakest comes first.
+/// How often a job promises to count each row: so many times once. The weakest comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Guarantee {
-    AtMostOnce,
-    AtLeastOnce,
-    ExactlyOnce,
+    AtMost,
+    AtLeast,
+    Exactly,
 }
 
 impl Guarantee {
     fn name(self) -> &'static str {
         match self {
-            Guarantee::AtMostOnce => "at most once",
-            Guarantee::AtLeastOnce => "at least once",
-            Guarantee::ExactlyOnce => "exactly once",
+            Guarantee::AtMost => "at most once",
+            Guarantee::AtLeast => "at least once",
+            Guarantee::Exactly => "exactly once",
         }
     }
 }
@@ -184,13 +193,13 @@ impl Guarantee {
 fn guarantee(graph: &Graph, id: NodeId) -> Guarantee {
     let own = match &graph.node(id).piece {
         Piece::Source(spec) => match spec.guarantee() {
-            SourceGuarantee::AtMostOnce => Guarantee::AtMostOnce,
-            SourceGuarantee::Replays => Guarantee::ExactlyOnce,
+            SourceGuarantee::AtMostOnce => Guarantee::AtMost,
+            SourceGuarantee::Replays => Guarantee::Exactly,
         },
-        Piece::Operator(_) => Guarantee::ExactlyOnce,
+        Piece::Operator(_) => Guarantee::Exactly,
         Piece::Sink(spec) => match spec.guarantee() {
-            SinkGuarantee::AtLeastOnce => Guarantee::AtLeastOnce,
-            SinkGuarantee::ExactlyOnce => Guarantee::ExactlyOnce,
+            SinkGuarantee::AtLeastOnce => Guarantee::AtLeast,
+            SinkGuarantee::ExactlyOnce => Guarantee::Exactly,
         },
     };
     let mut seen = BTreeSet::from([id.0]);
@@ -202,7 +211,7 @@ fn guarantee(graph: &Graph, id: NodeId) -> Guarantee {
                 if let Piece::Source(spec) = &graph.node(edge.from.0).piece
                     && spec.guarantee() == SourceGuarantee::AtMostOnce
                 {
-                    weakest = weakest.min(Guarantee::AtMostOnce);
+                    weakest = weakest.min(Guarantee::AtMost);
                 }
                 waiting.push(edge.from.0);
             }

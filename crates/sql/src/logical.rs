@@ -69,7 +69,8 @@ impl Logical<'_> {
                 || crate::markers::Marker::of(e).is_some()
         };
         if expr.exists(|e| Ok(whole_rows(e)))? {
-            let error = Error::new(Code::InvalidColumn, "the expression is more than one of a single row's columns");
+            let error =
+                Error::new(Code::InvalidColumn, "the expression is more than one of a single row's columns");
             return Err(crate::errors::carry(
                 error.at(at).with_help("compute aggregates, windows and unnest in a query"),
             ));

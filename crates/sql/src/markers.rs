@@ -4,6 +4,7 @@
 //! gone before a graph is written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use datafusion::common::{Result, ScalarValue, exec_err};
@@ -87,8 +88,9 @@ impl MarkerFunction {
 /// An argument for people: `10s`.
 fn short(argument: &Expr) -> String {
     match argument {
-        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(v)), _) if v.months == 0 && v.days == 0 => {
-            format!("{:?}", std::time::Duration::from_nanos(v.nanoseconds.unsigned_abs()))
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(v)), _) if v.months == 0 => {
+            let days = Duration::from_secs(u64::from(v.days.unsigned_abs()) * 86_400);
+            format!("{:?}", days + Duration::from_nanos(v.nanoseconds.unsigned_abs()))
         }
         other => other.schema_name().to_string(),
     }

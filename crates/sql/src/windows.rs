@@ -55,7 +55,9 @@ pub(crate) fn assign(plan: LogicalPlan, script: &Script<'_>, at: Span) -> Result
             format!("{}() is a window, and can only stand in GROUP BY", marker.name()),
         )
         .at(places.of(marker))
-        .with_help("add GROUP BY with the window, or use the window column of a query that is grouped by one")),
+        .with_help(
+            "add GROUP BY with the window, or use the window column of a query that is grouped by one",
+        )),
     }
 }
 
@@ -139,19 +141,25 @@ fn check(marker: Marker, arguments: &[Expr]) -> Result<Window> {
 /// The literal width of a window.
 fn duration(expr: &Expr) -> Result<Duration> {
     const DAY_NANOS: i64 = 86_400_000_000_000;
-    let invalid = |what: &str| Error::new(Code::InvalidWindow, what).with_help("write tumble(interval '10 seconds')");
+    let invalid =
+        |what: &str| Error::new(Code::InvalidWindow, what).with_help("write tumble(interval '10 seconds')");
     let Expr::Literal(value, _) = expr else {
         return Err(invalid("a window's width is not a literal interval"));
     };
     let (months, days, nanos) = match value {
         ScalarValue::IntervalMonthDayNano(Some(v)) => (v.months, i64::from(v.days), v.nanoseconds),
-        ScalarValue::IntervalDayTime(Some(v)) => (0, i64::from(v.days), i64::from(v.milliseconds) * 1_000_000),
+        ScalarValue::IntervalDayTime(Some(v)) => {
+            (0, i64::from(v.days), i64::from(v.milliseconds) * 1_000_000)
+        }
         ScalarValue::IntervalYearMonth(Some(months)) => (*months, 0, 0),
         _ => return Err(invalid("a window's width is not a literal interval")),
     };
     if months != 0 {
-        return Err(Error::new(Code::InvalidWindow, "a window's width has months or years, which have no fixed length")
-            .with_help("write the width in days, hours, minutes or seconds"));
+        return Err(Error::new(
+            Code::InvalidWindow,
+            "a window's width has months or years, which have no fixed length",
+        )
+        .with_help("write the width in days, hours, minutes or seconds"));
     }
     let width = days.checked_mul(DAY_NANOS).and_then(|days| days.checked_add(nanos));
     match width.map(u64::try_from) {

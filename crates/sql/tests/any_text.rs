@@ -33,7 +33,7 @@ fn the_script_that_is_mutated_is_valid() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn any_text(script in "\\PC{0,200}") {

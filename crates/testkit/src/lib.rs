@@ -4,4 +4,4 @@
 
 pub mod driver;
 
-pub use driver::{Driver, OnBarrier, at_every_batch_size, consolidated};
+pub use driver::{BATCH_SIZES, Driver, OnBarrier, at_every_batch_size, consolidated};

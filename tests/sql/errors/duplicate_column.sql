@@ -1,3 +1,3 @@
 CREATE TABLE t (a INT, a TEXT) WITH (connector = 'blackhole');
 SELECT 1 AS a;
---# error invalid-column
+--# error duplicate-name

@@ -1,3 +1,3 @@
 CREATE TABLE m (a BIGINT);
 SELECT a FROM m;
---# error wrong-role
+--# error invalid-query

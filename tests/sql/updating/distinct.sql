@@ -19,8 +19,13 @@ CREATE TABLE orders (
     WATERMARK FOR time AS time - INTERVAL '10 seconds'
 ) WITH (connector = 'single_file', path = 'orders.jsonl', type = 'source', format = 'json');
 
-SELECT DISTINCT length(city) AS letters FROM orders;
+SELECT DISTINCT city, length(city) AS letters FROM orders;
 --# expect final
-{"letters": 4}
-{"letters": null}
+{"city": "Rome", "letters": 4}
+{"city": "Oslo", "letters": 4}
+{"city": "Bern", "letters": 4}
+{"city": "Lima", "letters": 4}
+{"city": "Pisa", "letters": 4}
+{"city": "Kyiv", "letters": 4}
+{"city": null, "letters": null}
 --# end

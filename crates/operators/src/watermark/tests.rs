@@ -182,3 +182,14 @@ fn what_cannot_be_a_watermark_is_refused() {
     let taken = schema("t:time _timestamp:time");
     assert_eq!(new(&taken, EventTimeFrom::Column(0), delay()), Code::InvalidColumn);
 }
+
+#[test]
+fn a_snapshot_gives_splits_back_exactly() {
+    let mut learnt = split::Split::starting_at(i64::MIN);
+    let mut advance = Advance { bound: i64::MAX, row_watermarks: None, ahead: 0 };
+    learnt.advance_by_lateness(&[10, 15, 11, 12, 20, 13], 0.5, &mut advance);
+    let plain = split::Split::starting_at(7);
+    let splits = [(SplitId::new("a"), learnt), (SplitId::new("b"), plain)];
+    let frozen = snapshot::freeze(splits.iter().map(|(id, split)| (id, split)), KeySpace::default()).unwrap();
+    assert_eq!(snapshot::thaw(frozen.tables[0].batches.clone()).unwrap(), splits);
+}

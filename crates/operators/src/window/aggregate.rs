@@ -294,8 +294,11 @@ impl AggregateOperator {
         Pieces::new(Arc::clone(&self.spec.output), groups, piece_rows_max, |piece_rows| {
             let constant =
                 |time| Arc::new(TimestampNanosecondArray::from_value(time, piece_rows)) as ArrayRef;
-            let window =
-                StructArray::new(bounds(), vec![constant(pane.0), constant(assigner.end_of(pane))], None);
+            let window = StructArray::new(
+                bounds(),
+                vec![constant(assigner.start_of(pane)), constant(assigner.end_of(pane))],
+                None,
+            );
             keys.into_iter()
                 .map(Content::Rows)
                 .chain([Content::Constant(Arc::new(window))])

@@ -13,7 +13,7 @@ pub enum Assigner {
     },
 }
 
-/// A pane, by its first instant.
+/// A pane, by its number; pane 0 begins in 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pane(pub(crate) i64);
 
@@ -27,19 +27,27 @@ impl Assigner {
         Ok(Assigner::Tumble { width_nanos })
     }
 
-    /// The pane of a row at this time. At the very ends of time panes are cut off.
+    /// The pane of a row at this time. The last instant of time belongs to the pane of the one before.
     #[inline]
     pub(crate) fn pane_of(self, time: i64) -> Pane {
         match self {
-            Assigner::Tumble { width_nanos } => Pane(time.saturating_sub(time.rem_euclid(width_nanos))),
+            Assigner::Tumble { width_nanos } => Pane(time.min(i64::MAX - 1).div_euclid(width_nanos)),
         }
     }
 
-    /// The first instant behind the pane.
+    /// The first instant of the pane, as far as time reaches.
+    #[inline]
+    pub(crate) fn start_of(self, pane: Pane) -> i64 {
+        match self {
+            Assigner::Tumble { width_nanos } => pane.0.saturating_mul(width_nanos),
+        }
+    }
+
+    /// The first instant behind the pane, as far as time reaches.
     #[inline]
     pub(crate) fn end_of(self, pane: Pane) -> i64 {
         match self {
-            Assigner::Tumble { width_nanos } => pane.0.saturating_add(width_nanos),
+            Assigner::Tumble { width_nanos } => (pane.0 + 1).saturating_mul(width_nanos),
         }
     }
 
@@ -87,18 +95,21 @@ mod tests {
         let assigner = Assigner::tumble(10).unwrap();
         for (time, start) in [(0, 0), (9, 0), (10, 10), (-1, -10), (-10, -10), (-11, -20)] {
             let pane = assigner.pane_of(time);
-            assert_eq!((pane, assigner.end_of(pane)), (Pane(start), start + 10), "{time}");
+            assert_eq!((assigner.start_of(pane), assigner.end_of(pane)), (start, start + 10), "{time}");
             assert_eq!(assigner.pane_of(assigner.last_of(pane)), pane);
         }
     }
 
     #[test]
-    fn the_ends_of_time_are_cut_off_without_a_panic() {
-        let assigner = Assigner::tumble(i64::MAX).unwrap();
-        for time in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
-            let pane = assigner.pane_of(time);
-            assert!(assigner.end_of(pane) > pane.0);
-            assert!(assigner.is_closed(pane, Watermark::END));
+    fn the_ends_of_time_have_panes_like_any_other() {
+        for width in [1, 7, 10, i64::MAX] {
+            let assigner = Assigner::tumble(width).unwrap();
+            for time in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
+                let pane = assigner.pane_of(time);
+                assert!(assigner.start_of(pane) <= time && time <= assigner.end_of(pane));
+                assert_eq!(assigner.pane_of(assigner.last_of(pane)), pane, "{width}, {time}");
+                assert!(assigner.is_closed(pane, Watermark::END));
+            }
         }
         assert!(Assigner::tumble(0).is_err() && Assigner::tumble(-1).is_err());
     }

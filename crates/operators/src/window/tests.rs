@@ -242,8 +242,8 @@ fn specs_survive_their_way_through_bytes() {
         let read = |spec: &dyn Spec| registry.operator(spec.kind(), &spec.encode().unwrap()).unwrap();
         let again = read(&*before);
         let mut instances = [&*before, &*again].map(|spec| Instance::new(spec, 8, Restored::nothing()));
-        instances.each_mut().map(|i| i.rows(&rows));
-        instances.each_mut().map(|i| i.flush());
+        instances.iter_mut().for_each(|i| i.rows(&rows));
+        instances.iter_mut().for_each(|i| i.flush());
         let [one, other] = instances.map(|i| i.output);
         assert_eq!(one, other);
         let again = read(&behind);

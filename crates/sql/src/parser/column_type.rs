@@ -13,9 +13,32 @@ use super::statement::normalise;
 
 /// The names that are offered for a misspelt one.
 const NAMES: [&str; 26] = [
-    "bigint", "boolean", "bytea", "char", "date", "datetime", "decimal", "double", "float", "int", "integer",
-    "interval", "json", "numeric", "real", "smallint", "string", "struct", "text", "time", "timestamp", "tinyint",
-    "unsigned", "varchar", "array", "binary",
+    "bigint",
+    "boolean",
+    "bytea",
+    "char",
+    "date",
+    "datetime",
+    "decimal",
+    "double",
+    "float",
+    "int",
+    "integer",
+    "interval",
+    "json",
+    "numeric",
+    "real",
+    "smallint",
+    "string",
+    "struct",
+    "text",
+    "time",
+    "timestamp",
+    "tinyint",
+    "unsigned",
+    "varchar",
+    "array",
+    "binary",
 ];
 
 /// The type of a column that is declared as `sql`.
@@ -79,9 +102,9 @@ fn decimal(info: &ExactNumberInfo, at: Span) -> Result<DataType, Error> {
         && i64::try_from(precision).is_ok_and(|precision| (0..=precision).contains(&scale));
     if !fits {
         let what = format!("there is no type DECIMAL({precision}, {scale})");
-        return Err(Error::new(Code::InvalidType, what)
-            .at(at)
-            .with_help("a decimal has 1 to 38 digits, and no more of them behind the point than it has in all"));
+        return Err(Error::new(Code::InvalidType, what).at(at).with_help(
+            "a decimal has 1 to 38 digits, and no more of them behind the point than it has in all",
+        ));
     }
     Ok(DataType::Decimal128(precision as u8, scale as i8))
 }

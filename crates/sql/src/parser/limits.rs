@@ -21,7 +21,10 @@ pub(super) fn check(script: &Script<'_>, tokens: &[TokenWithSpan]) -> Result<(),
     for token in tokens {
         nesting.take(&token.token);
         let (what, help) = if nesting.chains.len() > NESTING_MAX {
-            (format!("more than {NESTING_MAX} brackets are open at once"), "take inner queries out into views")
+            (
+                format!("more than {NESTING_MAX} brackets are open at once"),
+                "take inner queries out into views",
+            )
         } else if nesting.chain() > CHAIN_MAX {
             let what = format!("more than {CHAIN_MAX} operators stand in one chain");
             (what, "set brackets around parts of the chain, or write IN (…) for many alternatives")
@@ -42,13 +45,13 @@ pub(super) fn check(script: &Script<'_>, tokens: &[TokenWithSpan]) -> Result<(),
 struct Nesting {
     chains: Vec<usize>,
     outermost: usize,
-    /// Types in angle brackets; never taken back within a statement.
-    angles: usize,
+    /// Types in angle brackets and set operations, of the whole statement.
+    lasting: usize,
 }
 
 impl Nesting {
     fn chain(&self) -> usize {
-        self.angles.max(self.chains.last().copied().unwrap_or(self.outermost))
+        self.lasting.max(self.chains.last().copied().unwrap_or(self.outermost))
     }
 
     fn chain_mut(&mut self) -> &mut usize {
@@ -66,7 +69,8 @@ impl Nesting {
             }
             Token::Comma => *self.chain_mut() = 0,
             Token::Word(word) => match word.keyword {
-                Keyword::ARRAY | Keyword::STRUCT | Keyword::MAP => self.angles += 1,
+                Keyword::ARRAY | Keyword::STRUCT | Keyword::MAP => self.lasting += 1,
+                Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT | Keyword::MINUS => self.lasting += 1,
                 Keyword::NoKeyword => {}
                 _ if starts_clause(word.keyword) => *self.chain_mut() = 0,
                 _ => *self.chain_mut() += usize::from(chains(word.keyword)),
@@ -85,7 +89,22 @@ fn chains(keyword: Keyword) -> bool {
     use Keyword::*;
     matches!(
         keyword,
-        AND | OR | XOR | NOT | IS | IN | LIKE | ILIKE | RLIKE | REGEXP | BETWEEN | COLLATE | AT | CASE | UNION
-            | INTERSECT | EXCEPT | MINUS | JOIN | INTERVAL | PRIOR | EXISTS
+        AND | OR
+            | XOR
+            | NOT
+            | IS
+            | IN
+            | LIKE
+            | ILIKE
+            | RLIKE
+            | REGEXP
+            | BETWEEN
+            | COLLATE
+            | AT
+            | CASE
+            | JOIN
+            | INTERVAL
+            | PRIOR
+            | EXISTS
     )
 }

@@ -55,7 +55,8 @@ pub(crate) fn parse(script: &Script) -> Result<Vec<Statement>, Vec<Error>> {
     match (errors.is_empty(), statements.is_empty()) {
         (false, _) => Err(errors),
         (true, true) => Err(vec![
-            Error::new(Code::EmptyScript, "the script is empty").with_help("write a query, as in SELECT … FROM …"),
+            Error::new(Code::EmptyScript, "the script is empty")
+                .with_help("write a query, as in SELECT … FROM …"),
         ]),
         (true, false) => Ok(statements),
     }

@@ -30,8 +30,9 @@ impl<'a> Script<'a> {
             return Ok(Self { text, places: OnceLock::new() });
         }
         let what = format!("the script has {} bytes, the limit is {SCRIPT_BYTES_MAX}", text.len());
-        Err(Error::new(Code::ScriptTooLarge, what)
-            .with_help("rows belong into a source, not into the script; split what is left into several scripts"))
+        Err(Error::new(Code::ScriptTooLarge, what).with_help(
+            "rows belong into a source, not into the script; split what is left into several scripts",
+        ))
     }
 
     /// The text itself.
@@ -44,7 +45,7 @@ impl<'a> Script<'a> {
         let tokens = Tokenizer::new(dialect, self.text).tokenize_with_location().map_err(|e| {
             let whole = Span { start: 0, end: self.text.len() };
             let (what, place) = split_location(&e.to_string());
-            let at = place.map_or(whole, |location| self.from_location(location));
+            let at = place.map_or(whole, |location| self.at_location(location));
             Error::new(Code::Syntax, first_lower(&what)).at(at).with_help(
                 "text stands in single quotes, names in double quotes, and each quote and comment is closed",
             )
@@ -93,7 +94,7 @@ impl<'a> Script<'a> {
             }
         };
         let (what, location) = split_location(message);
-        let at = location.map_or_else(|| self.next_span(parser), |location| self.from_location(location));
+        let at = location.map_or_else(|| self.next_span(parser), |location| self.at_location(location));
         Error::new(Code::Syntax, first_lower(&what)).at(at)
     }
 
@@ -115,7 +116,7 @@ impl<'a> Script<'a> {
         Span { start: self.text.len(), end: self.text.len() }
     }
 
-    fn from_location(&self, location: Location) -> Span {
+    fn at_location(&self, location: Location) -> Span {
         let start = self.offset(location);
         let end = match self.places().binary_search_by_key(&location, |place| place.start) {
             Ok(index) => self.places()[index].span.end,

@@ -52,7 +52,7 @@ pub(crate) struct ColumnDeclaration {
 #[derive(Debug)]
 pub(crate) enum ColumnKind {
     Physical,
-    Generated { expression: Expr, span: Span },
+    Generated { expression: Box<Expr>, span: Span },
     Metadata { key: String, span: Span },
 }
 
@@ -135,8 +135,7 @@ fn create(script: &Script<'_>, parser: &mut Parser<'_>, start: usize) -> Result<
             parser.advance_token();
             table::parse(script, parser, start)
         }
-        Keyword::TEMPORARY | Keyword::TEMP
-            if matches!(&parser.peek_nth_token_ref(2).token, Token::Word(w) if w.keyword == Keyword::TABLE) =>
+        Keyword::TEMPORARY | Keyword::TEMP if matches!(&parser.peek_nth_token_ref(2).token, Token::Word(w) if w.keyword == Keyword::TABLE) =>
         {
             parser.advance_token();
             parser.advance_token();

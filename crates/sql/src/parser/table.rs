@@ -31,7 +31,9 @@ pub(super) fn parse(script: &Script<'_>, parser: &mut Parser<'_>, start: usize) 
         elements(script, parser, &mut table)?;
     }
     if next_is(parser, "partitioned") {
-        return Err(Error::new(Code::NotSupported, "PARTITIONED BY is not supported").at(script.next_span(parser)));
+        return Err(
+            Error::new(Code::NotSupported, "PARTITIONED BY is not supported").at(script.next_span(parser))
+        );
     }
     if parser.parse_keyword(Keyword::WITH) {
         table.options = Some(options(script, parser)?);
@@ -135,7 +137,8 @@ fn column(script: &Script<'_>, parser: &mut Parser<'_>) -> Result<(ColumnDeclara
     }
     let data_type = parser.parse_data_type().map_err(|e| script.syntax_error(&e, parser))?;
     let type_span = script.since(start, parser);
-    let mut column = ColumnDeclaration { name, data_type, type_span, nullable: true, kind: ColumnKind::Physical };
+    let mut column =
+        ColumnDeclaration { name, data_type, type_span, nullable: true, kind: ColumnKind::Physical };
     let mut key = None;
     while !matches!(parser.peek_token_ref().token, Token::Comma | Token::RParen) {
         let at = script.next_span(parser);
@@ -174,7 +177,7 @@ fn generated(script: &Script<'_>, parser: &mut Parser<'_>) -> Result<ColumnKind,
     let _ = parser.parse_one_of_keywords(&[Keyword::STORED, Keyword::VIRTUAL]);
     Ok(match metadata_call(&expression) {
         Some(key) => ColumnKind::Metadata { key, span },
-        None => ColumnKind::Generated { expression, span },
+        None => ColumnKind::Generated { expression: Box::new(expression), span },
     })
 }
 
@@ -229,8 +232,16 @@ fn option(script: &Script<'_>, parser: &mut Parser<'_>) -> Result<OptionDeclarat
     let value = match parser.peek_token_ref().token.clone() {
         Token::SingleQuotedString(text) => text,
         Token::Number(number, _) => number,
-        Token::Word(word) if matches!(word.keyword, Keyword::TRUE | Keyword::FALSE) => word.value.to_lowercase(),
-        _ => return Err(unexpected(script, parser, &format!("the value of option '{name}' in single quotes"))),
+        Token::Word(word) if matches!(word.keyword, Keyword::TRUE | Keyword::FALSE) => {
+            word.value.to_lowercase()
+        }
+        _ => {
+            return Err(unexpected(
+                script,
+                parser,
+                &format!("the value of option '{name}' in single quotes"),
+            ));
+        }
     };
     parser.advance_token();
     Ok(OptionDeclaration { name, value, span: script.since(start, parser) })

@@ -5,8 +5,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Distinct, Expr, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor,
-    Visit, Visitor,
+    self, Distinct, Expr, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
+    TableFactor, Visit, Visitor,
 };
 use thalweg_dataflow::{Code, Error, Span};
 
@@ -36,7 +36,9 @@ pub(super) fn check_insert(insert: &ast::Insert, at: Span) -> Result<(), Error> 
     ];
     match dropped.iter().find(|(given, _)| *given) {
         None => Ok(()),
-        Some((_, clause)) => Err(not_supported(clause, "an insert is INSERT INTO table [(columns)] SELECT …").at(at)),
+        Some((_, clause)) => {
+            Err(not_supported(clause, "an insert is INSERT INTO table [(columns)] SELECT …").at(at))
+        }
     }
 }
 
@@ -71,10 +73,20 @@ impl Visitor for Check<'_> {
             return self.refuse("ORDER BY", NO_ORDER, order, "order");
         }
         if let Some(limit) = &query.limit_clause {
-            return self.refuse("LIMIT", "a stream has no first rows; filter them with WHERE", limit, "limit");
+            return self.refuse(
+                "LIMIT",
+                "a stream has no first rows; filter them with WHERE",
+                limit,
+                "limit",
+            );
         }
         if let Some(fetch) = &query.fetch {
-            return self.refuse("FETCH", "a stream has no first rows; filter them with WHERE", fetch, "fetch");
+            return self.refuse(
+                "FETCH",
+                "a stream has no first rows; filter them with WHERE",
+                fetch,
+                "fetch",
+            );
         }
         if let Some(with) = query.with.as_ref().filter(|with| with.recursive) {
             return self.refuse("WITH RECURSIVE", "write the steps as separate views", with, "recursive");
@@ -145,7 +157,9 @@ impl Visitor for Check<'_> {
                 ControlFlow::Continue(())
             }
             TableFactor::UNNEST { .. } => self.refuse("UNNEST in FROM", UNNEST, factor, "unnest"),
-            other => self.refuse("this form of FROM", "name a table, a view or a query in brackets", other, "from"),
+            other => {
+                self.refuse("this form of FROM", "name a table, a view or a query in brackets", other, "from")
+            }
         }
     }
 
@@ -161,9 +175,12 @@ impl Visitor for Check<'_> {
                 expr,
                 "select",
             ),
-            Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => {
-                self.refuse("GROUPING SETS, ROLLUP and CUBE", "write one query per grouping", expr, "group")
-            }
+            Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => self.refuse(
+                "grouping by ROLLUP, CUBE or GROUPING SETS",
+                "write one query per grouping",
+                expr,
+                "group",
+            ),
             _ => ControlFlow::Continue(()),
         }
     }
@@ -177,7 +194,12 @@ impl Check<'_> {
                 match set_quantifier {
                     SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None => {}
                     SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName => {
-                        return self.refuse("UNION BY NAME", "name the columns in one order", &**right, "name");
+                        return self.refuse(
+                            "UNION BY NAME",
+                            "name the columns in one order",
+                            &**right,
+                            "name",
+                        );
                     }
                 }
                 self.set_expression(left)?;
@@ -190,9 +212,11 @@ impl Check<'_> {
             SetExpr::Values(_) => {
                 self.refuse("VALUES", "a stream comes from a table: SELECT … FROM …", body, "values")
             }
-            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) | SetExpr::Table(_) => {
-                self.refuse("this form of query", "write SELECT … FROM …", body, "table")
-            }
+            SetExpr::Insert(_)
+            | SetExpr::Update(_)
+            | SetExpr::Delete(_)
+            | SetExpr::Merge(_)
+            | SetExpr::Table(_) => self.refuse("this form of query", "write SELECT … FROM …", body, "table"),
         }
     }
 }

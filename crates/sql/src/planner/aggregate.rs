@@ -139,14 +139,18 @@ impl Lowering<'_> {
         let window = window.map(|position| aggregate.group_expr[position].clone().alias(WINDOW));
         let expressions = below.expr.iter().cloned().chain(window).collect();
         let below = Projection::try_new(expressions, Arc::clone(&aggregate.input)).map_err(broken)?;
-        let above = Aggregate::try_new(Arc::new(LogicalPlan::Projection(below)), group_expr, calls).map_err(broken)?;
+        let above = Aggregate::try_new(Arc::new(LogicalPlan::Projection(below)), group_expr, calls)
+            .map_err(broken)?;
         Ok((above, input))
     }
 
     fn updating(&mut self, aggregate: &Aggregate, input: Stream, path: &str) -> Result<Stream> {
         if input.rows == RowKind::Changelog {
-            return Err(Error::new(Code::NotSupported, "an aggregate over rows that change is not supported")
-                .with_help("group by a window in the inner query, or bring both aggregates into one query"));
+            return Err(Error::new(
+                Code::NotSupported,
+                "an aggregate over rows that change is not supported",
+            )
+            .with_help("group by a window in the inner query, or bring both aggregates into one query"));
         }
         let names = &aggregate.schema;
         let (aggregate, input) = self.precompute(aggregate, input, None, path)?;
@@ -192,7 +196,12 @@ fn window_of(aggregate: &Aggregate, input: &Stream) -> Option<By> {
 }
 
 /// Keys, less the window, and calls. The keys are named as in `names`.
-fn grouping(aggregate: &Aggregate, input: &Stream, names: &DFSchema, window: Option<usize>) -> Result<Grouping> {
+fn grouping(
+    aggregate: &Aggregate,
+    input: &Stream,
+    names: &DFSchema,
+    window: Option<usize>,
+) -> Result<Grouping> {
     let plan = aggregate.input.schema();
     let keys = aggregate
         .group_expr

@@ -38,7 +38,8 @@ pub(super) struct Demands {
 /// Optimises every query that leads to a sink.
 pub(super) fn find(logical: &Logical<'_>, catalog: &Catalog, queries: &[Query]) -> Result<Demands> {
     let relations = catalog.relations();
-    let mut demands = Demands { relations: relations.iter().map(|_| Demand::default()).collect(), queries: vec![] };
+    let mut demands =
+        Demands { relations: relations.iter().map(|_| Demand::default()).collect(), queries: vec![] };
     for query in queries {
         let plan = logical.optimise(query.plan.clone(), query.at)?;
         note(&plan, false, &mut demands.relations)?;
@@ -46,13 +47,13 @@ pub(super) fn find(logical: &Logical<'_>, catalog: &Catalog, queries: &[Query]) 
     }
     for (index, relation) in relations.iter().enumerate().rev() {
         let demand = &demands.relations[index];
-        let Relation::Query { plan, .. } = relation else { continue };
+        let Relation::Query { plan, at, .. } = relation else { continue };
         if !demand.read {
             continue;
         }
         let row_watermark = demand.row_watermark;
         let narrowed = narrow(plan, demand)?;
-        let plan = logical.optimise(narrowed, thalweg_dataflow::Span { start: 0, end: logical.script.text().len() })?;
+        let plan = logical.optimise(narrowed, *at)?;
         note(&plan, row_watermark, &mut demands.relations)?;
         demands.relations[index].plan = Some(plan);
     }

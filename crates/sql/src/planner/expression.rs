@@ -77,7 +77,8 @@ impl Scope<'_> {
     fn resolve(&self, expr: &Expr) -> Result<(Expr, DFSchema, SchemaRef), DataFusionError> {
         let clock = expr.exists(|e| Ok(asks_time_of_day(e)))?;
         let input = if clock { with_now(self.schema) } else { Arc::clone(self.schema) };
-        let fields = input.fields().iter().enumerate().map(|(index, field)| self.name(index, field)).collect();
+        let fields =
+            input.fields().iter().enumerate().map(|(index, field)| self.name(index, field)).collect();
         let named = DFSchema::new_with_metadata(fields, Default::default())?;
         let expr = expr.clone().transform_up(|e| unmark(e, &named))?.data;
         Ok((expr, named, input))

@@ -81,7 +81,12 @@ impl Writer {
     }
 
     /// Adds an operator behind a stream, in its chain.
-    pub(super) fn chained(&mut self, path: &str, input: &Stream, spec: impl OperatorSpec + 'static) -> Result<NodeId> {
+    pub(super) fn chained(
+        &mut self,
+        path: &str,
+        input: &Stream,
+        spec: impl OperatorSpec + 'static,
+    ) -> Result<NodeId> {
         self.operator(path, &[(input, Distribution::Forward)], input.parallelism, spec)
     }
 
@@ -140,7 +145,13 @@ impl Writer {
     }
 
     /// The stream with these of its columns, the engine's own not counted among them unless listed.
-    pub(super) fn select(&mut self, path: &str, input: Stream, columns: &[usize], width: usize) -> Result<Stream> {
+    pub(super) fn select(
+        &mut self,
+        path: &str,
+        input: Stream,
+        columns: &[usize],
+        width: usize,
+    ) -> Result<Stream> {
         if columns.iter().copied().eq(0..input.schema.fields().len()) && width == input.width {
             return Ok(input);
         }

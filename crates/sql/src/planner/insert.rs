@@ -57,7 +57,9 @@ fn targets(table: &Schema, insert: &Insert) -> Result<Vec<usize>> {
         let index = index.ok_or_else(|| unknown_column(&name.text, &known).at(name.span))?;
         if targets.contains(&index) {
             let what = format!("column '{}' is inserted into twice", name.text);
-            return Err(Error::new(Code::InsertMismatch, what).at(name.span).with_help("name each column once"));
+            return Err(Error::new(Code::InsertMismatch, what)
+                .at(name.span)
+                .with_help("name each column once"));
         }
         targets.push(index);
     }
@@ -76,7 +78,9 @@ fn wrong_count(plan: &LogicalPlan, table: &Schema, targets: &[usize], insert: &I
     Error::new(Code::InsertMismatch, what)
         .because(format!("given are ({}), taken are ({})", given.join(", "), wanted.join(", ")))
         .at(insert.table.span)
-        .with_help("columns are matched by position: give as many as the table has, or name those that you fill")
+        .with_help(
+            "columns are matched by position: give as many as the table has, or name those that you fill",
+        )
 }
 
 fn mismatch(found: &Field, wanted: &Field, insert: &Insert) -> Error {
@@ -96,7 +100,11 @@ fn mismatch(found: &Field, wanted: &Field, insert: &Insert) -> Error {
 /// A column that the insert does not name.
 fn absent(field: &Field, insert: &Insert) -> Result<Expr> {
     if !field.is_nullable() {
-        let what = format!("column '{}' of table '{}' takes no null, and is not filled", field.name(), insert.table.text);
+        let what = format!(
+            "column '{}' of table '{}' takes no null, and is not filled",
+            field.name(),
+            insert.table.text
+        );
         return Err(Error::new(Code::InsertMismatch, what)
             .at(insert.table.span)
             .with_help("name the column in the insert too"));
@@ -107,14 +115,20 @@ fn absent(field: &Field, insert: &Insert) -> Result<Expr> {
 }
 
 /// For a sink without columns: they are those of its first insert, and all others must agree.
-pub(super) fn infer(plan: LogicalPlan, queries: &[Query], table: RelationId, insert: &Insert) -> Result<LogicalPlan> {
+pub(super) fn infer(
+    plan: LogicalPlan,
+    queries: &[Query],
+    table: RelationId,
+    insert: &Insert,
+) -> Result<LogicalPlan> {
     if !insert.columns.is_empty() {
         let what = format!("table '{}' declares no columns to name", insert.table.text);
         return Err(Error::new(Code::InsertMismatch, what)
             .at(insert.table.span)
             .with_help("take the names away, or declare the table's columns"));
     }
-    let names = |plan: &LogicalPlan| plan.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+    let names =
+        |plan: &LogicalPlan| plan.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
     check_names(names(&plan).iter().map(String::as_str)).map_err(|e| e.at(insert.span))?;
     let first = queries.iter().find(|query| matches!(query.target, Output::Table(id) if id == table));
     let Some(first) = first else { return Ok(plan) };
@@ -137,7 +151,8 @@ pub(super) fn infer(plan: LogicalPlan, queries: &[Query], table: RelationId, ins
 pub(super) fn rename(plan: LogicalPlan, create: &CreateView) -> Result<LogicalPlan> {
     let columns = plan.schema().columns();
     if columns.len() != create.columns.len() {
-        let what = format!("the view names {} columns, its query has {}", create.columns.len(), columns.len());
+        let what =
+            format!("the view names {} columns, its query has {}", create.columns.len(), columns.len());
         return Err(Error::new(Code::InvalidQuery, what)
             .at(create.name.span)
             .with_help("name as many columns as the query gives"));
@@ -145,6 +160,8 @@ pub(super) fn rename(plan: LogicalPlan, create: &CreateView) -> Result<LogicalPl
     let named = columns.into_iter().zip(&create.columns);
     let expressions = named.map(|(column, name)| Expr::Column(column).alias(&name.text)).collect();
     Projection::try_new(expressions, Arc::new(plan)).map(LogicalPlan::Projection).map_err(|e| {
-        Error::new(Code::DuplicateName, "two columns of the view have the same name").at(create.name.span).because(e)
+        Error::new(Code::DuplicateName, "two columns of the view have the same name")
+            .at(create.name.span)
+            .because(e)
     })
 }

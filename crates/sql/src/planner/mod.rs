@@ -118,7 +118,8 @@ impl Planner {
     fn plan_script(&self, script: &Script<'_>) -> Result<Plan, Vec<Error>> {
         let statements = parse(script)?;
         let logical = Logical { script, functions: &self.functions };
-        let mut session = Session { planner: self, logical: &logical, catalog: Catalog::default(), queries: vec![] };
+        let mut session =
+            Session { planner: self, logical: &logical, catalog: Catalog::default(), queries: vec![] };
         let mut errors = Vec::new();
         for statement in &statements {
             if let Err(error) = session.execute(statement) {
@@ -208,7 +209,7 @@ impl Session<'_> {
         }
         match declare(create, &self.planner.connectors, self.logical)? {
             Declared::Table(table) => {
-                self.catalog.add(&create.name.text, Relation::Table(Arc::new(table)));
+                self.catalog.add(&create.name.text, Relation::Table(Arc::from(table)));
             }
             Declared::Memory(schema) => self.catalog.add_memory(&create.name.text, schema),
         }
@@ -225,7 +226,7 @@ impl Session<'_> {
         }
         check_columns(&plan).map_err(|e| e.at(create.span))?;
         let name = create.name.text.clone();
-        self.catalog.add(&create.name.text, Relation::Query { name, plan });
+        self.catalog.add(&create.name.text, Relation::Query { name, plan: Box::new(plan), at: create.span });
         Ok(())
     }
 
@@ -235,7 +236,7 @@ impl Session<'_> {
         match target {
             Target::Memory(schema) => {
                 let plan = insert::fit(self.logical, plan, &schema, insert)?;
-                self.catalog.fill(&insert.table.text, plan);
+                self.catalog.fill(&insert.table.text, plan, insert.span);
             }
             Target::Table(id, table) => {
                 let columns = table.sink.as_ref().and_then(|sink| sink.columns.as_ref());

@@ -34,13 +34,16 @@ impl Lowering<'_> {
     fn check_window(&self, input: &Stream, pending: Option<Window>) -> Result<()> {
         let Some(window) = pending else { return Ok(()) };
         let error = match (input.rows, input.window) {
-            (RowKind::Changelog, _) => Error::new(Code::NotSupported, "a window over rows that change is not supported")
-                .with_help("group by the window first, and aggregate its results"),
-            (RowKind::Append, Some(inner)) if inner != window => {
-                Error::new(Code::InvalidWindow, "the window differs from the one that the rows are grouped by already")
-                    .because(format!("tumble({:?}) reads results of tumble({:?})", window.width, inner.width))
-                    .with_help("use the window column of the inner query, or the same width")
+            (RowKind::Changelog, _) => {
+                Error::new(Code::NotSupported, "a window over rows that change is not supported")
+                    .with_help("group by the window first, and aggregate its results")
             }
+            (RowKind::Append, Some(inner)) if inner != window => Error::new(
+                Code::InvalidWindow,
+                "the window differs from the one that the rows are grouped by already",
+            )
+            .because(format!("tumble({:?}) reads results of tumble({:?})", window.width, inner.width))
+            .with_help("use the window column of the inner query, or the same width"),
             (RowKind::Append, Some(_) | None) => return Ok(()),
         };
         Err(error.at(self.place_of("tumble")))
@@ -64,9 +67,11 @@ impl Lowering<'_> {
         if is_identity(&computed, &input, width) {
             return Ok(input);
         }
-        let sources: Vec<Option<usize>> = computed.iter().map(|(expression, _)| expression.as_column()).collect();
+        let sources: Vec<Option<usize>> =
+            computed.iter().map(|(expression, _)| expression.as_column()).collect();
         for index in input.own_columns() {
-            computed.push((Expression::column(&input.schema, index), input.schema.field(index).name().clone()));
+            computed
+                .push((Expression::column(&input.schema, index), input.schema.field(index).name().clone()));
         }
         let spec = Project::new(computed, self.policy());
         let schema = spec.output_schema();
@@ -91,7 +96,9 @@ impl Lowering<'_> {
         match fault {
             None => Ok(()),
             Some(fault) => {
-                let what = format!("'{fault}' differs from call to call, and cannot be computed over rows that change");
+                let what = format!(
+                    "'{fault}' differs from call to call, and cannot be computed over rows that change"
+                );
                 Err(Error::new(Code::NotSupported, what)
                     .with_help("compute it before the aggregate, or group by a window"))
             }

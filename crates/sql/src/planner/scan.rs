@@ -51,7 +51,12 @@ impl Lowering<'_> {
         Ok(Given { columns: demand.columns.iter().copied().collect(), stream })
     }
 
-    fn source(&mut self, table: &Table, description: &SourceDescription, needed: &BTreeSet<usize>) -> Result<Stream> {
+    fn source(
+        &mut self,
+        table: &Table,
+        description: &SourceDescription,
+        needed: &BTreeSet<usize>,
+    ) -> Result<Stream> {
         let (mut physical, mut metadata) = (BTreeSet::new(), Vec::new());
         for &index in needed {
             match &table.columns[index] {
@@ -149,7 +154,9 @@ impl Lowering<'_> {
         // What was only needed for the event time goes no further.
         let wanted = demand.columns.iter().map(|&index| table.schema.field(index).name().as_str());
         let mut columns = wanted
-            .map(|name| timed.schema.index_of(name).map_err(|e| Error::internal("a column is lost").because(e)))
+            .map(|name| {
+                timed.schema.index_of(name).map_err(|e| Error::internal("a column is lost").because(e))
+            })
             .collect::<Result<Vec<_>>>()?;
         let width = columns.len();
         columns.extend(timed.own_columns());
@@ -177,8 +184,9 @@ fn needed(table: &Table, demand: &Demand) -> Result<BTreeSet<usize>> {
 fn add_columns(table: &Table, expr: &Expr, needed: &mut BTreeSet<usize>) -> Result<()> {
     for column in expr.column_refs() {
         let index = table.schema.index_of(&column.name);
-        needed.insert(index.map_err(|e| Error::internal("a generated column reads what is not there").because(e))?);
+        needed.insert(
+            index.map_err(|e| Error::internal("a generated column reads what is not there").because(e))?,
+        );
     }
     Ok(())
 }
-

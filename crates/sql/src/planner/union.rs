@@ -44,10 +44,14 @@ impl Lowering<'_> {
         let schema = common_schema(&streams, names);
         let alike = streams.iter().all(|stream| stream.parallelism == first.parallelism);
         let parallelism = if alike { first.parallelism } else { None };
-        let inputs: Vec<_> = streams.iter().map(|stream| (stream, stream.distribution(parallelism))).collect();
-        let count = u16::try_from(streams.len()).map_err(|_| Error::internal("a union has too many inputs"))?;
-        let node = self.writer.operator(path, &inputs, parallelism, Union::new(Arc::clone(&schema), count))?;
-        let agree = |other: &Stream| other.window == first.window && other.window_columns == first.window_columns;
+        let inputs: Vec<_> =
+            streams.iter().map(|stream| (stream, stream.distribution(parallelism))).collect();
+        let count =
+            u16::try_from(streams.len()).map_err(|_| Error::internal("a union has too many inputs"))?;
+        let node =
+            self.writer.operator(path, &inputs, parallelism, Union::new(Arc::clone(&schema), count))?;
+        let agree =
+            |other: &Stream| other.window == first.window && other.window_columns == first.window_columns;
         let same_window = streams.iter().all(agree);
         Ok(Stream {
             node,
@@ -68,7 +72,8 @@ impl Lowering<'_> {
         if present.eq(own.iter().copied()) {
             return Ok(input);
         }
-        let column = |index| (Expression::column(&input.schema, index), input.schema.field(index).name().clone());
+        let column =
+            |index| (Expression::column(&input.schema, index), input.schema.field(index).name().clone());
         let mut computed: Vec<_> = (0..input.width).map(column).collect();
         for &name in own {
             computed.push(match input.own(name) {

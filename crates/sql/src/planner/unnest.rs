@@ -27,7 +27,8 @@ impl Lowering<'_> {
         let width = unnest.schema.fields().len();
         let own = input.own_columns().map(|index| Arc::clone(&input.schema.fields()[index]));
         let fields: Vec<FieldRef> = unnest.schema.fields().iter().cloned().chain(own).collect();
-        let spec = Unnest::new(lists, unnest.struct_type_columns.clone(), empty, Arc::new(Schema::new(fields)));
+        let spec =
+            Unnest::new(lists, unnest.struct_type_columns.clone(), empty, Arc::new(Schema::new(fields)));
         let schema = spec.output_schema();
         let node = self.writer.chained(path, &input, spec)?;
         let places = |old: &usize| unnest.dependency_indices.iter().position(|source| source == old);

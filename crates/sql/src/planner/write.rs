@@ -8,8 +8,8 @@ use thalweg_dataflow::connector::{ConnectorTable, Declaration, SinkDescription};
 use thalweg_dataflow::options::{OptionValue, Options};
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Code, Error, OperatorSpec, Result, Span};
-use thalweg_operators::upsert::Upsert;
 use thalweg_operators::RowPolicy;
+use thalweg_operators::upsert::Upsert;
 
 use super::demand::Demands;
 use super::graph::{Stream, Writer};
@@ -83,7 +83,9 @@ impl Lowering<'_> {
     }
 
     pub(super) fn given(&self, id: RelationId) -> Result<&Given> {
-        self.given.get(&id).ok_or_else(|| Error::internal(format!("relation {} is read before it is written", id.0)))
+        self.given
+            .get(&id)
+            .ok_or_else(|| Error::internal(format!("relation {} is read before it is written", id.0)))
     }
 
     fn relation(
@@ -96,8 +98,9 @@ impl Lowering<'_> {
         let demand = &demands.relations[id.0];
         let given = match (relation, &demand.plan) {
             (Relation::Table(table), _) if demand.read => self.table(table, demand)?,
-            (Relation::Query { name, .. }, Some(plan)) => {
-                let stream = self.lower(plan, name)?;
+            (Relation::Query { name, at, .. }, Some(plan)) => {
+                self.at = *at;
+                let stream = self.lower(plan, name).map_err(|e| e.at(*at))?;
                 Given { columns: demand.columns.iter().copied().collect(), stream }
             }
             (Relation::Table(_), _) => return Ok(()),
@@ -156,7 +159,9 @@ impl Lowering<'_> {
                 Output::Stdout => None,
                 Output::Table(id) => match &catalog.relations()[id.0] {
                     Relation::Table(table) => Some(Arc::clone(table)),
-                    Relation::Query { name, .. } => return Err(Error::internal(format!("'{name}' is no sink"))),
+                    Relation::Query { name, .. } => {
+                        return Err(Error::internal(format!("'{name}' is no sink")));
+                    }
                 },
             };
             let name = table.as_ref().map_or(STDOUT, |table| &table.name).to_owned();
@@ -182,7 +187,8 @@ impl Lowering<'_> {
                 self.at = *at;
                 streams.push(self.lower(plan, &format!("{path}/{}", index + 2)).map_err(|e| e.at(*at))?);
             }
-            let names: Vec<&str> = first.schema().fields().iter().map(|field| field.name().as_str()).collect();
+            let names: Vec<&str> =
+                first.schema().fields().iter().map(|field| field.name().as_str()).collect();
             stream = self.merge(streams, &names, &path).map_err(|e| e.at(*at))?;
         }
         self.finish(destination, stream).map_err(|e| e.at(*at))
@@ -195,8 +201,9 @@ impl Lowering<'_> {
             Some(table) => (table.connector, Arc::clone(&table.adapter), table.primary_key.as_slice()),
             None => (STDOUT, self.stdout(rows)?, &[][..]),
         };
-        let description =
-            adapter.as_sink().ok_or_else(|| Error::internal(format!("'{path}' cannot be written after all")))?;
+        let description = adapter
+            .as_sink()
+            .ok_or_else(|| Error::internal(format!("'{path}' cannot be written after all")))?;
         check_changelog(path, rows, &description)?;
         let stream = self.last_columns(path, stream)?;
         let stream = match rows {
@@ -218,7 +225,8 @@ impl Lowering<'_> {
     /// A sink has no use for the watermark of a row's split.
     fn last_columns(&mut self, path: &str, stream: Stream) -> Result<Stream> {
         let Some(watermark) = stream.own(thalweg_dataflow::columns::ROW_WATERMARK) else { return Ok(stream) };
-        let columns: Vec<usize> = (0..stream.schema.fields().len()).filter(|&index| index != watermark).collect();
+        let columns: Vec<usize> =
+            (0..stream.schema.fields().len()).filter(|&index| index != watermark).collect();
         let width = stream.width;
         self.writer.select(path, stream, &columns, width)
     }
@@ -242,17 +250,26 @@ impl Lowering<'_> {
 
     /// A table that shows rows.
     fn stdout(&self, rows: RowKind) -> Result<Arc<dyn ConnectorTable>> {
-        let connector = self.planner.connectors.iter().find(|connector| connector.name() == STDOUT).ok_or_else(|| {
-            Error::new(Code::NotSupported, "a SELECT alone is not supported: there is no connector 'stdout'")
+        let connector =
+            self.planner.connectors.iter().find(|connector| connector.name() == STDOUT).ok_or_else(|| {
+                Error::new(
+                    Code::NotSupported,
+                    "a SELECT alone is not supported: there is no connector 'stdout'",
+                )
                 .with_help("write INSERT INTO table SELECT …")
-        })?;
+            })?;
         let format = match rows {
             RowKind::Append => "json",
             RowKind::Changelog => "debezium_json",
         };
         let value = OptionValue { value: format.to_owned(), span: None };
         let mut options = Options::new([("format".to_owned(), value)]);
-        connector.describe(Declaration { table: STDOUT, options: &mut options, columns: None, primary_key: &[] })
+        connector.describe(Declaration {
+            table: STDOUT,
+            options: &mut options,
+            columns: None,
+            primary_key: &[],
+        })
     }
 }
 
@@ -260,7 +277,8 @@ fn check_changelog(table: &str, rows: RowKind, sink: &SinkDescription) -> Result
     match (rows, &sink.changelog) {
         (RowKind::Append, _) | (RowKind::Changelog, Ok(())) => Ok(()),
         (RowKind::Changelog, Err(could)) => {
-            let what = format!("the query changes rows that it gave before, and table '{table}' can only append");
+            let what =
+                format!("the query changes rows that it gave before, and table '{table}' can only append");
             Err(Error::new(Code::SinkNotUpdating, what)
                 .because("it aggregates without a window, so each new row may change a result")
                 .with_help(format!("use {could}, or group by a window such as tumble(interval '1 minute')")))
@@ -271,4 +289,3 @@ fn check_changelog(table: &str, rows: RowKind, sink: &SinkDescription) -> Result
 fn not_supported(what: &str) -> Error {
     Error::new(Code::NotSupported, format!("{what} is not supported"))
 }
-

@@ -16,7 +16,7 @@ use thalweg_sql::{Planner, PlannerSettings};
 /// `file`: one split, read again after a crash, written exactly once. `wide`:
 /// many splits, live, read at most once. `stdout`: written only. `counter`:
 /// has columns of its own.
-pub fn planner() -> Planner {
+pub(crate) fn planner() -> Planner {
     let connectors: Vec<Arc<dyn Connector>> = vec![
         Arc::new(Fake { name: "file", splits: Some(1) }),
         Arc::new(Fake { name: "wide", splits: None }),
