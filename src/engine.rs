@@ -38,11 +38,7 @@ pub fn plan(
         BadData::Fail => RowPolicy::Fail,
         BadData::Drop => RowPolicy::Drop,
     };
-    let settings = PlannerSettings {
-        row_policy,
-        max_future_skew: settings.max_future_skew,
-        idle_timeout: Some(settings.idle_timeout),
-    };
+    let settings = PlannerSettings { row_policy, max_future_skew: settings.max_future_skew };
     Planner::new(connectors, settings).plan(script)
 }
 

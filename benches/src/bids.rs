@@ -21,11 +21,11 @@ const FIRST_ID: i64 = 1_000;
 const BASE_NANOS: i64 = 1_436_918_400_000_000_000;
 
 /// Deterministic randomness (splitmix64, Steele et al. 2014).
-pub struct Random(pub u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// The next 64 bits.
-    pub fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -34,7 +34,7 @@ impl Random {
     }
 
     /// Uniform from 0 to `n`, exclusive.
-    pub fn below(&mut self, n: i64) -> i64 {
+    pub(crate) fn below(&mut self, n: i64) -> i64 {
         ((u128::from(self.bits()) * n as u128) >> 64) as i64
     }
 
@@ -44,7 +44,7 @@ impl Random {
 }
 
 /// auction, bidder, price, and event time as `ts`.
-pub fn schema() -> SchemaRef {
+pub(crate) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("auction", DataType::Int64, false),
         Field::new("bidder", DataType::Int64, false),
@@ -54,7 +54,7 @@ pub fn schema() -> SchemaRef {
 }
 
 /// The first `rows` bids in batches of `batch_rows`.
-pub fn batches(rows: usize, batch_rows: usize) -> Vec<RecordBatch> {
+pub(crate) fn batches(rows: usize, batch_rows: usize) -> Vec<RecordBatch> {
     let mut random = Random(42);
     let mut event = 0;
     let mut batches = Vec::with_capacity(rows.div_ceil(batch_rows));
@@ -77,7 +77,7 @@ pub fn batches(rows: usize, batch_rows: usize) -> Vec<RecordBatch> {
 }
 
 /// `rows` rows whose auction is one of `keys`, uniformly.
-pub fn uniform(rows: usize, keys: i64, batch_rows: usize) -> Vec<RecordBatch> {
+pub(crate) fn uniform(rows: usize, keys: i64, batch_rows: usize) -> Vec<RecordBatch> {
     let mut random = Random(7);
     (0..rows.div_ceil(batch_rows))
         .map(|b| {
@@ -124,7 +124,7 @@ fn batch([auction, bidder, price, ts]: [Vec<i64>; 4]) -> RecordBatch {
 }
 
 /// Writes bids as JSON lines of about 245 bytes with seven columns, as Nexmark's JSON has them.
-pub fn write_json(bids: &[RecordBatch], out: &mut impl Write) -> std::io::Result<()> {
+pub(crate) fn write_json(bids: &[RecordBatch], out: &mut impl Write) -> std::io::Result<()> {
     let mut random = Random(1);
     for batch in bids {
         let column = |i: usize| {

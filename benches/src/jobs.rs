@@ -15,7 +15,7 @@ use thalweg::testfile::connector::{Feed, Outputs, Stretch, TestConnector};
 use thalweg_world::World;
 
 /// A job of ours, planned and ready to run any number of times.
-pub struct Streaming {
+pub(crate) struct Streaming {
     script: String,
     splits: Vec<Vec<RecordBatch>>,
     parallelism: u32,
@@ -23,18 +23,18 @@ pub struct Streaming {
 
 impl Streaming {
     /// Over rows in memory: the table `t` of the script. Each split is read by one subtask.
-    pub fn over_memory(script: &str, splits: Vec<Vec<RecordBatch>>, parallelism: u32) -> Self {
+    pub(crate) fn over_memory(script: &str, splits: Vec<Vec<RecordBatch>>, parallelism: u32) -> Self {
         Self { script: script.to_owned(), splits, parallelism }
     }
 
     /// Over what the script itself names.
-    pub fn over_files(script: &str) -> Self {
+    pub(crate) fn over_files(script: &str) -> Self {
         Self { script: script.to_owned(), splits: Vec::new(), parallelism: 1 }
     }
 
     /// Runs to the end; answers what the sinks were given, if they keep it (`single_file` does, `blackhole` does not).
-    pub fn run(&self, data_threads: usize) -> Result<Vec<RecordBatch>> {
-        let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    pub(crate) fn run(&self, data_threads: usize) -> Result<Vec<RecordBatch>> {
+        let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         control.block_on(async {
             let settings = Settings::default();
             let outputs = Outputs::default();
@@ -72,7 +72,7 @@ fn feed(splits: &[Vec<RecordBatch>]) -> Feed {
 }
 
 /// A query of DataFusion on one partition.
-pub struct Batch {
+pub(crate) struct Batch {
     sql: String,
     input: Input,
 }
@@ -84,17 +84,17 @@ enum Input {
 
 impl Batch {
     /// Over rows in memory, as table `t`.
-    pub fn over_memory(sql: &str, rows: Vec<RecordBatch>) -> Self {
+    pub(crate) fn over_memory(sql: &str, rows: Vec<RecordBatch>) -> Self {
         Self { sql: sql.to_owned(), input: Input::Memory(rows) }
     }
 
     /// Over a file of JSON lines, as table `t`.
-    pub fn over_json(sql: &str, path: &Path, schema: SchemaRef) -> Self {
+    pub(crate) fn over_json(sql: &str, path: &Path, schema: SchemaRef) -> Self {
         Self { sql: sql.to_owned(), input: Input::Json { path: path.display().to_string(), schema } }
     }
 
     /// Runs to the end on one thread.
-    pub fn run(&self) -> Result<Vec<RecordBatch>> {
+    pub(crate) fn run(&self) -> Result<Vec<RecordBatch>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let config = SessionConfig::new().with_target_partitions(1).with_batch_size(8_192);

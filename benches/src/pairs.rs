@@ -31,20 +31,20 @@ CREATE TABLE t (
 const KEPT: &str = "CREATE TABLE s WITH (connector = 'single_file', path = 'memory', type = 'sink', format = 'debezium_json');\n";
 const THROWN: &str = "CREATE TABLE s WITH (connector = 'blackhole');\n";
 const TUMBLE: &str = "\
-INSERT INTO s SELECT w.start AS start, auction, n, total, top FROM (
-    SELECT tumble(INTERVAL '10 seconds') AS w, auction, count(*) AS n, sum(price) AS total, max(price) AS top
+INSERT INTO s SELECT w.start AS start, auction, n, total, most FROM (
+    SELECT tumble(INTERVAL '10 seconds') AS w, auction, count(*) AS n, sum(price) AS total, max(price) AS most
     FROM t GROUP BY w, auction
 );";
 const TUMBLE_BATCH: &str = "\
-SELECT date_bin(INTERVAL '10 seconds', ts) AS start, auction, count(*) AS n, sum(price) AS total, max(price) AS top
+SELECT date_bin(INTERVAL '10 seconds', ts) AS start, auction, count(*) AS n, sum(price) AS total, max(price) AS most
 FROM t GROUP BY 1, 2";
 const UPDATING: &str =
-    "INSERT INTO s SELECT auction, count(*) AS n, sum(price) AS total, max(price) AS top FROM t GROUP BY auction;";
+    "INSERT INTO s SELECT auction, count(*) AS n, sum(price) AS total, max(price) AS most FROM t GROUP BY auction;";
 const UPDATING_BATCH: &str =
-    "SELECT auction, count(*) AS n, sum(price) AS total, max(price) AS top FROM t GROUP BY auction";
+    "SELECT auction, count(*) AS n, sum(price) AS total, max(price) AS most FROM t GROUP BY auction";
 
 /// Runs the pairs that are named, or all.
-pub fn run(wanted: &[String]) -> Result<()> {
+pub(crate) fn run(wanted: &[String]) -> Result<()> {
     let pairs: [(&str, fn() -> Result<()>); 6] = [
         ("tumble", tumble),
         ("tumble-json", tumble_json),
@@ -212,7 +212,7 @@ fn written(path: &Path) -> Result<Vec<Vec<i64>>> {
         let start = chrono::NaiveDateTime::parse_from_str(row["start"].as_str().context("start")?, "%Y-%m-%dT%H:%M:%S%.f")?;
         let number = |name: &str| row[name].as_i64().with_context(|| name.to_owned());
         let nanos = start.and_utc().timestamp_nanos_opt().context("start in range")?;
-        rows.push(vec![nanos, number("auction")?, number("n")?, number("total")?, number("top")?]);
+        rows.push(vec![nanos, number("auction")?, number("n")?, number("total")?, number("most")?]);
     }
     rows.sort_unstable();
     Ok(rows)
@@ -228,7 +228,7 @@ fn same(ours: &[Vec<i64>], theirs: &[Vec<i64>]) -> Result<usize> {
 
 /// Runs both sides in turn; answers the medians.
 fn in_turn(mut a: impl FnMut() -> Result<()>, mut b: impl FnMut() -> Result<()>) -> Result<(Duration, Duration)> {
-    let mut timed = |side: &mut dyn FnMut() -> Result<()>| -> Result<Duration> {
+    let timed = |side: &mut dyn FnMut() -> Result<()>| -> Result<Duration> {
         let began = Instant::now();
         side()?;
         Ok(began.elapsed())

@@ -73,7 +73,7 @@ codes! {
     InvalidAggregate = "invalid-aggregate", 3;
     /// The columns of an insert do not fit its table.
     InsertMismatch = "insert-mismatch", 3;
-    /// The table can only be read, or only be written.
+    /// The table can only be read, or only be written, or nothing is written into it before it is read.
     WrongRole = "wrong-role", 3;
     /// The query's result changes rows, and the sink can only append.
     SinkNotUpdating = "sink-not-updating", 3;

@@ -78,8 +78,14 @@ impl Options {
     /// Takes one of several words.
     pub fn take_choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Result<Option<T>> {
         let words: Vec<String> = choices.iter().map(|(word, _)| format!("'{word}'")).collect();
-        self.take_parsed(name, &format!("one of {}", words.join(", ")), |text| {
+        let mut meant = None;
+        let taken = self.take_parsed(name, &format!("one of {}", words.join(", ")), |text| {
+            meant = nearest(text, choices.iter().map(|(word, _)| *word));
             choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|&(_, value)| value)
+        });
+        taken.map_err(|error| match meant {
+            Some(word) => error.with_help(format!("did you mean '{word}'?")),
+            None => error.with_help(format!("write {name} = {}", words.join(" or "))),
         })
     }
 

@@ -52,7 +52,7 @@ pub enum SourceEvent {
         /// No row before this.
         time: EventTime,
     },
-    /// All that is there has been read; more may come.
+    /// All that is there has been read; more may come. Rows on their way are not held back.
     Idle {
         /// The split that it speaks of.
         split: SplitId,
@@ -73,7 +73,8 @@ pub enum SplitEvent {
     Assigned,
     /// The source itself knows that the split has no more rows before this time.
     Watermark(EventTime),
-    /// The split for now has nothing, or gave nothing for as long as the idle timeout.
+    /// The split gave nothing for as long as the idle timeout, by the runtime's judgement: it
+    /// counts for nothing until its next row or watermark.
     Idle,
     /// The split has been read to its end.
     End,

@@ -1,11 +1,13 @@
 //! What is computed of a group of rows: one call of an aggregate function.
 //!
 //! A call is plain data. Accumulators are DataFusion's, vectorised over groups
-//! where DataFusion has such, else one per group behind its adapter. Two things
+//! where DataFusion has such, else one per group behind its adapter; only for
+//! the least and greatest of floats there is one of ours (`extreme`). Two things
 //! DataFusion asks of its plans rather than of some accumulators: rows in the
 //! order of an `ORDER BY`, and each `DISTINCT` row once. For such functions the
 //! rows of a group are kept until it is complete (`kept`).
 
+mod extreme;
 mod grouping;
 mod kept;
 
@@ -29,6 +31,10 @@ use thalweg_dataflow::{Code, Error, Result};
 use crate::expression::Expression;
 use crate::functions;
 use kept::KeptRows;
+
+/// Functions whose first argument is what they order by, written `WITHIN GROUP`.
+const ORDERED_SETS: [&str; 3] =
+    ["percentile_cont", "approx_percentile_cont", "approx_percentile_cont_with_weight"];
 
 /// One aggregate function over the rows of each group: `sum(price) FILTER (WHERE ok)`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -128,6 +134,11 @@ impl AggregateCall {
         &self.call.name
     }
 
+    /// The same call, its result under another name.
+    pub fn renamed(&self, name: impl Into<String>) -> Result<Self> {
+        Self::build(Call { name: name.into(), ..self.call.clone() })
+    }
+
     /// The column of results.
     pub fn field(&self) -> FieldRef {
         self.physical.field()
@@ -167,12 +178,7 @@ impl AggregateCall {
 
     /// Whether the call counts rows, whatever they hold: `count(*)`.
     pub(crate) fn counts_rows(&self) -> bool {
-        let constant =
-            |e: &Expression| e.physical().downcast_ref::<Literal>().is_some_and(|l| !l.value().is_null());
-        self.call.function == "count"
-            && !self.call.distinct
-            && self.strategy == Strategy::Native
-            && matches!(&self.call.arguments[..], [argument] if constant(argument))
+        self.strategy == Strategy::Native && self.call.counts_rows()
     }
 
     /// The same call over all rows, equal ones too. Who calls it has to drop repetitions.
@@ -208,6 +214,9 @@ impl AggregateCall {
     /// A new accumulator for many groups.
     pub(crate) fn accumulator(&self) -> Result<Box<dyn GroupsAccumulator>> {
         if self.strategy == Strategy::Native && self.is_vectorised() {
+            if let Some(ours) = extreme::of_floats(&self.call.function, self.physical.field().data_type()) {
+                return Ok(ours);
+            }
             return self.physical.create_groups_accumulator().map_err(failed);
         }
         self.row_accumulator()?;
@@ -235,6 +244,13 @@ impl AggregateCall {
 }
 
 impl Call {
+    fn counts_rows(&self) -> bool {
+        let constant =
+            |e: &Expression| e.physical().downcast_ref::<Literal>().is_some_and(|l| !l.value().is_null());
+        let counts = self.function == "count" && !self.distinct;
+        counts && matches!(&self.arguments[..], [argument] if constant(argument))
+    }
+
     /// Who sees to `ORDER BY` and `DISTINCT`, if `planned` is the call as it is written.
     fn strategy(&self, planned: &AggregateFunctionExpr) -> Strategy {
         let function = self.function.as_str();
@@ -290,7 +306,47 @@ impl From<AggregateCall> for Call {
 
 impl fmt::Display for AggregateCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.call.name)
+        fmt::Display::fmt(&self.call, f)
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = |parts: &[String]| parts.join(", ");
+        let arguments: Vec<String> = self.arguments.iter().map(ToString::to_string).collect();
+        let order_by: Vec<String> = self.order_by.iter().map(ToString::to_string).collect();
+        let ordered_set = !order_by.is_empty() && ORDERED_SETS.contains(&self.function.as_str());
+        let distinct = if self.distinct { "DISTINCT " } else { "" };
+        match (&arguments[..], &order_by[..]) {
+            ([_], []) if self.counts_rows() => write!(f, "count(*)")?,
+            ([_, rest @ ..], _) if ordered_set => {
+                write!(
+                    f,
+                    "{}({}) WITHIN GROUP (ORDER BY {})",
+                    self.function,
+                    joined(rest),
+                    joined(&order_by)
+                )?;
+            }
+            (_, []) => write!(f, "{}({distinct}{})", self.function, joined(&arguments))?,
+            (_, _) => {
+                let arguments = joined(&arguments);
+                write!(f, "{}({distinct}{arguments} ORDER BY {})", self.function, joined(&order_by))?;
+            }
+        }
+        self.filter.iter().try_for_each(|filter| write!(f, " FILTER (WHERE {filter})"))
+    }
+}
+
+impl fmt::Display for Ordering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = if self.descending { " DESC" } else { "" };
+        let nulls = match (self.descending, self.nulls_first) {
+            (false, false) | (true, true) => "",
+            (false, true) => " NULLS FIRST",
+            (true, false) => " NULLS LAST",
+        };
+        write!(f, "{}{direction}{nulls}", self.expression)
     }
 }
 

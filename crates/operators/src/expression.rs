@@ -15,15 +15,13 @@ use datafusion::error::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr_common::physical_expr::is_volatile;
-use datafusion_proto::physical_plan::DefaultPhysicalExtensionCodec;
-use datafusion_proto::physical_plan::from_proto::parse_physical_expr;
-use datafusion_proto::physical_plan::to_proto::serialize_physical_expr;
-use datafusion_proto::protobuf::PhysicalExprNode;
-use prost::Message;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::{Code, Error, ProcessingTime, Result};
 
-use crate::functions;
+mod encoding;
+mod printer;
+
+pub use printer::sql_type;
 
 /// The processing time at which the batch was taken, `Timestamp(Nanosecond, None)`, not null.
 ///
@@ -73,7 +71,8 @@ impl Expression {
     /// schema. Fails if the expression has no type over `input`.
     pub fn new(physical: Arc<dyn PhysicalExpr>, input: SchemaRef) -> Result<Self> {
         let field = physical.return_field(&input).map_err(|e| {
-            Error::new(Code::TypeMismatch, format!("expression '{physical}' has no type"))
+            let text = printer::print(&physical, &input);
+            Error::new(Code::TypeMismatch, format!("expression '{text}' has no type"))
                 .because(e.strip_backtrace())
         })?;
         Ok(Self { physical, input, field })
@@ -137,24 +136,11 @@ impl Expression {
         // Functions sometimes name the inner fields of lists and structs otherwise than they said.
         if column.data_type() == self.data_type() { Ok(column) } else { Ok(cast(&column, self.data_type())?) }
     }
-
-    fn to_bytes(&self) -> Result<Vec<u8>, DataFusionError> {
-        let node = serialize_physical_expr(&self.physical, &DefaultPhysicalExtensionCodec {})?;
-        Ok(node.encode_to_vec())
-    }
-
-    fn from_bytes(bytes: &[u8], input: &Schema) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
-        let node = PhysicalExprNode::decode(bytes).map_err(|e| DataFusionError::External(Box::new(e)))?;
-        parse_physical_expr(&node, functions::context(), input, &DefaultPhysicalExtensionCodec {})
-    }
 }
 
 impl fmt::Display for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.as_column() {
-            Some(_) => f.write_str(self.field.name()),
-            None => fmt::Display::fmt(&self.physical, f),
-        }
+        f.write_str(&printer::print(&self.physical, &self.input))
     }
 }
 
@@ -167,21 +153,21 @@ impl fmt::Debug for Expression {
 /// The form in which an expression travels.
 #[derive(Serialize, Deserialize)]
 struct Encoded {
-    bytes: Vec<u8>,
+    parts: Vec<Vec<u8>>,
     input: SchemaRef,
 }
 
 impl Serialize for Expression {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes = self.to_bytes().map_err(serde::ser::Error::custom)?;
-        Encoded { bytes, input: Arc::clone(&self.input) }.serialize(serializer)
+        let parts = encoding::encode(&self.physical, &self.input).map_err(serde::ser::Error::custom)?;
+        Encoded { parts, input: Arc::clone(&self.input) }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Expression {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Encoded { bytes, input } = Encoded::deserialize(deserializer)?;
-        let physical = Self::from_bytes(&bytes, &input).map_err(serde::de::Error::custom)?;
+        let Encoded { parts, input } = Encoded::deserialize(deserializer)?;
+        let physical = encoding::decode(&parts, &input).map_err(serde::de::Error::custom)?;
         Self::new(physical, input).map_err(serde::de::Error::custom)
     }
 }
@@ -193,6 +179,7 @@ mod tests {
     use thalweg_dataflow::text::{read_rows, write_rows};
 
     use super::*;
+    use crate::functions;
     use crate::testing::{expression, schema};
 
     fn travelled(expression: &Expression) -> Expression {
@@ -266,7 +253,8 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_expression_are_refused() {
-        let encoded = serde_json::to_vec(&Encoded { bytes: vec![1, 2, 3], input: schema("a:int") }).unwrap();
+        let encoded =
+            serde_json::to_vec(&Encoded { parts: vec![vec![1, 2, 3]], input: schema("a:int") }).unwrap();
         assert!(serde_json::from_slice::<Expression>(&encoded).is_err());
     }
 }

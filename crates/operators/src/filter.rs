@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Batch, Code, Context, Error, Operator, OperatorSpec, Port, Result, Spec, Step};
 
-use crate::expression::{Expression, append_now, without_now};
+use crate::expression::{Expression, append_now, sql_type, without_now};
 use crate::row_policy::{Computed, RowPolicy, compute};
 use crate::spec;
 
@@ -30,8 +30,10 @@ impl Filter {
     /// the time. One that is not repeatable is refused on changelog edges.
     pub fn new(input: SchemaRef, condition: Expression, policy: RowPolicy) -> Result<Self> {
         if condition.data_type() != &DataType::Boolean {
-            let what = format!("condition '{condition}' is {}, not Boolean", condition.data_type());
-            return Err(Error::new(Code::TypeMismatch, what));
+            let what = format!("condition '{condition}' is {}, not BOOLEAN", sql_type(condition.data_type()));
+            return Err(Error::new(Code::TypeMismatch, what).with_help(
+                "a condition is true or false: compare with something, as in x > 0 or x IS NOT NULL",
+            ));
         }
         Ok(Self { input, condition, policy })
     }

@@ -51,10 +51,7 @@ fn cases() -> Vec<(Arc<dyn OperatorSpec>, &'static str)> {
             "columns l:[int]?\n[1,2]\nnull\n",
         ),
         (Arc::new(Upsert::new(Arc::clone(&columns), vec![0]).unwrap()), rows),
-        (
-            Arc::new(watermark.with_row_watermark().with_idle_timeout(Duration::from_secs(2))),
-            "columns t:time\nsplit a\n5\n7\n",
-        ),
+        (Arc::new(watermark.with_row_watermark()), "columns t:time\nsplit a\n5\n7\n"),
     ]
 }
 

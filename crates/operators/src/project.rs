@@ -9,11 +9,16 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::spec::RowKind;
-use thalweg_dataflow::{Batch, Code, Context, Error, Operator, OperatorSpec, Port, Result, Spec, Step};
+use thalweg_dataflow::{
+    Batch, Code, Context, Error, Operator, OperatorSpec, Port, Result, Spec, Step, columns,
+};
 
 use crate::expression::{Expression, append_now};
 use crate::row_policy::{Computed, RowPolicy, compute};
 use crate::spec;
+
+/// The columns that the engine adds to a user's.
+const ENGINE_COLUMNS: [&str; 3] = [columns::TIMESTAMP, columns::ROW_WATERMARK, columns::DIFF];
 
 /// A projection as plain data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,7 +75,12 @@ impl Spec for Project {
             let text = expression.to_string();
             if &text == field.name() { text } else { format!("{text} as {}", field.name()) }
         };
-        self.columns.iter().zip(self.output.fields()).map(column).collect::<Vec<_>>().join(", ")
+        let all = self.columns.iter().zip(self.output.fields());
+        // The engine's own columns pass by themselves, as far as the reader is concerned.
+        let own = |(expression, field): &(&Expression, &Arc<arrow::datatypes::Field>)| {
+            ENGINE_COLUMNS.contains(&field.name().as_str()) && expression.as_column().is_some()
+        };
+        all.filter(|pair| !own(pair)).map(column).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -140,7 +150,7 @@ mod tests {
         let spec = Project::new(columns.into_iter().zip(names).collect(), RowPolicy::Fail);
         assert!(spec.accepts(RowKind::Changelog));
         assert!(!spec.output_schema().field(0).is_nullable() && spec.output_schema().field(1).is_nullable());
-        assert_eq!(spec.label(), "a@0 * 2 as double, upper(b@1) as b, _timestamp, _diff");
+        assert_eq!(spec.label(), "a * 2 as double, upper(b) as b");
         let stream = "columns a:int b:text? _timestamp:time _diff\n1 x 5 +\n2 null 6 +\n1 x 5 -\nwm 7\nend";
         let answer = at_every_batch_size(&spec, stream).unwrap();
         assert_eq!(answer, "2 X 5 +\n4 null 6 +\n2 X 5 -\nwm 7\nend\n");

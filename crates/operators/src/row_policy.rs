@@ -183,7 +183,7 @@ mod tests {
         let batch = rows(|row| if row == 5 || row == 7 { 0 } else { 1 }, 10);
         let error = compute(&both, batch, RowPolicy::Fail).unwrap_err();
         assert_eq!(error.code(), Code::RowFailed);
-        assert_eq!(error.what(), "expression 'a@0 / b@1' cannot be computed for the row (a = 5, b = 0)");
+        assert_eq!(error.what(), "expression 'a / b' cannot be computed for the row (a = 5, b = 0)");
         assert!(error.why().unwrap().contains("Divide by zero"), "{error}");
     }
 

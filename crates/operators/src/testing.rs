@@ -6,10 +6,13 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use thalweg_dataflow::text::read_schema;
 
 use crate::expression::Expression;
+
+/// How deep an expression may be nested.
+const RECURSION_MAX: usize = 500;
 
 /// The schema of a `columns` line.
 pub(crate) fn schema(columns: &str) -> SchemaRef {
@@ -18,7 +21,8 @@ pub(crate) fn schema(columns: &str) -> SchemaRef {
 
 /// A SQL expression over rows of `input`.
 pub(crate) fn expression(input: &SchemaRef, sql: &str) -> Expression {
-    let context = SessionContext::new();
+    let config = SessionConfig::new().set_usize("datafusion.sql_parser.recursion_limit", RECURSION_MAX);
+    let context = SessionContext::new_with_config(config);
     let columns = DFSchema::try_from(Arc::clone(input)).unwrap();
     let simplifier =
         ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::new(columns.clone())).build());

@@ -74,8 +74,20 @@ impl Spec for Unnest {
     }
 
     fn label(&self) -> String {
-        let columns = self.lists.iter().map(|list| list.column).chain(self.structs.iter().copied());
-        columns.map(|column| format!("#{column}")).collect::<Vec<_>>().join(", ")
+        // A struct gives as many columns as it has fields, so behind one places are no names.
+        let name = |(before, list): (usize, &ListColumn)| match self.structs.is_empty() {
+            true => self.output.field(list.column + before).name().clone(),
+            false => format!("#{}", list.column),
+        };
+        let mut lists: Vec<&ListColumn> = self.lists.iter().collect();
+        lists.sort_by_key(|list| list.column);
+        let lists = lists.into_iter().scan((usize::MAX, 0), |(last, extra), list| {
+            *extra += usize::from(*last == list.column);
+            *last = list.column;
+            Some((*extra, list))
+        });
+        let structs = self.structs.iter().map(|column| format!("#{column}"));
+        lists.map(name).chain(structs).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
@@ -66,10 +67,8 @@ pub(crate) struct EventTime {
 /// How far the event time has come, as a row says it.
 #[derive(Clone, Debug)]
 pub(crate) enum Watermark {
-    /// The default: a fixed delay behind the event time.
-    Delayed,
-    /// The event time itself.
-    Column,
+    /// A fixed delay behind the event time.
+    Delay(Duration),
     /// An expression over all columns.
     Expression(Box<Expr>),
     /// So that this share of the rows is on time.
@@ -173,7 +172,7 @@ impl Catalog {
             Entry::Memory { filled: None, .. } => {
                 let what =
                     format!("table '{name}' has no rows: nothing is inserted into it before it is read");
-                return Err(Error::new(Code::InvalidQuery, what)
+                return Err(Error::new(Code::WrongRole, what)
                     .with_help(format!("write INSERT INTO {name} SELECT … before this query")));
             }
             Entry::Broken => return Err(broken(name)),

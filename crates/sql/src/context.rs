@@ -63,6 +63,11 @@ impl Functions {
         self.scalar.keys().chain(self.aggregate.keys()).map(String::as_str)
     }
 
+    /// Whether this is the name of an aggregate function.
+    pub(crate) fn is_aggregate(&self, name: &str) -> bool {
+        self.aggregate.contains_key(name)
+    }
+
     /// DataFusion's settings.
     pub(crate) fn options(&self) -> &ConfigOptions {
         &self.options

@@ -1,17 +1,21 @@
 //! `CREATE TABLE`: what the text says, checked against what the connector answers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::logical_expr::{Expr, cast};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, cast};
 use datafusion::sql::sqlparser::ast;
 use thalweg_dataflow::connector::{
     Connector, ConnectorTable, Declaration, SinkDescription, SourceDescription,
 };
 use thalweg_dataflow::options::{OptionValue, Options};
 use thalweg_dataflow::{Code, Error, Result};
+use thalweg_operators::expression::sql_type;
 
-use crate::catalog::{Column, EventTime, Table, Watermark, check_names};
+use crate::catalog::{Column, EventTime, Table, Watermark, check_name};
 use crate::errors::{suggest, unknown_column};
 use crate::logical::Logical;
 use crate::markers::event_time_type;
@@ -20,6 +24,10 @@ use crate::parser::{ColumnKind, CreateTable, Name, OptionDeclaration, WatermarkD
 /// The older options that name the event time, and the column that is its watermark.
 const EVENT_TIME_FIELD: &str = "event_time_field";
 const WATERMARK_FIELD: &str = "watermark_field";
+
+/// How far the watermark stays behind the event time where a table says nothing.
+pub(crate) const DEFAULT_DELAY: Duration = Duration::from_secs(1);
+const NANOS_PER_DAY: i128 = 86_400_000_000_000;
 
 /// What a `CREATE TABLE` declares.
 pub(crate) enum Declared {
@@ -46,9 +54,15 @@ pub(crate) fn declare(
 }
 
 fn check_columns(columns: &[crate::parser::ColumnDeclaration]) -> Result<()> {
-    for (index, column) in columns.iter().enumerate() {
-        let so_far = columns[..=index].iter().map(|column| column.name.text.as_str());
-        check_names(so_far).map_err(|e| e.at(column.name.span))?;
+    let mut seen = HashSet::new();
+    for column in columns {
+        let name = column.name.text.as_str();
+        check_name(name).map_err(|e| e.at(column.name.span))?;
+        if !seen.insert(name) {
+            return Err(Error::new(Code::DuplicateName, format!("two columns have the name '{name}'"))
+                .at(column.name.span)
+                .with_help("rename one of them"));
+        }
     }
     Ok(())
 }
@@ -235,7 +249,8 @@ impl Declarer<'_> {
         };
         let declared = arrow_type(&column.data_type, column.type_span)?;
         if declared != found.data_type {
-            let what = format!("metadata '{key}' is {}, not {declared}", found.data_type);
+            let what =
+                format!("metadata '{key}' is {}, not {}", sql_type(&found.data_type), sql_type(&declared));
             return Err(Error::new(Code::TypeMismatch, what)
                 .at(column.type_span)
                 .with_help("declare the column with the metadata's type, and cast it in the query"));
@@ -279,7 +294,7 @@ impl Declarer<'_> {
             (None, TimeOptions { event_time: Some(option), watermark }) => {
                 let column = self.time_option(schema, &option)?;
                 let watermark = match watermark {
-                    None => Watermark::Delayed,
+                    None => Watermark::Delay(DEFAULT_DELAY),
                     Some(option) => {
                         let index = self.time_option(schema, &option)?;
                         let name = schema.field(index).name();
@@ -302,7 +317,7 @@ impl Declarer<'_> {
         let Name { text, span } = &declared.column;
         let column = time_column(schema, text).map_err(|e| e.at(*span))?;
         let watermark = match &declared.expression {
-            None => Watermark::Column,
+            None => Watermark::Delay(Duration::ZERO),
             Some((expression, span)) => match completeness(expression) {
                 Some((name, share)) => {
                     let is_share = share > 0.0 && share < 1.0;
@@ -319,18 +334,41 @@ impl Declarer<'_> {
                 None => {
                     let typed = self.logical.expression(expression, *span, schema)?;
                     if !matches!(typed.data_type, DataType::Timestamp(..)) {
-                        let what =
-                            format!("the watermark's expression is {}, not TIMESTAMP", typed.data_type);
+                        let what = format!(
+                            "the watermark's expression is {}, not TIMESTAMP",
+                            sql_type(&typed.data_type)
+                        );
                         return Err(Error::new(Code::InvalidWatermark, what).at(*span).with_help(format!(
                             "write how far behind the event time rows may come, as in {text} - INTERVAL '5 seconds'"
                         )));
                     }
-                    Watermark::Expression(Box::new(nanoseconds(typed.expr, &typed.data_type)))
+                    match fixed_delay(&typed.expr, text) {
+                        Some(delay) => Watermark::Delay(delay),
+                        None => Watermark::Expression(Box::new(nanoseconds(typed.expr, &typed.data_type))),
+                    }
                 }
             },
         };
         Ok(EventTime { column, watermark })
     }
+}
+
+/// How far behind the event time `expression` stays, if it is no more than that.
+///
+/// An interval without months is the same length at any time, so it need not be
+/// subtracted by the calendar, row by row.
+fn fixed_delay(expression: &Expr, event_time: &str) -> Option<Duration> {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) = expression else { return None };
+    let (Expr::Column(column), Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _)) =
+        (left.as_ref(), right.as_ref())
+    else {
+        return None;
+    };
+    if column.name != event_time || interval.months != 0 {
+        return None;
+    }
+    let nanos = i128::from(interval.days) * NANOS_PER_DAY + i128::from(interval.nanoseconds);
+    u64::try_from(nanos).ok().map(Duration::from_nanos)
 }
 
 /// A column that can carry event time.
@@ -344,7 +382,7 @@ fn time_column(schema: &Schema, name: &str) -> Result<usize> {
     match field.data_type() {
         DataType::Timestamp(..) => Ok(index),
         other => {
-            let what = format!("the watermark's column '{name}' is {other}, not TIMESTAMP");
+            let what = format!("the watermark's column '{name}' is {}, not TIMESTAMP", sql_type(other));
             Err(Error::new(Code::InvalidWatermark, what)
                 .with_help("add a TIMESTAMP column GENERATED ALWAYS AS (…) and put the watermark on it"))
         }

@@ -5,14 +5,18 @@
 
 use std::fmt;
 
+use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Diagnostic, SchemaError, Span as DiagnosticSpan};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span as TextSpan};
 use thalweg_dataflow::options::nearest;
 use thalweg_dataflow::{Code, Error, Span};
+use thalweg_operators::expression::sql_type;
 
 use crate::context::Functions;
 use crate::parser::Script;
 
+/// What DataFusion says of a condition that is neither true nor false.
+const NO_CONDITION: &str = "non-boolean predicate";
 /// The most names that a help lists.
 const NAMES_MAX: usize = 12;
 /// The most characters that are taken over from a planner.
@@ -64,6 +68,11 @@ impl Reader<'_> {
         }
     }
 
+    /// Whether the error is that a condition is neither true nor false.
+    pub(crate) fn is_condition(&self, error: &DataFusionError) -> bool {
+        matches!(root(error), DataFusionError::Plan(message) if message.contains(NO_CONDITION))
+    }
+
     fn place(&self, span: Option<DiagnosticSpan>) -> Option<Span> {
         let span = span?;
         let start = Location::new(span.start.line, span.start.column);
@@ -77,6 +86,11 @@ impl Reader<'_> {
                 None => Error::new(Code::InvalidQuery, "the query cannot be planned").because(cause),
             },
             DataFusionError::SchemaError(error, _) => self.schema_error(error),
+            DataFusionError::NotImplemented(message) if message.contains("Dot access not supported") => {
+                Error::new(Code::NotSupported, "a dot behind an expression is not supported").with_help(
+                    "name the expression in a query within, as in SELECT w.start FROM (SELECT … AS w …)",
+                )
+            }
             DataFusionError::NotImplemented(message) => {
                 Error::new(Code::NotSupported, "the query uses something that is not supported")
                     .because(clean(message))
@@ -121,20 +135,30 @@ impl Reader<'_> {
         if let Some(name) = quoted_behind(message, "Invalid function '") {
             return unknown_function(&name, self.functions).at(self.word(&name));
         }
+        if message.contains(NO_CONDITION) {
+            return no_condition(message);
+        }
+        if message.contains("calls cannot be nested") {
+            return Error::new(Code::InvalidAggregate, "an aggregate cannot stand inside another")
+                .with_help("compute the inner one in a query in FROM, and the outer one of its results");
+        }
         if message.contains("GROUP BY") && message.contains("aggregate") {
             let what =
                 diagnostic.map_or_else(|| clean(message), |d| d.message.replace('"', "").replace("'", ""));
-            return Error::new(
-                Code::InvalidAggregate,
-                lower_first(&what.replace(" clause because", ", because")),
-            )
-            .with_help("add it to GROUP BY, or take first_value() of it");
+            return Error::new(Code::InvalidAggregate, in_group_by(&what))
+                .with_help("add it to GROUP BY, or take first_value() of it");
         }
         if message.contains("duplicate") || message.contains("unique expression names") {
             return Error::new(Code::DuplicateName, "two columns of the query have the same name")
                 .with_help("name one of them with AS");
         }
-        let reason = clean(diagnostic.map_or(message, |d| d.message.as_str()));
+        if let Some(name) = quoted_behind(message, "Function '").or(quoted_behind(message, "function '"))
+            && message.contains("arguments but received")
+        {
+            return Error::new(Code::TypeMismatch, clean(message)).at(self.word(&name));
+        }
+        let vague = |d: &&Diagnostic| d.message.contains("incompatible types");
+        let reason = clean(diagnostic.filter(|d| !vague(d)).map_or(message, |d| d.message.as_str()));
         if types_disagree(message) {
             let error = Error::new(Code::TypeMismatch, "the types do not fit together").because(reason);
             return error.with_help("cast one side, as in CAST(x AS BIGINT)");
@@ -176,7 +200,27 @@ fn unknown_function(name: &str, functions: &Functions) -> Error {
     let error = Error::new(Code::UnknownFunction, format!("there is no function '{name}'"));
     match nearest(name, functions.names()) {
         Some(near) => error.with_help(format!("did you mean '{near}'?")),
-        None => error.with_help("docs/sql.md lists all functions"),
+        None => error.with_help("docs/sql.md says which functions there are"),
+    }
+}
+
+/// `cannot create filter with non-boolean predicate 't.id' returning Int64`, in our words.
+fn no_condition(message: &str) -> Error {
+    let found = message.rsplit_once(" returning ").map(|(_, found)| found.trim_end_matches('.'));
+    let found = found.and_then(|found| found.parse::<DataType>().ok()).map(|found| sql_type(&found));
+    let what = match found {
+        Some(found) => format!("the condition is {found}, not BOOLEAN"),
+        None => "the condition is not BOOLEAN".to_owned(),
+    };
+    Error::new(Code::TypeMismatch, what)
+        .with_help("a condition is true or false: compare with something, as in x > 0 or x IS NOT NULL")
+}
+
+/// `column must appear in GROUP BY clause because …`, in our words.
+fn in_group_by(message: &str) -> String {
+    match message.split_once(" must appear in") {
+        Some((column, _)) => format!("'{column}' is neither aggregated nor in GROUP BY"),
+        None => lower_first(message),
     }
 }
 
@@ -213,7 +257,24 @@ fn clean(message: &str) -> String {
     let line =
         line.split(" { ").next().unwrap_or(line).split(". This issue was likely").next().unwrap_or(line);
     let short: String = line.chars().take(REASON_CHARS_MAX).collect();
-    lower_first(short.replace("DataFusion", "the planner").trim_end_matches(['.', ' ']))
+    let short = short.split(". No function matches").next().unwrap_or(&short);
+    lower_first(in_sql_types(&short.replace("DataFusion", "the planner")).trim_end_matches(['.', ' ']))
+}
+
+/// A text with Arrow's names of types as SQL has them.
+fn in_sql_types(text: &str) -> String {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let mut words = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (word, behind) = rest.split_at(rest.find(|c| !is_name(c)).unwrap_or(rest.len()));
+        let (other, behind) = behind.split_at(behind.find(is_name).unwrap_or(behind.len()));
+        let data_type = word.parse::<DataType>().ok().filter(|_| !other.starts_with('('));
+        words.push(data_type.map_or_else(|| word.to_owned(), |data_type| sql_type(&data_type)));
+        words.push(other.to_owned());
+        rest = behind;
+    }
+    words.concat()
 }
 
 fn lower_first(text: &str) -> String {

@@ -1,9 +1,9 @@
 //! A plan in words: one line a chain, and one for each edge between chains.
 //!
 //! ```text
-//! chain 1 x1: single_file [auction, ts] -> watermark [ts - 1s] -> …; append
+//! chain 1 x1: single_file_source [bids.jsonl json] -> watermark [ts - 1s] -> …; append
 //!   shuffle -> chain 2 by auction; append
-//! chain 2 x4: window-aggregate [tumble(10s) count(*) by auction] -> …; key auction; append; exactly once
+//! chain 2 x4: window-aggregate [tumble(10s) by auction: count(*)] -> …; key auction; append; exactly once
 //! ```
 
 use std::collections::BTreeSet;
@@ -17,6 +17,9 @@ use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Distribution, Edge, Graph, NodeId};
 
 use crate::planner::Plan;
+
+/// The most characters of an operator's label on a line; programs get all of it.
+const LABEL_CHARS_MAX: usize = 60;
 
 /// A plan in words. `Display` is for people, `Serialize` for programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -220,13 +223,23 @@ fn guarantee(graph: &Graph, id: NodeId) -> Guarantee {
     weakest
 }
 
+/// A label for a line: cut behind a whole part of a list where one ends in reach.
+fn shortened(label: &str) -> String {
+    let Some((end, _)) = label.char_indices().nth(LABEL_CHARS_MAX) else { return label.to_owned() };
+    let cut = &label[..end];
+    match cut.rfind(", ") {
+        Some(comma) if comma > LABEL_CHARS_MAX / 3 => format!("{}, …", &cut[..comma]),
+        Some(_) | None => format!("{cut}…"),
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chain in &self.chains {
             write!(f, "chain {} x{}: ", chain.chain, chain.parallelism)?;
             let operators = chain.operators.iter().map(|operator| match operator.label.is_empty() {
                 true => operator.kind.to_owned(),
-                false => format!("{} [{}]", operator.kind, operator.label),
+                false => format!("{} [{}]", operator.kind, shortened(&operator.label)),
             });
             write!(f, "{}", operators.collect::<Vec<_>>().join(" -> "))?;
             if let Some(key) = &chain.key {

@@ -19,9 +19,11 @@
 pub mod explain;
 
 mod catalog;
+mod conditions;
 mod context;
 mod declare;
 mod errors;
+mod headings;
 mod logical;
 mod markers;
 mod parser;

@@ -22,6 +22,7 @@ use datafusion::sql::sqlparser::ast;
 use thalweg_dataflow::{Code, Error, Result, Span};
 
 use crate::catalog::Catalog;
+use crate::conditions;
 use crate::context::{Context, Functions};
 use crate::errors::Reader;
 use crate::parser::Script;
@@ -47,7 +48,11 @@ impl Logical<'_> {
         let planner = SqlToRel::new_with_options(&context, self.parser_options());
         let statement = ast::Statement::Query(Box::new(query.clone()));
         let reader = self.reader(at);
-        let plan = planner.sql_statement_to_plan(statement).map_err(|e| reader.read(&e))?;
+        conditions::check(query, self.functions, self.script, at)?;
+        let plan = planner.sql_statement_to_plan(statement).map_err(|e| match reader.is_condition(&e) {
+            true => self.reader(conditions::only(query, self.functions, self.script).unwrap_or(at)).read(&e),
+            false => reader.read(&e),
+        })?;
         let plan = windows::assign(plan, self.script, at)?;
         self.analyse(plan).map_err(|e| reader.read(&e))
     }
@@ -87,7 +92,18 @@ impl Logical<'_> {
         let config = OptimizerContext::new_with_config_options(Arc::new(self.functions.options().clone()))
             .without_query_execution_start_time()
             .with_skip_failing_rules(false);
-        optimizer().optimize(plan, &config, |_, _| {}).map_err(|e| self.reader(at).read(&e))
+        let sourceless = rows_without_source(&plan);
+        let plan = optimizer().optimize(plan, &config, |_, _| {}).map_err(|e| self.reader(at).read(&e))?;
+        if rows_without_source(&plan) > sourceless {
+            // One row there is, and what it holds nobody asks.
+            return Err(Error::new(
+                Code::NotSupported,
+                "a query over the one row of an aggregate that changes, of which it reads no column, is not supported",
+            )
+            .at(at)
+            .with_help("read a column of the inner query, or group the inner query by a window"));
+        }
+        Ok(plan)
     }
 
     /// Resolves the types of a plan that was built, not read.
@@ -107,6 +123,12 @@ impl Logical<'_> {
     pub(crate) fn reader(&self, at: Span) -> Reader<'_> {
         Reader { script: self.script, at, functions: self.functions }
     }
+}
+
+/// How many rows of a plan come from nowhere.
+fn rows_without_source(plan: &LogicalPlan) -> usize {
+    let own = usize::from(matches!(plan, LogicalPlan::EmptyRelation(_)));
+    own + plan.inputs().into_iter().map(rows_without_source).sum::<usize>()
 }
 
 fn optimizer() -> Optimizer {

@@ -265,10 +265,13 @@ fn rows_of(output: &Output) -> usize {
     }
 }
 
-/// The rows in their order, then the last word on time.
+/// The rows in their order, then the last watermark, then idle if that was the last word.
 fn normalised(output: Vec<Output>) -> impl Iterator<Item = Output> {
-    let (rows, times): (Vec<_>, Vec<_>) = output.into_iter().partition(|o| matches!(o, Output::Batch(..)));
-    rows.into_iter().chain(times.into_iter().next_back())
+    let (rows, mut times): (Vec<_>, Vec<_>) =
+        output.into_iter().partition(|o| matches!(o, Output::Batch(..)));
+    let idle = times.pop_if(|o| matches!(o, Output::Idle));
+    let watermark = times.into_iter().rfind(|o| matches!(o, Output::Watermark(_)));
+    rows.into_iter().chain(watermark).chain(idle)
 }
 
 /// Runs a stream at every batch size, going on and restoring at its barriers,

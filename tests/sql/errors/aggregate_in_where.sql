@@ -5,4 +5,4 @@ CREATE TABLE t (
     WATERMARK FOR time
 ) WITH (connector = 'single_file', path = 't.jsonl', type = 'source', format = 'json');
 SELECT id FROM t WHERE count(*) > 1;
---# error invalid-query
+--# error invalid-aggregate

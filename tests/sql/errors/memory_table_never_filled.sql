@@ -1,3 +1,3 @@
 CREATE TABLE m (a BIGINT);
 SELECT a FROM m;
---# error invalid-query
+--# error wrong-role

@@ -72,7 +72,7 @@ impl Grouping {
         self.keys.iter().map(column).collect()
     }
 
-    /// For people: `sum(b) by a`.
+    /// For people: `by a: sum(b)`.
     pub(crate) fn label(&self) -> String {
         let keys = self.keys.iter().map(|(expression, name)| {
             let text = expression.to_string();
@@ -83,7 +83,7 @@ impl Grouping {
         match (what.is_empty(), by.is_empty()) {
             (true, _) => format!("by {by}"),
             (false, true) => what,
-            (false, false) => format!("{what} by {by}"),
+            (false, false) => format!("by {by}: {what}"),
         }
     }
 }

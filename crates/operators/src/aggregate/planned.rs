@@ -276,3 +276,48 @@ pub(crate) fn random_rows(seed: u64, rows: usize) -> RecordBatch {
     ];
     RecordBatch::try_new(random_schema(), columns).unwrap()
 }
+
+/// Calls whose result once depended on the order of rows, over [`hard_floats`].
+pub(crate) const EXTREMES: &str = "min(f), max(f), min(CAST(f * 2 AS REAL)), max(CAST(f * 2 AS REAL)), max(f) FILTER (WHERE b), min(f) FILTER (WHERE v > 3)";
+
+/// [`random_rows`] whose floats are hard to order.
+pub(crate) fn hard_floats(seed: u64, rows: usize) -> RecordBatch {
+    use arrow::array::Float64Array;
+    use arrow::datatypes::Int64Type;
+    let random = random_rows(seed, rows);
+    let hard = [
+        None,
+        Some(f64::NAN),
+        Some(-f64::NAN),
+        Some(f64::INFINITY),
+        Some(f64::NEG_INFINITY),
+        Some(0.0),
+        Some(-0.0),
+        Some(1.5),
+    ];
+    let schema = random.schema();
+    let order = random.column_by_name("o").unwrap().as_primitive::<Int64Type>();
+    let pick = |o: &i64| hard[(o / 1_000_000 % hard.len() as i64) as usize];
+    let mut columns = random.columns().to_vec();
+    columns[schema.index_of("f").unwrap()] =
+        Arc::new(order.values().iter().map(pick).collect::<Float64Array>());
+    RecordBatch::try_new(schema, columns).unwrap()
+}
+
+/// What DataFusion makes of the rows of each key by themselves, without grouping.
+pub(crate) fn key_by_key(rows: &RecordBatch, keys: &str, calls: &str) -> Vec<String> {
+    if keys.is_empty() {
+        return by_datafusion(rows, &query("", calls, "t"));
+    }
+    let of_key = |key: String| {
+        let literal = if key == "null" { key.clone() } else { format!("'{key}'") };
+        by_datafusion(
+            rows,
+            &format!("SELECT '{key}', {calls} FROM t WHERE {keys} IS NOT DISTINCT FROM {literal}"),
+        )
+    };
+    let mut lines: Vec<String> =
+        by_datafusion(rows, &format!("SELECT DISTINCT {keys} FROM t")).into_iter().flat_map(of_key).collect();
+    lines.sort_unstable();
+    lines
+}

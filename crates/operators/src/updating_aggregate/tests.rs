@@ -5,7 +5,8 @@ use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size, consolidated};
 
 use super::*;
 use crate::aggregate::planned::{
-    CALLS, Instance, assert_same, by_datafusion, grouping, lines, query, random_rows,
+    CALLS, EXTREMES, Instance, assert_same, by_datafusion, grouping, hard_floats, key_by_key, lines, query,
+    random_rows,
 };
 use crate::testing::schema;
 
@@ -68,6 +69,20 @@ fn every_aggregate_of_datafusion_gives_what_it_gives_there() {
                 call,
                 &format!("{batch_rows_max} rows a batch, restored: {restore}"),
             );
+        }
+    }
+}
+
+#[test]
+fn extremes_of_floats_depend_on_no_order() {
+    for seed in 0..40 {
+        let rows = hard_floats(seed, 3 + 3 * seed as usize);
+        let keys = if seed % 2 == 0 { "k" } else { "" };
+        let spec = spec(&rows.schema(), keys, EXTREMES);
+        let expected = key_by_key(&rows, keys, EXTREMES);
+        for (batch_rows_max, restore) in [(1, false), (3, true), (8192, false)] {
+            let answer = run(&spec, &rows, batch_rows_max, restore);
+            assert_eq!(answer, expected, "seed {seed}, {batch_rows_max} rows a batch");
         }
     }
 }

@@ -11,6 +11,9 @@
 //!  rows of split b ─► event time ─► generator ─► running max ─► watermark of b ┼─► min over those not idle ─► out
 //!  rows of split c ─► …                                                        ┘
 //! ```
+//!
+//! What the source itself knows of a split counts like what its rows tell: the
+//! greater of both.
 
 mod lateness;
 mod snapshot;
@@ -35,7 +38,7 @@ use thalweg_state::{Epoch, KeyGroups, KeySpace, Restored, Snapshot, SplitId};
 use crate::expression::{Expression, append_now, without_now};
 use crate::row_policy::{Computed, RowPolicy, compute};
 use split::Advance;
-use splits::{Said, Splits};
+use splits::Splits;
 
 struct WatermarkOperator {
     spec: Watermark,
@@ -57,8 +60,7 @@ struct Timed {
 impl WatermarkOperator {
     fn new(spec: Watermark) -> Self {
         let expressions = spec.expressions().cloned().collect();
-        let splits = Splits::new(spec.idle_timeout);
-        Self { spec, expressions, splits, key_space: KeySpace::default() }
+        Self { spec, expressions, splits: Splits::new(), key_space: KeySpace::default() }
     }
 
     /// Finds the event time of each row; rows without one are refused.
@@ -147,10 +149,12 @@ impl WatermarkOperator {
 
     /// Tells the stream what the splits together have to say, if it is new.
     fn say(&mut self, cx: &mut Context<'_>) {
-        match self.splits.say() {
-            Some(Said::Watermark(watermark)) => cx.emit_watermark(watermark),
-            Some(Said::Idle) => cx.emit_idle(),
-            None => {}
+        let news = self.splits.news();
+        if let Some(watermark) = news.watermark {
+            cx.emit_watermark(watermark);
+        }
+        if news.idle {
+            cx.emit_idle();
         }
     }
 }
@@ -184,24 +188,10 @@ impl Operator for WatermarkOperator {
     fn on_split(&mut self, id: &SplitId, event: SplitEvent, cx: &mut Context<'_>) -> Result<Step> {
         match event {
             SplitEvent::Assigned => self.splits.assign(id),
-            SplitEvent::Watermark(EventTime(time)) => {
-                if matches!(self.spec.generator, Generator::Given) {
-                    self.splits.active(id).raise(time);
-                }
-            }
-            SplitEvent::Idle => {
-                if let Some(due) = self.splits.pause(id, cx.now()) {
-                    cx.set_timer(due);
-                }
-            }
+            SplitEvent::Watermark(EventTime(time)) => self.splits.active(id).raise(time),
+            SplitEvent::Idle => self.splits.rest(id),
             SplitEvent::End => self.splits.end(id),
         }
-        self.say(cx);
-        Ok(Step::Done)
-    }
-
-    fn on_timer(&mut self, at: ProcessingTime, cx: &mut Context<'_>) -> Result<Step> {
-        self.splits.find_idle(at);
         self.say(cx);
         Ok(Step::Done)
     }

@@ -9,9 +9,10 @@ use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Code, Error, Operator, OperatorSpec, Result, Spec, columns};
 
 use super::WatermarkOperator;
-use crate::expression::Expression;
+use crate::expression::{Expression, sql_type};
 use crate::row_policy::RowPolicy;
 use crate::spec;
+use crate::window::duration;
 
 /// Where a row's event time comes from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,7 +25,8 @@ pub enum EventTimeFrom {
     ProcessingTime,
 }
 
-/// What a row says of the rows behind it in its split.
+/// What a row says of the rows behind it in its split. Whatever it is, a
+/// watermark that the source gives counts too.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Generator {
     /// No row will be older than this: an expression over the input row that
@@ -32,7 +34,7 @@ pub enum Generator {
     Expression(Expression),
     /// No row will be older than this row's event time less the delay.
     Delay(Duration),
-    /// Nothing: the source itself gives the watermark.
+    /// Nothing: only the source itself gives a watermark.
     Given,
     /// No more than the rest of this share of rows will be older: learnt from
     /// the lateness observed in the split. Greater than 0, less than 1.
@@ -47,7 +49,6 @@ pub struct Watermark {
     pub(super) output: SchemaRef,
     pub(super) row_watermark: bool,
     pub(super) max_future_skew: Option<Duration>,
-    pub(super) idle_timeout: Option<Duration>,
     pub(super) policy: RowPolicy,
 }
 
@@ -59,7 +60,7 @@ impl Watermark {
     ///
     /// `input` must not have a column `_timestamp` or `_watermark` yet. A row
     /// whose event time is null or cannot be computed is refused by `policy`.
-    /// Splits never go idle and nothing bounds the future, unless asked for below.
+    /// Nothing bounds the future, unless asked for below.
     pub fn new(
         input: &Schema,
         event_time: EventTimeFrom,
@@ -93,7 +94,6 @@ impl Watermark {
             output: append(input.fields().iter(), columns::TIMESTAMP),
             row_watermark: false,
             max_future_skew: None,
-            idle_timeout: None,
             policy,
         })
     }
@@ -112,13 +112,6 @@ impl Watermark {
     #[must_use]
     pub fn with_max_future_skew(mut self, skew: Duration) -> Self {
         self.max_future_skew = Some(skew);
-        self
-    }
-
-    /// A split whose source has had nothing to read for so long stops holding the watermark back.
-    #[must_use]
-    pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_timeout = Some(timeout);
         self
     }
 
@@ -152,7 +145,7 @@ fn expect_nanoseconds(who: &str, found: Option<&DataType>) -> Result<()> {
     match found {
         Some(DataType::Timestamp(TimeUnit::Nanosecond, _)) => Ok(()),
         Some(other) => {
-            let what = format!("{who} is {other}, not a timestamp in nanoseconds");
+            let what = format!("{who} is {}, not a timestamp in nanoseconds", sql_type(other));
             Err(Error::new(Code::InvalidWatermark, what))
         }
         None => Err(Error::internal(format!("{who} names a column that is not there"))),
@@ -176,7 +169,11 @@ impl Spec for Watermark {
         };
         match &self.generator {
             Generator::Expression(expression) => format!("{event_time} as {expression}"),
-            Generator::Delay(delay) => format!("{event_time} - {delay:?}"),
+            Generator::Delay(delay) if delay.is_zero() => event_time,
+            Generator::Delay(delay) => match i64::try_from(delay.as_nanos()) {
+                Ok(nanos) => format!("{event_time} - {}", duration(nanos)),
+                Err(_) => format!("{event_time} - {delay:?}"),
+            },
             Generator::Given => format!("{event_time}, given by the source"),
             Generator::Completeness(share) => format!("{event_time}, {share} complete"),
         }

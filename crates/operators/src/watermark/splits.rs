@@ -1,53 +1,54 @@
 //! All splits of one subtask: which of them hold the watermark back.
 //!
 //! ```text
-//!  remembered ── assigned, or its first row ──► active ── nothing to read for the idle timeout ──► idle
-//!  (restored,                                    │  ▲                                                │
-//!   not here yet)                                │  └── rows: raised to what was said meanwhile ◄────┘
+//!  remembered ── assigned, or its first row ──► counts ── silent for the idle timeout ──► idle
+//!  (restored,                                    │  ▲                                       │
+//!   not here yet)                                │  └── a row or a watermark ◄──────────────┘
 //!                                                └── read to its end ──► forgotten
 //! ```
+//!
+//! The runtime judges who is silent; nothing here knows the time. An idle split
+//! is raised along with what is said, so when it counts again nothing moves
+//! backward. When all are idle, none of them holds back the highest: so it does
+//! not matter which of them came to rest first.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+use thalweg_dataflow::EventTime;
 use thalweg_dataflow::time::Watermark;
-use thalweg_dataflow::{EventTime, ProcessingTime};
 use thalweg_state::SplitId;
 
-use super::nanos;
 use super::split::Split;
 
-/// What the splits together have to say.
+/// What is new of the splits together.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    Watermark(Watermark),
-    Idle,
+pub(super) struct News {
+    /// The watermark rose to this.
+    pub(super) watermark: Option<Watermark>,
+    /// From now on all splits are idle.
+    pub(super) idle: bool,
 }
 
 #[derive(Debug)]
-enum Activity {
-    /// Rows come, or nobody said otherwise.
-    Active,
-    /// Since then there has been nothing to read.
-    Paused(ProcessingTime),
+struct Member {
+    split: Split,
     /// It holds nothing back.
-    Idle,
+    idle: bool,
 }
 
 pub(super) struct Splits {
-    read: BTreeMap<SplitId, (Split, Activity)>,
+    read: BTreeMap<SplitId, Member>,
     remembered: BTreeMap<SplitId, Split>,
-    idle_timeout: Option<Duration>,
     /// The highest watermark given out.
     said: i64,
-    /// Whether the last thing given out was that all are idle.
+    /// Whether it was given out that all are idle, and still holds.
     said_idle: bool,
 }
 
 impl Splits {
-    pub(super) fn new(idle_timeout: Option<Duration>) -> Self {
+    pub(super) fn new() -> Self {
         let (read, remembered) = (BTreeMap::new(), BTreeMap::new());
-        Self { read, remembered, idle_timeout, said: Watermark::START.nanos(), said_idle: false }
+        Self { read, remembered, said: Watermark::START.nanos(), said_idle: false }
     }
 
     /// Keeps the state of splits that may be read here.
@@ -57,46 +58,19 @@ impl Splits {
 
     /// The split will be read here, and holds the watermark back from now on.
     pub(super) fn assign(&mut self, id: &SplitId) {
-        if !self.read.contains_key(id) {
-            let known = self.remembered.remove(id);
-            let split = known.unwrap_or_else(|| Split::starting_at(self.said));
-            self.read.insert(id.clone(), (split, Activity::Active));
-        }
+        self.member(id);
     }
 
-    /// The split has something to say. If it was idle, time went on without it.
+    /// The split has something to say: it counts, whether it was idle or not.
     pub(super) fn active(&mut self, id: &SplitId) -> &mut Split {
-        self.assign(id);
-        let (split, activity) = self.read.get_mut(id).expect("the split was just assigned");
-        if matches!(activity, Activity::Idle) {
-            split.raise(self.said);
-        }
-        *activity = Activity::Active;
-        self.said_idle = false;
-        split
+        let member = self.member(id);
+        member.idle = false;
+        &mut member.split
     }
 
-    /// The split has nothing to read for now. Gives the time at which it will be idle, if it ever is.
-    pub(super) fn pause(&mut self, id: &SplitId, now: ProcessingTime) -> Option<ProcessingTime> {
-        let timeout = self.idle_timeout?;
-        self.assign(id);
-        let (_, activity) = self.read.get_mut(id).expect("the split was just assigned");
-        let Activity::Active = activity else { return None };
-        *activity = Activity::Paused(now);
-        self.find_idle(now);
-        Some(ProcessingTime(now.0.saturating_add(nanos(timeout))))
-    }
-
-    /// Finds the splits that have been paused for too long.
-    pub(super) fn find_idle(&mut self, now: ProcessingTime) {
-        let Some(timeout) = self.idle_timeout else { return };
-        for (_, activity) in self.read.values_mut() {
-            if let Activity::Paused(since) = activity
-                && now.0.saturating_sub(since.0) >= nanos(timeout)
-            {
-                *activity = Activity::Idle;
-            }
-        }
+    /// The split has been silent for too long.
+    pub(super) fn rest(&mut self, id: &SplitId) {
+        self.member(id).idle = true;
     }
 
     /// The split was read to its end.
@@ -105,32 +79,41 @@ impl Splits {
         self.remembered.remove(id);
     }
 
-    /// What is new to say, if anything is: the least watermark of those that
-    /// are not idle, or that all are. Without splits there is nothing to say.
-    pub(super) fn say(&mut self) -> Option<Said> {
-        let holding = self.read.values().filter(|(_, activity)| !matches!(activity, Activity::Idle));
-        match holding.map(|(split, _)| split.watermark).min() {
-            Some(least) if least > self.said => {
-                self.said = least;
-                Some(Said::Watermark(Watermark(EventTime(least))))
-            }
-            Some(_) => None,
-            None if self.read.is_empty() || self.said_idle => None,
-            None => {
-                self.said_idle = true;
-                Some(Said::Idle)
-            }
+    fn member(&mut self, id: &SplitId) -> &mut Member {
+        if !self.read.contains_key(id) {
+            let known = self.remembered.remove(id);
+            let split = known.unwrap_or_else(|| Split::starting_at(self.said));
+            self.read.insert(id.clone(), Member { split, idle: false });
         }
+        self.read.get_mut(id).expect("it was just put there")
+    }
+
+    /// The least watermark of those that count; of all idle ones the greatest.
+    /// Without splits there is nothing to say.
+    pub(super) fn news(&mut self) -> News {
+        let counting = self.read.values().filter(|m| !m.idle).map(|m| m.split.watermark).min();
+        let all_idle = counting.is_none() && !self.read.is_empty();
+        let reached = counting.or_else(|| self.read.values().map(|m| m.split.watermark).max());
+        let rose = reached.filter(|&reached| reached > self.said);
+        if let Some(rose) = rose {
+            self.said = rose;
+        }
+        for member in self.read.values_mut().filter(|m| m.idle) {
+            member.split.raise(self.said);
+        }
+        let idle = all_idle && !self.said_idle;
+        self.said_idle = all_idle;
+        News { watermark: rose.map(|time| Watermark(EventTime(time))), idle }
     }
 
     /// The splits that are read here.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&SplitId, &Split)> {
-        self.read.iter().map(|(id, (split, _))| (id, split))
+        self.read.iter().map(|(id, member)| (id, &member.split))
     }
 
     /// Forgets the splits that `goes` picks, and gives them out.
     pub(super) fn take(&mut self, goes: impl Fn(&SplitId) -> bool) -> Vec<(SplitId, Split)> {
-        let read = self.read.extract_if(.., |id, _| goes(id)).map(|(id, (split, _))| (id, split));
+        let read = self.read.extract_if(.., |id, _| goes(id)).map(|(id, member)| (id, member.split));
         let mut taken: Vec<_> = read.collect();
         taken.extend(self.remembered.extract_if(.., |id, _| goes(id)));
         taken
@@ -139,6 +122,6 @@ impl Splits {
     /// The bytes that are held.
     pub(super) fn bytes(&self) -> usize {
         let learnt = self.iter().filter(|(_, split)| split.lateness.is_some()).count();
-        self.read.len() * size_of::<(SplitId, Split, Activity)>() + learnt * super::lateness::BYTES
+        self.read.len() * size_of::<(SplitId, Member)>() + learnt * super::lateness::BYTES
     }
 }

@@ -37,24 +37,45 @@ fn splits_are_merged_by_the_least_and_ended_ones_hold_nothing_back() {
 
 #[test]
 fn an_idle_split_comes_back_without_moving_time_backward() {
-    let spec = delayed(1).with_idle_timeout(Duration::from_secs(5));
     let stream = "split a assigned\nsplit b assigned\ncolumns t:time\nsplit a\n10\nsplit b\n20\n\
-                  split a\n30\nsplit b idle\nnow 4\nnow 5\nsplit b\n21\n22\nsplit b idle\nsplit a idle\nnow 10\n\
-                  split a\n40\nsplit b\n50\n";
+                  split a\n30\nsplit b idle\nsplit b\n21\n22\nsplit a\n40\nsplit b watermark 33\nsplit b\n50\n";
     let expected = format!(
         "10 10 {START}\n20 20 {START}\nwm 9\n30 30 9\nwm 19\nwm 29\n\
-         21 21 29\n22 22 29\nidle\n40 40 29\nwm 39\n50 50 39\n"
+         21 21 29\n22 22 29\n40 40 29\nwm 33\n50 50 33\nwm 39\n"
     );
-    assert_eq!(at_every_batch_size(&spec, stream).unwrap(), expected);
+    assert_eq!(at_every_batch_size(&delayed(1), stream).unwrap(), expected);
 }
 
 #[test]
-fn rows_keep_a_split_from_going_idle() {
-    let spec = delayed(1).with_idle_timeout(Duration::from_secs(5));
-    let stream = "split a assigned\nsplit b assigned\ncolumns t:time\nsplit a\n10\nsplit b\n20\n\
-                  split a idle\nnow 3\nsplit a\n11\nnow 5\nnow 100\n";
-    let expected = format!("10 10 {START}\n20 20 {START}\nwm 9\n11 11 9\nwm 10\n");
-    assert_eq!(at_every_batch_size(&spec, stream).unwrap(), expected);
+fn a_watermark_wakes_an_idle_split() {
+    let stream = "split a assigned\nsplit b assigned\ncolumns t:time\nsplit a\n10\nsplit b idle\n\
+                  split b watermark 4\nsplit a\n20\nsplit b watermark 12\n";
+    let expected = format!("10 10 {START}\nwm 9\n20 20 9\nwm 12\n");
+    assert_eq!(at_every_batch_size(&delayed(1), stream).unwrap(), expected);
+}
+
+#[test]
+fn all_idle_is_the_highest_whoever_rests_first() {
+    let before = "split a assigned\nsplit b assigned\ncolumns t:time\nsplit a\n10\nsplit b\n20\n";
+    let after = "split b idle\nsplit a\n15\n16\n";
+    let rows = |wms: &str| format!("10 10 {START}\n20 20 {START}\nwm 9\n{wms}idle\n15 15 19\n16 16 19\n");
+    for (rests, wms) in
+        [("split a idle\nsplit b idle\n", "wm 19\n"), ("split b idle\nsplit a idle\n", "wm 19\n")]
+    {
+        let answer = at_every_batch_size(&delayed(1), &format!("{before}{rests}{after}")).unwrap();
+        assert_eq!(answer, rows(wms), "{rests}");
+    }
+}
+
+#[test]
+fn a_restored_split_that_was_idle_stands_where_time_went_without_it() {
+    let spec = delayed(1);
+    let stream = "split a assigned\nsplit b assigned\ncolumns t:time\nsplit b\n5\nsplit a\n30\nsplit b idle\n\
+                  barrier\nsplit b\n7\n";
+    for on_barrier in [OnBarrier::GoOn, OnBarrier::Restore] {
+        let answer = Driver::new(&spec, 1, on_barrier).unwrap().run(stream).unwrap();
+        assert!(answer.ends_with("7 7 29\n"), "{answer}");
+    }
 }
 
 #[test]
@@ -97,6 +118,17 @@ fn the_source_may_give_the_watermark() {
         "split a assigned\nsplit a\ncolumns t:time\n10\nsplit a watermark 7\nsplit a watermark 5\n11\n";
     let expected = format!("10 10 {START}\nwm 7\n11 11 7\n");
     assert_eq!(at_every_batch_size(&spec("t:time", Generator::Given), stream).unwrap(), expected);
+}
+
+#[test]
+fn of_a_given_watermark_and_that_of_the_rows_the_greater_counts() {
+    let stream = "split a assigned\nsplit a\ncolumns t:time\n10\nsplit a watermark 7\n11\nsplit a watermark 12\n\
+                  12\n20\n";
+    let expected = format!("10 10 {START}\nwm 9\n11 11 9\nwm 10\nwm 12\n12 12 12\n20 20 12\nwm 19\n");
+    assert_eq!(at_every_batch_size(&delayed(1), stream).unwrap(), expected);
+    let learnt = spec("t:time", Generator::Completeness(0.9));
+    let expected = format!("10 10 {START}\nwm 7\n11 11 7\nwm 12\n12 12 12\n20 20 12\n");
+    assert_eq!(at_every_batch_size(&learnt, stream).unwrap(), expected);
 }
 
 #[test]

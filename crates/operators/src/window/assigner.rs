@@ -72,7 +72,7 @@ impl Assigner {
 }
 
 /// A length of time in the largest unit that it is a multiple of.
-fn duration(nanos: i64) -> String {
+pub(crate) fn duration(nanos: i64) -> String {
     let units = [
         (86_400_000_000_000, "d"),
         (3_600_000_000_000, "h"),

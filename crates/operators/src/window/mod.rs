@@ -36,6 +36,7 @@ mod split;
 pub use aggregate::WindowAggregate;
 pub use assign::WindowAssign;
 pub use assigner::Assigner;
+pub(crate) use assigner::duration;
 pub use partial::WindowPartial;
 
 use arrow::array::{Array, AsArray, RecordBatch};

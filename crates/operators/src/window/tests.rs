@@ -7,7 +7,10 @@ use arrow::datatypes::SchemaRef;
 
 use super::*;
 use crate::aggregate::Grouping;
-use crate::aggregate::planned::{CALLS, Instance, assert_same, by_datafusion, grouping, lines, random_rows};
+use crate::aggregate::planned::{
+    CALLS, EXTREMES, Instance, assert_same, by_datafusion, grouping, hard_floats, key_by_key, lines,
+    random_rows,
+};
 use crate::row_policy::RowPolicy;
 use crate::testing::schema;
 
@@ -124,6 +127,26 @@ fn random_groupings_give_what_datafusion_gives() {
             let answer = through_both(&nodes, &rows, batch_rows_max, restore);
             let how = format!("seed {seed}, {batch_rows_max} rows a batch, restored: {restore}");
             assert_same(&answer, &expected, calls, &how);
+        }
+    }
+}
+
+#[test]
+fn extremes_of_floats_depend_on_no_order() {
+    for seed in 0..40 {
+        let rows = hard_floats(seed, 3 + 3 * seed as usize);
+        let keys = if seed % 2 == 0 { "k" } else { "" };
+        let nodes = nodes(&rows.schema(), keys, EXTREMES, 1_000_000);
+        let expected = key_by_key(&rows, keys, EXTREMES);
+        for (batch_rows_max, restore) in [(1, false), (3, true), (8192, false)] {
+            let without_times = |line: String| {
+                let cells: Vec<&str> = line.split(" | ").filter(|cell| !cell.contains("1970-01")).collect();
+                cells.join(" | ")
+            };
+            let answer = through_both(&nodes, &rows, batch_rows_max, restore);
+            let mut answer: Vec<String> = answer.into_iter().map(without_times).collect();
+            answer.sort_unstable();
+            assert_eq!(answer, expected, "seed {seed}, {batch_rows_max} rows a batch");
         }
     }
 }

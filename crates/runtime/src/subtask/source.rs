@@ -122,22 +122,22 @@ impl SourceReader {
     async fn handle(&mut self, subtask: &mut Subtask, event: SourceEvent) -> Result<(), Failure> {
         let (split, event) = match event {
             SourceEvent::Rows { split, records } => return self.rows(subtask, split, records).await,
-            SourceEvent::Watermark { split, time } => (split, SplitEvent::Watermark(time)),
-            SourceEvent::Idle { split } => (split, SplitEvent::Idle),
-            SourceEvent::SplitEnd { split } => (split, SplitEvent::End),
+            SourceEvent::Watermark { split, time } => {
+                self.silence.spoke(&split, self.listened());
+                (split, SplitEvent::Watermark(time))
+            }
+            SourceEvent::Idle { .. } => {
+                subtask.chain.flush().await?;
+                subtask.make_way(0).await;
+                return Ok(());
+            }
+            SourceEvent::SplitEnd { split } => {
+                self.silence.forget(&split);
+                (split, SplitEvent::End)
+            }
             SourceEvent::End => return Ok(()),
         };
-        match event {
-            SplitEvent::Watermark(_) | SplitEvent::Assigned => {
-                let now = self.listened();
-                self.silence.spoke(&split, now);
-            }
-            SplitEvent::Idle | SplitEvent::End => self.silence.forget(&split),
-        }
         subtask.chain.give(Packet::Split(split, event)).await?;
-        if event == SplitEvent::Idle {
-            subtask.chain.flush().await?;
-        }
         subtask.make_way(0).await;
         Ok(())
     }

@@ -22,7 +22,7 @@ pub use script::SCRIPT_BYTES_MAX;
 pub(crate) use script::Script;
 pub(crate) use statement::{
     ColumnDeclaration, ColumnKind, CreateTable, CreateView, Insert, Name, OptionDeclaration, Statement,
-    WatermarkDeclaration,
+    WatermarkDeclaration, normalise,
 };
 
 /// How deep sqlparser may recurse: a level of parentheses takes a few.

@@ -108,6 +108,13 @@ impl<'a> Script<'a> {
         })
     }
 
+    /// The text of the token before the one at `index`, blanks aside.
+    pub(crate) fn word_before(&self, index: usize) -> Option<&'a str> {
+        let before = self.places().get(..index)?;
+        let Span { start, end } = before.iter().rev().find(|place| !place.blank)?.span;
+        self.text.get(start..end)
+    }
+
     fn places(&self) -> &[Place] {
         self.places.get().map_or(&[], Vec::as_slice)
     }
@@ -169,7 +176,13 @@ fn split_location(message: &str) -> (String, Option<Location>) {
         (Some(line), Some(column)) if line > 0 => Some(Location::new(line, column)),
         _ => None,
     };
-    (what.replace("Expected: ", "expected ").replace(", found: ", ", found "), location)
+    let what = what.replace("Expected: ", "expected ");
+    let what = match what.split_once(", found: ") {
+        Some((expected, "EOF")) => format!("{expected}, found the end of the script"),
+        Some((expected, found)) => format!("{expected}, found '{found}'"),
+        None => what,
+    };
+    (what, location)
 }
 
 fn first_lower(text: &str) -> String {

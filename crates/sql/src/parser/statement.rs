@@ -120,7 +120,21 @@ pub(super) fn parse(script: &Script<'_>, parser: &mut Parser<'_>) -> Result<Stat
     };
     match parser.peek_token_ref().token {
         Token::SemiColon | Token::EOF => Ok(statement),
-        _ => Err(unexpected(script, parser, "the end of the statement, or ';'")),
+        _ => {
+            Err(match_clause(script, parser, unexpected(script, parser, "the end of the statement, or ';'")))
+        }
+    }
+}
+
+/// A name that was taken for an alias may be a clause with a letter wrong: `SELECT id FORM t`.
+fn match_clause(script: &Script<'_>, parser: &Parser<'_>, error: Error) -> Error {
+    const CLAUSES: [&str; 5] = ["from", "where", "group", "having", "union"];
+    match script.word_before(script.next_index(parser)) {
+        Some(word) if !CLAUSES.contains(&word.to_lowercase().as_str()) => match nearest(word, CLAUSES) {
+            Some(near) => error.with_help(format!("did you mean '{}', not '{word}'?", near.to_uppercase())),
+            None => error,
+        },
+        Some(_) | None => error,
     }
 }
 
@@ -295,7 +309,7 @@ fn dotted(at: Span) -> Error {
 }
 
 /// As DataFusion does: unquoted names are in lower case.
-pub(super) fn normalise(ident: &Ident) -> String {
+pub(crate) fn normalise(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
         None => ident.value.to_lowercase(),

@@ -14,12 +14,13 @@ use thalweg_operators::window::{Assigner, WindowAggregate, WindowAssign, WindowP
 
 use super::expression::{asks_time_of_day, compile, compile_call};
 use super::graph::Stream;
+use super::names::{Names, computed_name};
 use super::write::Lowering;
 use crate::markers::Marker;
 use crate::windows::Window;
 
-/// The window's column, where an aggregate is taken apart.
-const WINDOW: &str = "_window";
+/// The window's column.
+const WINDOW: &str = "window";
 
 /// The window that an aggregate groups by, and where it stands in `GROUP BY`.
 struct By {
@@ -46,10 +47,9 @@ impl Lowering<'_> {
         let assigner = Assigner::tumble(nanos)?;
         let names = &aggregate.schema;
         let grouping = grouping(aggregate, &input, names, Some(by.position))?;
-        let name = aggregate.schema.field(by.position).name();
         let (input, last) = if grouping.splits() {
             let partial = WindowPartial::new(assigner, grouping, Arc::clone(&input.schema), self.policy())?;
-            let merged = partial.merged(name)?;
+            let merged = partial.merged(WINDOW)?;
             (self.behind(input, partial, path)?, merged)
         } else {
             let (aggregate, input) = self.precompute(aggregate, input, Some(by.position), path)?;
@@ -57,7 +57,7 @@ impl Lowering<'_> {
             let input = self.behind(input, assign, path)?;
             let grouping = self::grouping(&aggregate, &input, names, Some(by.position))?;
             let schema = Arc::clone(&input.schema);
-            (input, WindowAggregate::of_rows(assigner, grouping, schema, name, self.policy())?)
+            (input, WindowAggregate::of_rows(assigner, grouping, schema, WINDOW, self.policy())?)
         };
         self.behind_shuffle(aggregate, input, last, by, path)
     }
@@ -195,7 +195,7 @@ fn window_of(aggregate: &Aggregate, input: &Stream) -> Option<By> {
     find(&|index| input.window_columns.contains(&index)).map(|position| By { window, position })
 }
 
-/// Keys, less the window, and calls. The keys are named as in `names`.
+/// Keys, less the window, and calls: named as they read, where that names one thing only.
 fn grouping(
     aggregate: &Aggregate,
     input: &Stream,
@@ -203,18 +203,22 @@ fn grouping(
     window: Option<usize>,
 ) -> Result<Grouping> {
     let plan = aggregate.input.schema();
-    let keys = aggregate
-        .group_expr
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| Some(*index) != window)
-        .map(|(index, expr)| {
-            let name = names.field(index).name().clone();
-            Ok((compile(expr, plan, input)?, name))
-        })
-        .collect::<Result<Vec<(Expression, String)>>>()?;
-    let calls = aggregate.aggr_expr.iter().map(|expr| compile_call(expr, plan, input));
-    Ok(Grouping::new(keys, calls.collect::<Result<Vec<AggregateCall>>>()?))
+    let mut taken = Names::new([WINDOW]);
+    let mut keys: Vec<(Expression, String)> = Vec::new();
+    for (index, expr) in aggregate.group_expr.iter().enumerate() {
+        if Some(index) != window {
+            let key = compile(expr, plan, input)?;
+            let name = taken.take(key.to_string(), names.field(index).name());
+            keys.push((key, name));
+        }
+    }
+    let mut calls: Vec<AggregateCall> = Vec::new();
+    for expr in &aggregate.aggr_expr {
+        let call = compile_call(expr, plan, input)?;
+        let name = taken.take(call.to_string(), call.name());
+        calls.push(call.renamed(name)?);
+    }
+    Ok(Grouping::new(keys, calls))
 }
 
 /// Whether an expression differs with the time at which it is computed, or with the row's own.
@@ -224,7 +228,7 @@ fn asks_time(expr: &Expr) -> bool {
 
 /// The column under which an expression is computed below.
 fn column_of(expr: &Expr, computed: &mut Vec<Expr>) -> Expr {
-    let name = format!("_{}", computed.len());
+    let name = computed_name(computed.len());
     computed.push(expr.clone().unalias().alias(&name));
     Expr::Column(Column::new_unqualified(name))
 }

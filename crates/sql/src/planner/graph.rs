@@ -10,6 +10,7 @@ use thalweg_dataflow::{
     Distribution, Edge, Error, Graph, Node, NodeId, OperatorSpec, Port, Result, SinkSpec, SourceSpec, columns,
 };
 use thalweg_operators::project::Project;
+use thalweg_operators::{Expression, RowPolicy};
 
 use crate::windows::Window;
 
@@ -142,6 +143,24 @@ impl Writer {
             });
         }
         Ok(())
+    }
+
+    /// The stream with its first columns under these names.
+    pub(super) fn rename(&mut self, path: &str, input: Stream, names: &[&str]) -> Result<Stream> {
+        let fields = input.schema.fields().iter().enumerate();
+        let named: Vec<(Expression, String)> = fields
+            .map(|(index, field)| {
+                let name = names.get(index).map_or(field.name().as_str(), |name| name);
+                (Expression::column(&input.schema, index), name.to_owned())
+            })
+            .collect();
+        if named.iter().zip(input.schema.fields()).all(|((_, name), field)| name == field.name()) {
+            return Ok(input);
+        }
+        let spec = Project::new(named, RowPolicy::Fail);
+        let schema = OperatorSpec::output_schema(&spec);
+        let node = self.chained(path, &input, spec)?;
+        Ok(Stream { node, schema, ..input })
     }
 
     /// The stream with these of its columns, the engine's own not counted among them unless listed.

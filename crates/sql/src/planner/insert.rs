@@ -6,6 +6,7 @@ use arrow::datatypes::{Field, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, lit};
 use thalweg_dataflow::{Code, Error, Result};
+use thalweg_operators::expression::sql_type;
 
 use super::{Output, Query};
 use crate::catalog::{RelationId, check_names};
@@ -70,9 +71,9 @@ fn wrong_count(plan: &LogicalPlan, table: &Schema, targets: &[usize], insert: &I
     let given: Vec<&str> = plan.schema().fields().iter().map(|field| field.name().as_str()).collect();
     let wanted: Vec<&str> = targets.iter().map(|&index| table.field(index).name().as_str()).collect();
     let what = format!(
-        "the query gives {} columns, table '{}' takes {}",
-        given.len(),
+        "the query and table '{}' differ in their number of columns: {} and {}",
         insert.table.text,
+        given.len(),
         wanted.len()
     );
     Error::new(Code::InsertMismatch, what)
@@ -87,8 +88,8 @@ fn mismatch(found: &Field, wanted: &Field, insert: &Insert) -> Error {
     let what = format!(
         "column '{}' is {}, and cannot become {} for column '{}' of table '{}'",
         found.name(),
-        found.data_type(),
-        wanted.data_type(),
+        sql_type(found.data_type()),
+        sql_type(wanted.data_type()),
         wanted.name(),
         insert.table.text
     );
@@ -134,7 +135,7 @@ pub(super) fn infer(
     let Some(first) = first else { return Ok(plan) };
     let shape = |plan: &LogicalPlan| -> Vec<String> {
         let fields = plan.schema().fields().iter();
-        fields.map(|field| format!("{} {}", field.name(), field.data_type())).collect()
+        fields.map(|field| format!("{} {}", field.name(), sql_type(field.data_type()))).collect()
     };
     let (expected, found) = (shape(&first.plan), shape(&plan));
     if expected == found {

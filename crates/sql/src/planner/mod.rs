@@ -11,6 +11,7 @@ mod expression;
 mod filter;
 mod graph;
 mod insert;
+mod names;
 mod project;
 mod scan;
 mod union;
@@ -30,6 +31,7 @@ use thalweg_operators::RowPolicy;
 use crate::catalog::{BROKEN, Catalog, Relation, RelationId, Target, check_names};
 use crate::context::Functions;
 use crate::declare::{Declared, declare};
+use crate::headings;
 use crate::logical::Logical;
 use crate::parser::{CreateTable, CreateView, Insert, Name, Script, Statement, parse};
 
@@ -40,17 +42,11 @@ pub struct PlannerSettings {
     pub row_policy: RowPolicy,
     /// How far ahead of the wall clock a row of a live source may push the watermark.
     pub max_future_skew: Duration,
-    /// After how long without anything to read a split stops holding the watermark back; none: never.
-    pub idle_timeout: Option<Duration>,
 }
 
 impl Default for PlannerSettings {
     fn default() -> Self {
-        Self {
-            row_policy: RowPolicy::Fail,
-            max_future_skew: Duration::from_secs(5 * 60),
-            idle_timeout: Some(Duration::from_secs(5 * 60)),
-        }
+        Self { row_policy: RowPolicy::Fail, max_future_skew: Duration::from_secs(5 * 60) }
     }
 }
 
@@ -173,6 +169,7 @@ impl Session<'_> {
             Statement::Insert(insert) => self.insert(insert),
             Statement::Select(select) => {
                 let plan = self.logical.query(&self.catalog, &select.query, select.span)?;
+                let plan = headings::name(plan, &select.query).map_err(|e| e.at(select.span))?;
                 check_columns(&plan).map_err(|e| e.at(select.span))?;
                 self.queries.push(Query { plan, target: Output::Stdout, at: select.span });
                 Ok(())

@@ -9,6 +9,7 @@ use thalweg_operators::project::Project;
 
 use super::expression::compile;
 use super::graph::Stream;
+use super::names::Names;
 use super::write::Lowering;
 use crate::catalog::check_name;
 use crate::windows::{self, Window};
@@ -58,9 +59,12 @@ impl Lowering<'_> {
         path: &str,
     ) -> Result<Stream> {
         let mut computed = Vec::with_capacity(columns.len() + input.own_columns().len());
+        let mut names = Names::new([]);
         for (expr, name) in columns {
             check_name(name)?;
-            computed.push((compile(expr, plan, &input)?, name.clone()));
+            let column = compile(expr, plan, &input)?;
+            let name = names.of(expr, &column, name);
+            computed.push((column, name));
         }
         self.check_repeatable(&input, computed.iter().map(|(expression, _)| expression))?;
         let width = columns.len();

@@ -2,7 +2,6 @@
 //! reader takes of them.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, TableScan};
@@ -15,10 +14,8 @@ use super::expression::compile_bare;
 use super::graph::Stream;
 use super::write::{Given, Lowering};
 use crate::catalog::{Column, Table, Watermark};
-use crate::declare::nanoseconds;
+use crate::declare::{DEFAULT_DELAY, nanoseconds};
 
-/// How far the watermark stays behind the event time where a table says nothing.
-const DEFAULT_DELAY: Duration = Duration::from_secs(1);
 /// The column of the source's own event time, where the table declares none.
 const SOURCE_TIME: &str = "_source_time";
 
@@ -99,7 +96,7 @@ impl Lowering<'_> {
             let name = table.schema.field(index).name();
             columns.push(match &table.columns[index] {
                 Column::Physical(_) | Column::Metadata(_) => (column(name), name.clone()),
-                Column::Generated(expr) => (expr.as_ref().clone(), name.clone()),
+                Column::Generated(expr) => (expr.as_ref().clone().alias(name), name.clone()),
             });
         }
         if input.schema.column_with_name(SOURCE_TIME).is_some() {
@@ -128,8 +125,7 @@ impl Lowering<'_> {
         let (event_time, generator) = match (&table.event_time, description.event_time) {
             (Some(time), _) => {
                 let generator = match &time.watermark {
-                    Watermark::Delayed => Generator::Delay(DEFAULT_DELAY),
-                    Watermark::Column => Generator::Delay(Duration::ZERO),
+                    Watermark::Delay(delay) => Generator::Delay(*delay),
                     Watermark::Expression(expr) => Generator::Expression(compile_bare(expr, schema)?),
                     Watermark::Completeness(share) => Generator::Completeness(*share),
                 };
@@ -144,9 +140,6 @@ impl Lowering<'_> {
         }
         if self.live {
             spec = spec.with_max_future_skew(self.settings.max_future_skew);
-        }
-        if let Some(timeout) = self.settings.idle_timeout {
-            spec = spec.with_idle_timeout(timeout);
         }
         let output = spec.output_schema();
         let node = self.writer.chained(&table.name, &input, spec)?;

@@ -9,6 +9,7 @@ use thalweg_dataflow::{OperatorSpec, Result};
 use thalweg_operators::unnest::{EmptyLists, ListColumn, Unnest};
 
 use super::graph::Stream;
+use super::names::Names;
 use super::write::Lowering;
 
 impl Lowering<'_> {
@@ -26,7 +27,18 @@ impl Lowering<'_> {
         };
         let width = unnest.schema.fields().len();
         let own = input.own_columns().map(|index| Arc::clone(&input.schema.fields()[index]));
-        let fields: Vec<FieldRef> = unnest.schema.fields().iter().cloned().chain(own).collect();
+        let opened = |column: &usize| {
+            unnest.list_type_columns.iter().any(|(list, _)| list == column)
+                || unnest.struct_type_columns.contains(column)
+        };
+        let mut names = Names::new([]);
+        let sources = unnest.schema.fields().iter().zip(&unnest.dependency_indices);
+        let named = sources.map(|(field, source)| {
+            let from = input.schema.field(*source).name();
+            let readable = if opened(source) { format!("unnest({from})") } else { from.clone() };
+            Arc::new(field.as_ref().clone().with_name(names.take(readable, field.name())))
+        });
+        let fields: Vec<FieldRef> = named.chain(own).collect();
         let spec =
             Unnest::new(lists, unnest.struct_type_columns.clone(), empty, Arc::new(Schema::new(fields)));
         let schema = spec.output_schema();

@@ -181,14 +181,15 @@ impl Lowering<'_> {
         self.at = *at;
         let path = destination.name.clone();
         let mut stream = self.lower(first, &path).map_err(|e| e.at(*at))?;
-        if !more.is_empty() {
+        let names: Vec<&str> = first.schema().fields().iter().map(|field| field.name().as_str()).collect();
+        if more.is_empty() {
+            stream = self.writer.rename(&path, stream, &names)?;
+        } else {
             let mut streams = vec![stream];
             for (index, (plan, at)) in more.iter().enumerate() {
                 self.at = *at;
                 streams.push(self.lower(plan, &format!("{path}/{}", index + 2)).map_err(|e| e.at(*at))?);
             }
-            let names: Vec<&str> =
-                first.schema().fields().iter().map(|field| field.name().as_str()).collect();
             stream = self.merge(streams, &names, &path).map_err(|e| e.at(*at))?;
         }
         self.finish(destination, stream).map_err(|e| e.at(*at))

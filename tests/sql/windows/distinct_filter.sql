@@ -1,0 +1,65 @@
+-- Distinct values, all and filtered ones, beside plain and filtered aggregates.
+--# input t
+{"city": null, "kind": "b", "v": 8, "time": "2024-05-01T10:00:00Z"}
+{"city": "Rome", "kind": "a", "v": 19, "time": "2024-05-01T10:00:01Z"}
+{"city": null, "kind": "a", "v": -3, "time": "2024-05-01T10:00:18Z"}
+{"city": "Rome", "kind": "a", "v": 11, "time": "2024-05-01T10:00:00Z"}
+{"city": "Rome", "kind": "b", "v": 8, "time": "2024-05-01T10:00:00Z"}
+{"city": null, "kind": "a", "v": 13, "time": "2024-05-01T10:00:48Z"}
+{"city": "Rome", "kind": "a", "v": -5, "time": "2024-05-01T10:00:56Z"}
+{"city": null, "kind": "a", "v": 18, "time": "2024-05-01T10:00:54Z"}
+{"city": "Oslo", "kind": "a", "v": 10, "time": "2024-05-01T10:01:04Z"}
+{"city": "Oslo", "kind": "b", "v": null, "time": "2024-05-01T10:00:00Z"}
+{"city": "Oslo", "kind": "b", "v": 7, "time": "2024-05-01T10:01:00Z"}
+{"city": null, "kind": "b", "v": 4, "time": "2024-05-01T10:01:16Z"}
+{"city": "Oslo", "kind": "a", "v": -4, "time": "2024-05-01T10:01:09Z"}
+{"city": "Rome", "kind": "b", "v": -3, "time": "2024-05-01T10:01:36Z"}
+{"city": "Rome", "kind": "a", "v": 15, "time": "2024-05-01T10:01:42Z"}
+{"city": "Rome", "kind": "a", "v": 9, "time": "2024-05-01T10:01:40Z"}
+{"city": "Oslo", "kind": "b", "v": -4, "time": "2024-05-01T10:01:41Z"}
+{"city": "Rome", "kind": "b", "v": 4, "time": "2024-05-01T10:02:06Z"}
+{"city": "Oslo", "kind": "a", "v": 7, "time": "2024-05-01T10:02:10Z"}
+{"city": "Rome", "kind": "a", "v": null, "time": "2024-05-01T10:02:12Z"}
+{"city": "Oslo", "kind": "a", "v": 15, "time": "2024-05-01T10:02:04Z"}
+{"city": "Oslo", "kind": "a", "v": 17, "time": "2024-05-01T10:02:22Z"}
+{"city": null, "kind": "b", "v": -3, "time": "2024-05-01T10:02:23Z"}
+{"city": "Rome", "kind": "a", "v": 2, "time": "2024-05-01T10:02:19Z"}
+{"city": "Rome", "kind": "a", "v": -1, "time": "2024-05-01T10:02:33Z"}
+{"city": null, "kind": "a", "v": -5, "time": "2024-05-01T10:02:47Z"}
+{"city": "Oslo", "kind": "b", "v": null, "time": "2024-05-01T10:02:35Z"}
+{"city": "Oslo", "kind": "b", "v": -4, "time": "2024-05-01T10:02:55Z"}
+{"city": "Rome", "kind": "a", "v": null, "time": "2024-05-01T10:02:41Z"}
+{"city": "Oslo", "kind": "b", "v": -2, "time": "2024-05-01T10:02:46Z"}
+{"city": null, "kind": "a", "v": 6, "time": "2024-05-01T10:03:08Z"}
+{"city": "Rome", "kind": "b", "v": 1, "time": "2024-05-01T10:03:03Z"}
+{"city": null, "kind": "a", "v": -1, "time": "2024-05-01T10:02:01Z"}
+{"city": null, "kind": "a", "v": 15, "time": "2024-05-01T10:03:26Z"}
+{"city": null, "kind": "a", "v": 7, "time": "2024-05-01T10:03:38Z"}
+{"city": "Rome", "kind": "a", "v": 10, "time": "2024-05-01T10:03:39Z"}
+{"city": null, "kind": "b", "v": 2, "time": "2024-05-01T10:03:37Z"}
+{"city": "Oslo", "kind": "b", "v": 10, "time": "2024-05-01T10:03:51Z"}
+{"city": "Rome", "kind": "a", "v": 1, "time": "2024-05-01T10:03:57Z"}
+{"city": null, "kind": "a", "v": 2, "time": "2024-05-01T10:04:10Z"}
+--# end
+CREATE TABLE t (city TEXT, kind TEXT, v BIGINT, time TIMESTAMP NOT NULL, WATERMARK FOR time AS time - INTERVAL '10 seconds')
+WITH (connector = 'single_file', path = 't.jsonl', type = 'source', format = 'json');
+SELECT city, count(*) AS n, count(DISTINCT kind) AS kinds, count(DISTINCT v) AS values,
+    count(DISTINCT v) FILTER (WHERE v > 5) AS high, count(DISTINCT kind) FILTER (WHERE kind = 'a') AS a_kinds,
+    sum(v) FILTER (WHERE kind = 'b') AS b_total
+FROM t GROUP BY city, tumble(INTERVAL '1 minute');
+--# expect final
+{"city": null, "n": 4, "kinds": 2, "values": 4, "high": 3, "a_kinds": 1, "b_total": 8}
+{"city": "Oslo", "n": 1, "kinds": 1, "values": 0, "high": 0, "a_kinds": 0, "b_total": null}
+{"city": "Rome", "n": 4, "kinds": 2, "values": 4, "high": 3, "a_kinds": 1, "b_total": 8}
+{"city": null, "n": 1, "kinds": 1, "values": 1, "high": 0, "a_kinds": 0, "b_total": 4}
+{"city": "Oslo", "n": 4, "kinds": 2, "values": 3, "high": 2, "a_kinds": 1, "b_total": 3}
+{"city": "Rome", "n": 3, "kinds": 2, "values": 3, "high": 2, "a_kinds": 1, "b_total": -3}
+{"city": null, "n": 3, "kinds": 2, "values": 3, "high": 0, "a_kinds": 1, "b_total": -3}
+{"city": "Oslo", "n": 6, "kinds": 2, "values": 5, "high": 3, "a_kinds": 1, "b_total": -6}
+{"city": "Rome", "n": 5, "kinds": 2, "values": 3, "high": 0, "a_kinds": 1, "b_total": 4}
+{"city": null, "n": 4, "kinds": 2, "values": 4, "high": 3, "a_kinds": 1, "b_total": 2}
+{"city": "Oslo", "n": 1, "kinds": 1, "values": 1, "high": 1, "a_kinds": 0, "b_total": 10}
+{"city": "Rome", "n": 3, "kinds": 2, "values": 2, "high": 1, "a_kinds": 1, "b_total": 1}
+{"city": null, "n": 1, "kinds": 1, "values": 1, "high": 0, "a_kinds": 1, "b_total": null}
+--# end
+--# expect late 0
