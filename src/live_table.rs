@@ -29,16 +29,17 @@ impl LiveTable {
     pub fn apply(&mut self, records: &RecordBatch) {
         let schema = records.schema();
         let shown: Vec<usize> = (0..schema.fields().len())
-            .filter(|&i| ![columns::DIFF, columns::TIMESTAMP, columns::ROW_WATERMARK].contains(&schema.field(i).name().as_str()))
+            .filter(|&i| {
+                ![columns::DIFF, columns::TIMESTAMP, columns::ROW_WATERMARK]
+                    .contains(&schema.field(i).name().as_str())
+            })
             .collect();
         if self.header.is_empty() {
             self.header = shown.iter().map(|&i| schema.field(i).name().clone()).collect();
         }
         let options = FormatOptions::default().with_null("null");
-        let formatters: Vec<_> = shown
-            .iter()
-            .map(|&i| ArrayFormatter::try_new(records.column(i).as_ref(), &options))
-            .collect();
+        let formatters: Vec<_> =
+            shown.iter().map(|&i| ArrayFormatter::try_new(records.column(i).as_ref(), &options)).collect();
         let diff = records.column_by_name(columns::DIFF).and_then(|c| c.as_any().downcast_ref::<Int8Array>());
         for row in 0..records.num_rows() {
             let cells = formatters

@@ -15,9 +15,8 @@ pub struct Script<'a> {
 
 /// Renders one error, with the lines of the script it points at.
 pub fn render(error: &Error, script: Option<Script<'_>>, color: bool) -> String {
-    let mut group = Group::with_title(
-        Level::ERROR.primary_title(error.what().to_owned()).id(error.code().as_str()),
-    );
+    let mut group =
+        Group::with_title(Level::ERROR.primary_title(error.what().to_owned()).id(error.code().as_str()));
     if let (Some(span), Some(script)) = (error.span(), script) {
         let range = char_range(script.text, span.start, span.end);
         group = group.element(

@@ -55,9 +55,7 @@ const KEYS: &[Key] = &[
         name: "batch-rows-max",
         about: "the most rows in one batch",
         expects: "a whole number from 1 to 1048576",
-        read: |s, v| {
-            v.parse().ok().filter(|n| (1..=1 << 20).contains(n)).map(|n| s.batch_rows_max = n)
-        },
+        read: |s, v| v.parse().ok().filter(|n| (1..=1 << 20).contains(n)).map(|n| s.batch_rows_max = n),
     },
     Key {
         name: "queue-rows-max",

@@ -13,7 +13,8 @@ const ROWS: u64 = 100;
 fn cells_decoded(declared: &str, query: &str) -> u64 {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     for i in 0..ROWS {
-        writeln!(file, r#"{{"a":{i},"b":"x","c":[1,2],"d":{{"e":1}},"f":0.5,"ts":{}}}"#, i * 1_000).expect("room");
+        writeln!(file, r#"{{"a":{i},"b":"x","c":[1,2],"d":{{"e":1}},"f":0.5,"ts":{}}}"#, i * 1_000)
+            .expect("room");
     }
     let script = format!(
         "CREATE TABLE t (a BIGINT, b TEXT, c BIGINT[], d STRUCT<e BIGINT>, f DOUBLE, ts TIMESTAMP NOT NULL{declared})
@@ -48,7 +49,11 @@ fn only_columns_that_somebody_reads_are_decoded() {
         (watermark, "INSERT INTO sink SELECT a FROM t", 2),
         (watermark, "INSERT INTO sink SELECT sum(a) AS s FROM t GROUP BY b, tumble(INTERVAL '1 minute')", 3),
         // Two readers of one table: what either reads.
-        ("", "INSERT INTO sink SELECT a AS e FROM t; INSERT INTO sink SELECT e FROM (SELECT d.e AS e FROM t)", 2),
+        (
+            "",
+            "INSERT INTO sink SELECT a AS e FROM t; INSERT INTO sink SELECT e FROM (SELECT d.e AS e FROM t)",
+            2,
+        ),
         (", g BIGINT GENERATED ALWAYS AS (a + 1)", "INSERT INTO sink SELECT f FROM t", 1),
         (", g BIGINT GENERATED ALWAYS AS (a + 1)", "INSERT INTO sink SELECT g FROM t", 1),
     ] {

@@ -10,8 +10,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray};
-use chrono::{DateTime, SecondsFormat};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use chrono::{DateTime, SecondsFormat};
 
 const EVENTS_PER_SECOND: i64 = 100_000;
 const HOT_EVERY: i64 = 100;
@@ -82,7 +82,8 @@ pub(crate) fn uniform(rows: usize, keys: i64, batch_rows: usize) -> Vec<RecordBa
     (0..rows.div_ceil(batch_rows))
         .map(|b| {
             let n = batch_rows.min(rows - b * batch_rows);
-            let at = |i: usize| BASE_NANOS + ((b * batch_rows + i) as i64) * (1_000_000_000 / EVENTS_PER_SECOND);
+            let at =
+                |i: usize| BASE_NANOS + ((b * batch_rows + i) as i64) * (1_000_000_000 / EVENTS_PER_SECOND);
             batch([
                 (0..n).map(|_| random.below(keys)).collect(),
                 vec![1; n],
@@ -141,7 +142,12 @@ pub(crate) fn write_json(bids: &[RecordBatch], out: &mut impl Write) -> std::io:
             writeln!(
                 out,
                 "{{\"auction\":{},\"bidder\":{},\"price\":{},\"channel\":\"channel-{channel}\",\"url\":\"https://www.nexmark.com/{url:08x}/item.htm?query=1&channel_id={channel}\",\"date_time\":\"{time}\",\"extra\":\"{:016x}{:016x}{:016x}\"}}",
-                auction[row], bidder[row], price[row], random.bits(), random.bits(), random.bits(),
+                auction[row],
+                bidder[row],
+                price[row],
+                random.bits(),
+                random.bits(),
+                random.bits(),
             )?;
         }
     }

@@ -47,7 +47,8 @@ impl Streaming {
                 .partition(|connector| connector.name() == "single_file" && !self.splits.is_empty());
             let mut connectors = TestConnector::wrap_all(kept, feeds, &outputs);
             connectors.extend(thrown);
-            let plan = engine::plan(&self.script, connectors, &settings).map_err(|errors| anyhow!("{errors:?}"))?;
+            let plan =
+                engine::plan(&self.script, connectors, &settings).map_err(|errors| anyhow!("{errors:?}"))?;
             let world = World::real(Some(data_threads))?;
             let job = engine::start(&plan, self.parallelism, &settings, None, &world)?;
             let outcome = job.wait().await?;
@@ -63,8 +64,11 @@ fn feed(splits: &[Vec<RecordBatch>]) -> Feed {
     let splits = splits.to_vec();
     Arc::new(move |schema: &SchemaRef| {
         let project = |batch: &RecordBatch| {
-            let columns: Vec<usize> =
-                schema.fields().iter().map(|f| batch.schema().index_of(f.name()).expect("a column of t")).collect();
+            let columns: Vec<usize> = schema
+                .fields()
+                .iter()
+                .map(|f| batch.schema().index_of(f.name()).expect("a column of t"))
+                .collect();
             Stretch::Rows(batch.project(&columns).expect("columns of t"))
         };
         Ok(splits.iter().map(|split| split.iter().map(project).collect()).collect())

@@ -38,17 +38,20 @@ INSERT INTO s SELECT w.start AS start, auction, n, total, most FROM (
 const TUMBLE_BATCH: &str = "\
 SELECT date_bin(INTERVAL '10 seconds', ts) AS start, auction, count(*) AS n, sum(price) AS total, max(price) AS most
 FROM t GROUP BY 1, 2";
-const UPDATING: &str =
-    "INSERT INTO s SELECT auction, count(*) AS n, sum(price) AS total, max(price) AS most FROM t GROUP BY auction;";
+const UPDATING: &str = "INSERT INTO s SELECT auction, count(*) AS n, sum(price) AS total, max(price) AS most FROM t GROUP BY auction;";
 const UPDATING_BATCH: &str =
     "SELECT auction, count(*) AS n, sum(price) AS total, max(price) AS most FROM t GROUP BY auction";
 
+type Pair = fn() -> Result<()>;
+
 /// Runs the pairs that are named, or all.
 pub(crate) fn run(wanted: &[String]) -> Result<()> {
-    let pairs: [(&str, fn() -> Result<()>); 6] = [
+    let pairs: [(&str, Pair); 6] = [
         ("tumble", tumble),
         ("tumble-json", tumble_json),
-        ("updating-uniform", || updating("updating, 1 M uniform keys", bids::uniform(ROWS, KEYS, BATCH_ROWS))),
+        ("updating-uniform", || {
+            updating("updating, 1 M uniform keys", bids::uniform(ROWS, KEYS, BATCH_ROWS))
+        }),
         ("updating-nexmark", || updating("updating, Nexmark auctions", bids::batches(ROWS, BATCH_ROWS))),
         ("two-subtasks", two_subtasks),
         ("start", start),
@@ -162,14 +165,18 @@ fn start() -> Result<()> {
     let binary = PathBuf::from(std::env::var("THALWEG").unwrap_or_else(|_| "target/release/thalweg".into()));
     let first_row = || -> Result<Duration> {
         let began = Instant::now();
-        let mut child = Command::new(&binary).args(["run", "examples/hello.sql"]).stdout(Stdio::piped()).spawn()?;
+        let mut child =
+            Command::new(&binary).args(["run", "examples/hello.sql"]).stdout(Stdio::piped()).spawn()?;
         BufReader::new(child.stdout.take().context("a pipe")?).read_line(&mut String::new())?;
         let took = began.elapsed();
         child.wait()?;
         Ok(took)
     };
     let mut times = (0..21).map(|_| first_row()).collect::<Result<Vec<_>>>()?;
-    println!("start to first row of examples/hello.sql: {:.0} ms (median of 21)", median(&mut times).as_secs_f64() * 1e3);
+    println!(
+        "start to first row of examples/hello.sql: {:.0} ms (median of 21)",
+        median(&mut times).as_secs_f64() * 1e3
+    );
     let script = "CREATE TABLE n WITH (connector = 'impulse', event_rate = '1'); SELECT counter FROM n";
     let mut child = Command::new(&binary).args(["run", "-e", script]).stdout(Stdio::null()).spawn()?;
     std::thread::sleep(Duration::from_secs(3));
@@ -187,7 +194,8 @@ fn standing(batches: &[RecordBatch]) -> Result<Vec<Vec<i64>>> {
     for batch in batches {
         let schema = batch.schema();
         let shown = (0..batch.num_columns()).filter(|&i| !schema.field(i).name().starts_with('_'));
-        let columns = shown.map(|i| Ok(cast(batch.column(i), &DataType::Int64)?)).collect::<Result<Vec<_>>>()?;
+        let columns =
+            shown.map(|i| Ok(cast(batch.column(i), &DataType::Int64)?)).collect::<Result<Vec<_>>>()?;
         let diff = batch.column_by_name("_diff").map(|c| c.as_primitive::<Int8Type>());
         for row in 0..batch.num_rows() {
             let cells = columns.iter().map(|c| c.as_primitive::<Int64Type>().value(row)).collect();
@@ -209,7 +217,10 @@ fn written(path: &Path) -> Result<Vec<Vec<i64>>> {
     let mut rows = Vec::new();
     for line in file.lines() {
         let row: serde_json::Value = serde_json::from_str(&line?)?;
-        let start = chrono::NaiveDateTime::parse_from_str(row["start"].as_str().context("start")?, "%Y-%m-%dT%H:%M:%S%.f")?;
+        let start = chrono::NaiveDateTime::parse_from_str(
+            row["start"].as_str().context("start")?,
+            "%Y-%m-%dT%H:%M:%S%.f",
+        )?;
         let number = |name: &str| row[name].as_i64().with_context(|| name.to_owned());
         let nanos = start.and_utc().timestamp_nanos_opt().context("start in range")?;
         rows.push(vec![nanos, number("auction")?, number("n")?, number("total")?, number("most")?]);
@@ -227,7 +238,10 @@ fn same(ours: &[Vec<i64>], theirs: &[Vec<i64>]) -> Result<usize> {
 }
 
 /// Runs both sides in turn; answers the medians.
-fn in_turn(mut a: impl FnMut() -> Result<()>, mut b: impl FnMut() -> Result<()>) -> Result<(Duration, Duration)> {
+fn in_turn(
+    mut a: impl FnMut() -> Result<()>,
+    mut b: impl FnMut() -> Result<()>,
+) -> Result<(Duration, Duration)> {
     let timed = |side: &mut dyn FnMut() -> Result<()>| -> Result<Duration> {
         let began = Instant::now();
         side()?;

@@ -122,7 +122,10 @@ fn report(outcome: &JobOutcome) {
 
 fn with_progress(error: Error, job: &JobHandle) -> Error {
     let progress = job.progress();
-    error.with_help(format!("{} rows were read and {} written before", progress.rows_read, progress.rows_written))
+    error.with_help(format!(
+        "{} rows were read and {} written before",
+        progress.rows_read, progress.rows_written
+    ))
 }
 
 /// Ctrl-C and the polite kill.

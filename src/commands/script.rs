@@ -34,7 +34,9 @@ fn open(path: &Path) -> Result<File> {
         Error::new(code, format!("script '{name}' cannot be opened")).because(why)
     })?;
     match file.metadata() {
-        Ok(metadata) if metadata.is_dir() => Err(Error::new(Code::Io, format!("script '{name}' is a folder"))),
+        Ok(metadata) if metadata.is_dir() => {
+            Err(Error::new(Code::Io, format!("script '{name}' is a folder")))
+        }
         _ => Ok(file),
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn feed(input: &Input, bad_data: BadData) -> Feed {
 
 fn decode(input: &Input, bad_data: BadData, schema: &SchemaRef) -> Result<Vec<Stretch>> {
     let mut stretches = Vec::new();
-    for lines in input.lines.chunk_by(|a, b| same_stretch(a, b)) {
+    for lines in input.lines.chunk_by(same_stretch) {
         match &lines[0] {
             InputLine::Watermark(time) => stretches.push(Stretch::Watermark(*time)),
             InputLine::Row(_) => decode_rows(input, lines, bad_data, schema, &mut stretches)?,

@@ -119,7 +119,8 @@ fn expected_error(file: &TestFile) -> Option<&str> {
 
 /// A seed of the file's own, for ever the same (FNV-1a).
 fn seed(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn describe(world: World, outcome: &Outcome) -> String {
@@ -139,7 +140,9 @@ fn check(file: &TestFile, world: World, outcome: &Outcome, failures: &mut Vec<St
     if world == World::FOUR && file.one_key.is_none() {
         let lonely = outcome.deeds.shuffles.iter().filter(|(_, destinations)| *destinations < 2);
         failures.extend(lonely.map(|(rows, _)| {
-            format!("  a shuffle of {rows} rows reached one subtask only, so it proves nothing: use more keys\n")
+            format!(
+                "  a shuffle of {rows} rows reached one subtask only, so it proves nothing: use more keys\n"
+            )
         }));
     }
     for expectation in &file.expectations {
@@ -151,16 +154,22 @@ fn check(file: &TestFile, world: World, outcome: &Outcome, failures: &mut Vec<St
 
 fn check_one(expectation: &Expectation, world: World, outcome: &Outcome) -> Result<(), String> {
     let count = |what: &str, expected: u64, found: u64| {
-        if expected == found { Ok(()) } else { Err(format!("  expected {expected} {what} rows, found {found}\n")) }
+        if expected == found {
+            Ok(())
+        } else {
+            Err(format!("  expected {expected} {what} rows, found {found}\n"))
+        }
     };
     match expectation {
         Expectation::Final { table, rows } => {
-            let changes = compare::changes(output(outcome, table.as_deref())?).map_err(|e| format!("  {e}\n"))?;
+            let changes =
+                compare::changes(output(outcome, table.as_deref())?).map_err(|e| format!("  {e}\n"))?;
             let net = compare::net(&changes).map_err(|e| format!("  {e}\n"))?;
             compare::compare_sets(rows, &net)
         }
         Expectation::Changelog { table, rows } if world == World::ROW_BY_ROW => {
-            let changes = compare::changes(output(outcome, table.as_deref())?).map_err(|e| format!("  {e}\n"))?;
+            let changes =
+                compare::changes(output(outcome, table.as_deref())?).map_err(|e| format!("  {e}\n"))?;
             compare::compare_changes(rows, &changes)
         }
         Expectation::Late(expected) => count("late", *expected, outcome.late),

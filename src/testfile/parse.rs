@@ -129,7 +129,8 @@ pub fn parse(name: &str, text: &str) -> Result<TestFile> {
         }
     }
     if file.expectations.is_empty() {
-        return Err(invalid(name, "the file expects nothing, so it could not fail").with_help("add '--# expect …' or '--# error CODE'"));
+        return Err(invalid(name, "the file expects nothing, so it could not fail")
+            .with_help("add '--# expect …' or '--# error CODE'"));
     }
     Ok(file)
 }

@@ -34,7 +34,8 @@ impl World {
     /// Four subtasks, batches of three rows, shuffled interleaving.
     pub const FOUR: World = World { name: "four", parallelism: 4, batch_rows_max: 3, shuffled: true };
     /// One subtask, every row by itself.
-    pub const ROW_BY_ROW: World = World { name: "changelog", parallelism: 1, batch_rows_max: 1, shuffled: false };
+    pub const ROW_BY_ROW: World =
+        World { name: "changelog", parallelism: 1, batch_rows_max: 1, shuffled: false };
 }
 
 /// What a run did.
@@ -84,13 +85,19 @@ pub fn run(
         let seed = world.shuffled.then_some(seed);
         let job = engine::start(&plan, world.parallelism, &settings, seed, &outside).map_err(|e| vec![e])?;
         let hung = || vec![Error::internal(format!("the job did not end within {RUN_MAX:?}"))];
-        let ended = tokio::time::timeout(RUN_MAX, job.wait()).await.map_err(|_| hung())?.map_err(|e| vec![e])?;
+        let ended =
+            tokio::time::timeout(RUN_MAX, job.wait()).await.map_err(|_| hung())?.map_err(|e| vec![e])?;
         if ended.how != How::Ended {
             return Err(vec![Error::internal("the job stopped though its input was not read to the end")]);
         }
         check_identities(job.counters()).map_err(|e| vec![e])?;
         let deeds = deeds(&plan.graph, world.parallelism, &job);
-        Ok(Outcome { outputs: outputs.tables(), late: ended.late, refused: ended.refused + ended.dropped, deeds })
+        Ok(Outcome {
+            outputs: outputs.tables(),
+            late: ended.late,
+            refused: ended.refused + ended.dropped,
+            deeds,
+        })
     })
 }
 
@@ -127,7 +134,9 @@ fn deeds(graph: &Graph, parallelism: u32, job: &JobHandle) -> Deeds {
     let shuffled: BTreeSet<NodeId> = graph
         .edges()
         .iter()
-        .filter(|e| matches!(e.distribution, Distribution::Shuffle(_)) && graph.parallelism(e.to.0, parallelism) > 1)
+        .filter(|e| {
+            matches!(e.distribution, Distribution::Shuffle(_)) && graph.parallelism(e.to.0, parallelism) > 1
+        })
         .map(|e| e.to.0)
         .collect();
     let shuffles = shuffled

@@ -43,7 +43,8 @@ pub(crate) fn net(batches: &[RecordBatch]) -> Result<Vec<Row>, String> {
                 ![columns::DIFF, columns::TIMESTAMP, columns::ROW_WATERMARK].contains(&name.as_str())
             })
             .collect();
-        let diffs = batch.column_by_name(columns::DIFF).map(|c| c.as_primitive::<Int8Type>().values().to_vec());
+        let diffs =
+            batch.column_by_name(columns::DIFF).map(|c| c.as_primitive::<Int8Type>().values().to_vec());
         let shown = batch.project(&shown).expect("columns of the batch");
         for (i, row) in rows(&[shown]).into_iter().enumerate() {
             let diff = diffs.as_ref().map_or(1, |d| i64::from(d[i]));
@@ -52,7 +53,8 @@ pub(crate) fn net(batches: &[RecordBatch]) -> Result<Vec<Row>, String> {
     }
     let mut standing = Vec::new();
     for (text, (count, row)) in counts {
-        let times = usize::try_from(count).map_err(|_| format!("{text} was retracted more often than asserted"))?;
+        let times =
+            usize::try_from(count).map_err(|_| format!("{text} was retracted more often than asserted"))?;
         standing.extend(std::iter::repeat_n(row, times));
     }
     Ok(standing)
@@ -102,7 +104,9 @@ fn order(a: &Cell, b: &Cell) -> Ordering {
 fn same(a: &Cell, b: &Cell) -> bool {
     match (a, b) {
         (Cell::Float(a), Cell::Float(b)) => {
-            let near = || a.is_finite() && b.is_finite() && (a - b).abs() <= TOLERANCE * a.abs().max(b.abs()).max(1.0);
+            let near = || {
+                a.is_finite() && b.is_finite() && (a - b).abs() <= TOLERANCE * a.abs().max(b.abs()).max(1.0)
+            };
             a == b || (a.is_nan() && b.is_nan()) || near()
         }
         (Cell::List(a), Cell::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
@@ -115,7 +119,8 @@ pub(crate) fn compare(expected: &[Row], found: &[Row]) -> Result<(), String> {
     let mut left: Vec<&Row> = found.iter().collect();
     let mut missing = Vec::new();
     for row in expected {
-        let matches = |other: &&Row| row.len() == other.len() && row.iter().zip(other.iter()).all(|(a, b)| same(a, b));
+        let matches =
+            |other: &&Row| row.len() == other.len() && row.iter().zip(other.iter()).all(|(a, b)| same(a, b));
         match left.iter().position(matches) {
             Some(at) => {
                 left.swap_remove(at);
@@ -126,5 +131,9 @@ pub(crate) fn compare(expected: &[Row], found: &[Row]) -> Result<(), String> {
     if missing.is_empty() && left.is_empty() {
         return Ok(());
     }
-    Err(format!("{} rows expected, {} found\nmissing:    {missing:?}\nunexpected: {left:?}", expected.len(), found.len()))
+    Err(format!(
+        "{} rows expected, {} found\nmissing:    {missing:?}\nunexpected: {left:?}",
+        expected.len(),
+        found.len()
+    ))
 }

@@ -86,8 +86,11 @@ fn stream(sql: &str, table: &RecordBatch, world: World, seed: u64) -> Result<Vec
     let rows = table.clone();
     let splits = 1 + (seed % 3) as usize;
     let feed: Feed = Arc::new(move |schema| {
-        let names: Vec<usize> =
-            schema.fields().iter().map(|f| rows.schema().index_of(f.name()).expect("a column of the table")).collect();
+        let names: Vec<usize> = schema
+            .fields()
+            .iter()
+            .map(|f| rows.schema().index_of(f.name()).expect("a column of the table"))
+            .collect();
         let rows = rows.project(&names).expect("columns of the table");
         let cut = rows.num_rows() / splits;
         let length = |split: usize| if split + 1 == splits { rows.num_rows() - split * cut } else { cut };

@@ -12,26 +12,93 @@ pub(crate) struct Query {
 }
 
 const SCALARS: &[&str] = &[
-    "k", "s", "v", "w", "f", "b", "d", "time", "v + 1", "w * 2 - k", "f / 2", "v % 7", "-w", "abs(v)", "upper(s)",
-    "length(s)", "concat(s, '-', w)", "s || 'x'", "coalesce(k, 0)", "nullif(v, 3)", "CASE WHEN v > 0 THEN 'pos' WHEN v < 0 THEN 'neg' END",
-    "CAST(w AS TEXT)", "CAST(f > 0 AS INT)", "k IS NULL", "b OR v > 3", "NOT b", "s LIKE '%a%'", "v IN (1, 2, 3, NULL)",
-    "v BETWEEN -5 AND 5", "d + 1", "round(f, 1)", "substr(s, 2, 3)", "date_trunc('minute', time)", "extract(second FROM time)",
-    "greatest(v, 3)", "s = 'ab'", "cardinality(l)", "l[1]", "array_to_string(l, '+')", "md5(s)", "w & 3", "power(w, 2)",
-    "strpos(s, 'b')", "f = f", "to_hex(w)", "reverse(s)", "lpad(s, 4, '.')", "regexp_replace(s, '[ab]', '_')",
+    "k",
+    "s",
+    "v",
+    "w",
+    "f",
+    "b",
+    "d",
+    "time",
+    "v + 1",
+    "w * 2 - k",
+    "f / 2",
+    "v % 7",
+    "-w",
+    "abs(v)",
+    "upper(s)",
+    "length(s)",
+    "concat(s, '-', w)",
+    "s || 'x'",
+    "coalesce(k, 0)",
+    "nullif(v, 3)",
+    "CASE WHEN v > 0 THEN 'pos' WHEN v < 0 THEN 'neg' END",
+    "CAST(w AS TEXT)",
+    "CAST(f > 0 AS INT)",
+    "k IS NULL",
+    "b OR v > 3",
+    "NOT b",
+    "s LIKE '%a%'",
+    "v IN (1, 2, 3, NULL)",
+    "v BETWEEN -5 AND 5",
+    "d + 1",
+    "round(f, 1)",
+    "substr(s, 2, 3)",
+    "date_trunc('minute', time)",
+    "extract(second FROM time)",
+    "greatest(v, 3)",
+    "s = 'ab'",
+    "cardinality(l)",
+    "l[1]",
+    "array_to_string(l, '+')",
+    "md5(s)",
+    "w & 3",
+    "power(w, 2)",
+    "strpos(s, 'b')",
+    "f = f",
+    "to_hex(w)",
+    "reverse(s)",
+    "lpad(s, 4, '.')",
+    "regexp_replace(s, '[ab]', '_')",
 ];
 
 const CONDITIONS: &[&str] = &[
-    "v > 0", "s IS NOT NULL", "b", "k = 1 OR k = 2", "f < 100", "length(s) > 1", "w % 3 <> 0", "v IS NULL", "d >= 0", "s <> 'a' AND w > 10",
+    "v > 0",
+    "s IS NOT NULL",
+    "b",
+    "k = 1 OR k = 2",
+    "f < 100",
+    "length(s) > 1",
+    "w % 3 <> 0",
+    "v IS NULL",
+    "d >= 0",
+    "s <> 'a' AND w > 10",
 ];
 
 const KEYS: &[&str] = &["k", "s", "b", "v % 3", "length(s)", "d", "w % 5"];
 
 /// Aggregates whose result can be revised as rows come.
 const UPDATING: &[&str] = &[
-    "count(*)", "count(v)", "count(s)", "sum(v)", "sum(w)", "sum(d)", "avg(w)", "avg(v)", "min(v)", "max(w)", "min(s)", "max(s)",
-    "min(time)", "max(d)", "count(DISTINCT s)", "count(DISTINCT v % 4)", "sum(v + w)", 
+    "count(*)",
+    "count(v)",
+    "count(s)",
+    "sum(v)",
+    "sum(w)",
+    "sum(d)",
+    "avg(w)",
+    "avg(v)",
+    "min(v)",
+    "max(w)",
+    "min(s)",
+    "max(s)",
+    "min(time)",
+    "max(d)",
+    "count(DISTINCT s)",
+    "count(DISTINCT v % 4)",
+    "sum(v + w)",
     // Batch's own answer depends on the order of rows where a group holds NaN.
-    "max(nullif(f, CAST('NaN' AS DOUBLE)))", "min(nullif(f, CAST('NaN' AS DOUBLE)))",
+    "max(nullif(f, CAST('NaN' AS DOUBLE)))",
+    "min(nullif(f, CAST('NaN' AS DOUBLE)))",
 ];
 
 /// Batch's own answer depends on the order of rows only where it groups.
@@ -39,11 +106,37 @@ const UNGROUPED: &[&str] = &["max(f)", "min(f)"];
 
 /// All others too; a window computes them once.
 const WINDOWED: &[&str] = &[
-    "sum(f)", "avg(f)", "sum(DISTINCT v)", "bool_and(b)", "bool_or(b)", "bit_and(w)", "bit_or(w)", "bit_xor(w)", "array_agg(s)",
-    "array_agg(v)", "median(w)", "stddev(w)", "stddev_pop(v)", "var(w)", "var_pop(w)", "corr(v, w)", "covar_pop(v, w)", "covar_samp(v, w)",
-    "regr_slope(v, w)", "regr_count(v, w)", "approx_distinct(w)", "string_agg(s, ',' ORDER BY s, w)", "first_value(w ORDER BY w)",
-    "last_value(w ORDER BY w)", "nth_value(w, 2 ORDER BY w)", "array_agg(w ORDER BY w)", "count(DISTINCT k)", "avg(DISTINCT w)",
-    "percentile_cont(0.5) WITHIN GROUP (ORDER BY w)", "approx_median(w)", "array_agg(DISTINCT s)",
+    "sum(f)",
+    "avg(f)",
+    "sum(DISTINCT v)",
+    "bool_and(b)",
+    "bool_or(b)",
+    "bit_and(w)",
+    "bit_or(w)",
+    "bit_xor(w)",
+    "array_agg(s)",
+    "array_agg(v)",
+    "median(w)",
+    "stddev(w)",
+    "stddev_pop(v)",
+    "var(w)",
+    "var_pop(w)",
+    "corr(v, w)",
+    "covar_pop(v, w)",
+    "covar_samp(v, w)",
+    "regr_slope(v, w)",
+    "regr_count(v, w)",
+    "approx_distinct(w)",
+    "string_agg(s, ',' ORDER BY s, w)",
+    "first_value(w ORDER BY w)",
+    "last_value(w ORDER BY w)",
+    "nth_value(w, 2 ORDER BY w)",
+    "array_agg(w ORDER BY w)",
+    "count(DISTINCT k)",
+    "avg(DISTINCT w)",
+    "percentile_cont(0.5) WITHIN GROUP (ORDER BY w)",
+    "approx_median(w)",
+    "array_agg(DISTINCT s)",
 ];
 
 /// One of several shapes.
@@ -76,7 +169,14 @@ fn projection(random: &mut StdRng) -> String {
     let from = match random.random_range(0..3) {
         0 => "t".to_owned(),
         1 => format!("(SELECT *, w + 1 AS w1 FROM t{}) AS inner_t", condition(random)),
-        _ => return format!("WITH x AS (SELECT * FROM t{}) SELECT {} FROM x{}", condition(random), columns.join(", "), condition(random)),
+        _ => {
+            return format!(
+                "WITH x AS (SELECT * FROM t{}) SELECT {} FROM x{}",
+                condition(random),
+                columns.join(", "),
+                condition(random)
+            );
+        }
     };
     format!("SELECT {} FROM {from}{}", columns.join(", "), condition(random))
 }
@@ -94,7 +194,9 @@ fn aggregates(random: &mut StdRng, from: &[&[&str]]) -> Vec<String> {
             let from = from[random.random_range(0..from.len())];
             let aggregate = pick(random, from);
             let filter = match random.random_range(0..4) {
-                0 if !aggregate.contains("ORDER BY") => format!(" FILTER (WHERE {})", pick(random, CONDITIONS)),
+                0 if !aggregate.contains("ORDER BY") => {
+                    format!(" FILTER (WHERE {})", pick(random, CONDITIONS))
+                }
                 _ => String::new(),
             };
             format!("{aggregate}{filter} AS a{i}")
@@ -128,7 +230,8 @@ fn windowed(random: &mut StdRng) -> Query {
     let keys = keys(random, 0);
     let mut columns: Vec<String> = keys.iter().enumerate().map(|(i, k)| format!("{k} AS k{i}")).collect();
     columns.extend(aggregates(random, &[UPDATING, WINDOWED]));
-    let names: Vec<String> = columns.iter().filter_map(|c| c.rsplit(" AS ").next()).map(str::to_owned).collect();
+    let names: Vec<String> =
+        columns.iter().filter_map(|c| c.rsplit(" AS ").next()).map(str::to_owned).collect();
     let condition = condition(random);
     let having = if random.random_bool(0.2) { " HAVING count(*) > 1" } else { "" };
     let (columns, names) = (columns.join(", "), names.join(", "));
@@ -139,19 +242,25 @@ fn windowed(random: &mut StdRng) -> Query {
     let bin = format!("date_bin(INTERVAL '{width}', time, TIMESTAMP '1970-01-01T00:00:00')");
     if random.random_bool(0.2) {
         // A window over windows: the most rows of any key.
-        let inner = |w: &str| format!("SELECT {w} AS win, k, count(*) AS n FROM t{condition} GROUP BY win, k");
+        let inner =
+            |w: &str| format!("SELECT {w} AS win, k, count(*) AS n FROM t{condition} GROUP BY win, k");
         return Query {
             streaming: format!(
                 "SELECT win.start AS ws, most, keys FROM (SELECT win, max(n) AS most, count(*) AS keys FROM ({}) GROUP BY win)",
                 inner(&tumble)
             ),
-            batch: format!("SELECT win AS ws, max(n) AS most, count(*) AS keys FROM ({}) GROUP BY win", inner(&bin)),
+            batch: format!(
+                "SELECT win AS ws, max(n) AS most, count(*) AS keys FROM ({}) GROUP BY win",
+                inner(&bin)
+            ),
         };
     }
     Query {
         streaming: format!(
             "SELECT win.start AS ws, {names} FROM (SELECT {tumble} AS win, {columns} FROM t{condition} GROUP BY {group}{having})"
         ),
-        batch: format!("SELECT win AS ws, {names} FROM (SELECT {bin} AS win, {columns} FROM t{condition} GROUP BY {group}{having})"),
+        batch: format!(
+            "SELECT win AS ws, {names} FROM (SELECT {bin} AS win, {columns} FROM t{condition} GROUP BY {group}{having})"
+        ),
     }
 }

@@ -40,7 +40,11 @@ pub(crate) fn random(random: &mut StdRng) -> RecordBatch {
         ("k", Arc::new(some::<Int64Array, _>(random, rows, nulls, |r| r.random_range(-keys..=keys))), true),
         ("s", Arc::new(some::<StringArray, _>(random, rows, nulls, text)), true),
         ("v", Arc::new(some::<Int32Array, _>(random, rows, nulls, |r| r.random_range(-50..50))), true),
-        ("w", Arc::new(Int64Array::from_iter_values((0..rows).map(|_| random.random_range(0..1_000)))), false),
+        (
+            "w",
+            Arc::new(Int64Array::from_iter_values((0..rows).map(|_| random.random_range(0..1_000)))),
+            false,
+        ),
         ("f", Arc::new(some::<Float64Array, _>(random, rows, nulls, float)), true),
         ("b", Arc::new(some::<BooleanArray, _>(random, rows, nulls, |r| r.random_bool(0.5))), true),
         ("d", Arc::new(decimals(random, rows, nulls)), true),
@@ -60,7 +64,8 @@ fn some<A: FromIterator<Option<T>>, T>(
 }
 
 fn text(random: &mut StdRng) -> &'static str {
-    ["", "a", "b", "B", "ab", "äö", "rather a long text, longer than twelve bytes", "NULL"][random.random_range(0..8)]
+    ["", "a", "b", "B", "ab", "äö", "rather a long text, longer than twelve bytes", "NULL"]
+        [random.random_range(0..8)]
 }
 
 fn float(random: &mut StdRng) -> f64 {
@@ -74,7 +79,8 @@ fn float(random: &mut StdRng) -> f64 {
 }
 
 fn decimals(random: &mut StdRng, rows: usize, nulls: f64) -> Decimal128Array {
-    let decimals: Decimal128Array = some(random, rows, nulls, |r| i128::from(r.random_range(-100_000..100_000)));
+    let decimals: Decimal128Array =
+        some(random, rows, nulls, |r| i128::from(r.random_range(-100_000..100_000)));
     decimals.with_precision_and_scale(12, 2).expect("within precision")
 }
 
@@ -83,7 +89,11 @@ fn lists(random: &mut StdRng, rows: usize, nulls: f64) -> ArrayRef {
     for _ in 0..rows {
         let items = random.random_range(0..4);
         for _ in 0..items {
-            if random.random_bool(0.2) { lists.values().append_null() } else { lists.values().append_value(text(random)) }
+            if random.random_bool(0.2) {
+                lists.values().append_null()
+            } else {
+                lists.values().append_value(text(random))
+            }
         }
         lists.append(!random.random_bool(nulls));
     }

@@ -97,7 +97,8 @@ fn late_rows_are_the_same_at_every_batch_size_and_parallelism() {
     let columns = "k BIGINT, time TIMESTAMP NOT NULL, WATERMARK FOR time AS time - INTERVAL '10 seconds'";
     let query = "SELECT w.start AS s, k, n FROM (SELECT tumble(INTERVAL '30 seconds') AS w, k, count(*) AS n FROM t GROUP BY w, k)";
     let mut seen = Vec::new();
-    for (parallelism, batch) in [("1", "8192"), ("1", "3"), ("1", "1"), ("4", "8192"), ("4", "3"), ("4", "1")] {
+    for (parallelism, batch) in [("1", "8192"), ("1", "3"), ("1", "1"), ("4", "8192"), ("4", "3"), ("4", "1")]
+    {
         let batch = format!("batch-rows-max={batch}");
         let output = over(&lines, columns, "", query, &["--parallelism", parallelism, "--set", &batch]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -106,7 +107,11 @@ fn late_rows_are_the_same_at_every_batch_size_and_parallelism() {
         let late = stderr(&output).lines().find(|l| l.contains("late")).map(str::to_owned);
         seen.push((rows, late.expect("late rows are told")));
     }
-    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{:?}", seen.iter().map(|s| &s.1).collect::<Vec<_>>());
+    assert!(
+        seen.windows(2).all(|pair| pair[0] == pair[1]),
+        "{:?}",
+        seen.iter().map(|s| &s.1).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -172,7 +177,11 @@ fn the_first_signal_stops_without_firing_windows() {
 #[test]
 fn a_reader_that_goes_away_ends_the_job_in_silence() {
     let mut child = thalweg()
-        .args(["run", "-e", "CREATE TABLE n WITH (connector = 'impulse', event_rate = '100000'); SELECT counter FROM n"])
+        .args([
+            "run",
+            "-e",
+            "CREATE TABLE n WITH (connector = 'impulse', event_rate = '100000'); SELECT counter FROM n",
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -240,7 +249,10 @@ fn a_bad_record_is_named_or_dropped_and_spoils_no_neighbour() {
         let failed = over(&bytes, columns, "", "SELECT a FROM t", &[]);
         let said = stderr(&failed);
         assert_eq!(failed.status.code(), Some(1), "{shown}: {said}");
-        assert!(said.contains("bad-record") && said.contains(":2") && said.contains(named), "{shown}: {said}");
+        assert!(
+            said.contains("bad-record") && said.contains(":2") && said.contains(named),
+            "{shown}: {said}"
+        );
         for (options, arguments) in [(", bad_data = 'drop'", vec![]), ("", vec!["--set", "bad-data=drop"])] {
             let dropped = over(&bytes, columns, options, "SELECT a FROM t", &arguments);
             assert_eq!(dropped.status.code(), Some(0), "{shown}: {}", stderr(&dropped));
@@ -258,7 +270,9 @@ fn of_duplicate_keys_the_last_wins() {
 
 #[test]
 fn a_row_that_cannot_be_computed_fails_or_is_dropped() {
-    for query in ["SELECT 10 / a AS q FROM t", "SELECT CAST(s AS INT) AS q FROM t", "SELECT a FROM t WHERE 10 / a > 1"] {
+    for query in
+        ["SELECT 10 / a AS q FROM t", "SELECT CAST(s AS INT) AS q FROM t", "SELECT a FROM t WHERE 10 / a > 1"]
+    {
         let bytes = "{\"a\": 5, \"s\": \"2\"}\n{\"a\": 0, \"s\": \"x\"}\n{\"a\": 2, \"s\": \"5\"}\n";
         let failed = over(bytes, "a BIGINT, s TEXT", "", query, &[]);
         assert_eq!(failed.status.code(), Some(1), "{query}: {}", stderr(&failed));
