@@ -115,7 +115,10 @@ impl Groups {
         for (index, call) in calls.iter().enumerate() {
             computed.push(self.compute(index, columns, call, &touched, &new_groups)?);
         }
-        self.change(&touched, keys, computed, &new_groups, touched.greatest(times))
+        let newest = touched.greatest(times);
+        let changes = self.change(&touched, keys, computed, &new_groups, newest)?;
+        self.toucher.recycle(touched);
+        Ok(changes)
     }
 
     /// The new state and result of every touched group.

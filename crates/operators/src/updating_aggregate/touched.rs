@@ -6,6 +6,8 @@ pub(super) struct Toucher {
     /// For each group the last batch that touched it, and its slot there.
     stamps: Vec<(u32, u32)>,
     batch: u32,
+    /// Memory of slots that are done with.
+    spare: Vec<usize>,
 }
 
 /// The groups that a batch touches. Groups that were there before come first.
@@ -19,30 +21,40 @@ pub(super) struct Touched {
 }
 
 impl Toucher {
-    /// `ids` are the groups of the rows; those from `before` up to `after` are new.
+    /// `ids` are the groups of the rows; those from `before` up to `after` are
+    /// new, numbered in the order of their first rows.
     pub(super) fn touch(&mut self, ids: &[usize], before: usize, after: usize) -> Touched {
         self.next_batch(after);
-        let (mut old, mut first_rows) = (Vec::new(), Vec::new());
+        let (mut old, mut first_rows, mut first_rows_of_new) = (Vec::new(), Vec::new(), Vec::new());
+        let mut slots = std::mem::take(&mut self.spare);
+        slots.clear();
         for (row, &id) in (0..).zip(ids) {
             let stamp = &mut self.stamps[id];
-            if id < before && stamp.0 != self.batch {
-                *stamp = (self.batch, old.len() as u32);
-                old.push(id as u32);
-                first_rows.push(row);
+            if stamp.0 != self.batch {
+                let slot = if id < before {
+                    old.push(id as u32);
+                    first_rows.push(row);
+                    old.len() - 1
+                } else {
+                    first_rows_of_new.push(row);
+                    id - before
+                };
+                *stamp = (self.batch, slot as u32);
             }
+            slots.push(stamp.1 as usize);
         }
-        let new_slot = |id: usize| old.len() + id - before;
-        first_rows.resize(old.len() + after - before, u32::MAX);
-        let slot_of = |(row, &id): (u32, &usize)| {
-            if id < before {
-                return self.stamps[id].1 as usize;
-            }
-            let first = &mut first_rows[new_slot(id)];
-            *first = row.min(*first);
-            new_slot(id)
-        };
-        let slots = (0..).zip(ids).map(slot_of).collect();
+        if after > before {
+            // Only now is it known behind how many old groups the new ones stand.
+            let behind = old.len();
+            slots.iter_mut().zip(ids).for_each(|(slot, &id)| *slot += if id < before { 0 } else { behind });
+            first_rows.append(&mut first_rows_of_new);
+        }
         Touched { slots, old, first_rows }
+    }
+
+    /// Takes back the memory of slots for the next batch.
+    pub(super) fn recycle(&mut self, touched: Touched) {
+        self.spare = touched.slots;
     }
 
     fn next_batch(&mut self, groups: usize) {
@@ -59,7 +71,7 @@ impl Toucher {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.stamps.capacity() * size_of::<(u32, u32)>()
+        self.stamps.capacity() * size_of::<(u32, u32)>() + self.spare.capacity() * size_of::<usize>()
     }
 }
 
@@ -87,16 +99,18 @@ mod tests {
     fn old_groups_come_first_and_new_ones_by_id() {
         let mut toucher = Toucher::default();
         toucher.touch(&[0, 1, 2, 3], 0, 4);
-        let touched = toucher.touch(&[5, 2, 4, 2, 0, 5], 4, 6);
+        let touched = toucher.touch(&[4, 2, 5, 2, 0, 4], 4, 6);
         assert_eq!(touched.old, [2, 0]);
-        assert_eq!(touched.slots, [3, 0, 2, 0, 1, 3]);
-        assert_eq!(touched.first_rows, [1, 4, 2, 0]);
-        assert_eq!(touched.greatest(&[1, 9, 3, 4, 5, 6]), [9, 5, 3, 6]);
+        assert_eq!(touched.slots, [2, 0, 3, 0, 1, 2]);
+        assert_eq!(touched.first_rows, [1, 4, 0, 2]);
+        assert_eq!(touched.greatest(&[1, 9, 3, 4, 5, 6]), [9, 5, 6, 3]);
+        toucher.recycle(touched);
+        assert_eq!(toucher.touch(&[1], 6, 6).slots, [0]);
     }
 
     #[test]
     fn the_number_of_batches_may_wrap() {
-        let mut toucher = Toucher { stamps: vec![(1, 7)], batch: u32::MAX };
+        let mut toucher = Toucher { stamps: vec![(1, 7)], batch: u32::MAX, spare: Vec::new() };
         assert_eq!(toucher.touch(&[0, 0], 1, 1).slots, [0, 0]);
     }
 }
