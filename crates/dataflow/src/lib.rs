@@ -13,6 +13,7 @@
 //! * [`time`]: event time, processing time and watermarks.
 //! * [`operator`], [`source`], [`sink`]: the contracts of the pieces.
 //! * [`spec`]: the pieces as plain data, and the registry that makes them live.
+//! * [`function`]: functions of a program, by name.
 //! * [`graph`]: the logical plan that a runtime runs, and its checks.
 //! * [`routing`]: which subtask owns which key group, by version.
 //! * [`connector`], [`options`]: what a planner may ask of the outside world's adapters.
@@ -23,6 +24,7 @@
 pub mod connector;
 pub mod counters;
 pub mod error;
+pub mod function;
 pub mod graph;
 pub mod message;
 pub mod operator;
@@ -35,6 +37,7 @@ pub mod text;
 pub mod time;
 
 pub use error::{Code, Error, Result, Span};
+pub use function::{FunctionId, Functions};
 pub use graph::{Distribution, Edge, Graph, Node, NodeId};
 pub use message::{Barrier, Batch, Message, Port, columns};
 pub use operator::{Context, Operator, Output, Step};

@@ -12,6 +12,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::counters::OperatorCounters;
 use crate::error::{Error, Result};
+use crate::function::Functions;
 use crate::operator::Operator;
 use crate::operator::Settings;
 use crate::sink::{Committer, Sink, SinkGuarantee};
@@ -41,8 +42,8 @@ pub enum RowKind {
 
 /// A computation as plain data.
 pub trait OperatorSpec: Spec {
-    /// Makes one instance.
-    fn build(&self) -> Result<Box<dyn Operator>>;
+    /// Makes one instance; what the spec knows by [`FunctionId`](crate::function::FunctionId) is in `functions`.
+    fn build(&self, functions: &Functions) -> Result<Box<dyn Operator>>;
 
     /// The schema that comes out on the main port.
     fn output_schema(&self) -> SchemaRef;

@@ -5,7 +5,9 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, SchemaRef};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::spec::RowKind;
-use thalweg_dataflow::{Batch, Code, Context, Error, Operator, OperatorSpec, Port, Result, Spec, Step};
+use thalweg_dataflow::{
+    Batch, Code, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step,
+};
 
 use crate::expression::{Expression, append_now, sql_type, without_now};
 use crate::row_policy::{Computed, RowPolicy, compute};
@@ -54,7 +56,7 @@ impl Spec for Filter {
 }
 
 impl OperatorSpec for Filter {
-    fn build(&self) -> Result<Box<dyn Operator>> {
+    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
         Ok(Box::new(FilterOperator { spec: self.clone() }))
     }
 

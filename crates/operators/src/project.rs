@@ -10,7 +10,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{
-    Batch, Code, Context, Error, Operator, OperatorSpec, Port, Result, Spec, Step, columns,
+    Batch, Code, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, columns,
 };
 
 use crate::expression::{Expression, append_now};
@@ -85,7 +85,7 @@ impl Spec for Project {
 }
 
 impl OperatorSpec for Project {
-    fn build(&self) -> Result<Box<dyn Operator>> {
+    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
         Ok(Box::new(ProjectOperator {
             selection: self.columns.iter().map(Expression::as_column).collect(),
             needs_now: self.columns.iter().any(Expression::needs_now),
@@ -183,7 +183,7 @@ mod tests {
         let input = schema("a:int b:text c:float");
         let records = read_rows(&input, "1 x 0.5\n").unwrap();
         let spec = Project::select(&input, &[2, 0]);
-        let mut operator = spec.build().unwrap();
+        let mut operator = spec.build(&Functions::default()).unwrap();
         let (counters, settings) = (
             Default::default(),
             thalweg_dataflow::operator::Settings {

@@ -7,7 +7,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::spec::RowKind;
-use thalweg_dataflow::{Batch, Context, Error, Operator, OperatorSpec, Port, Result, Spec, Step};
+use thalweg_dataflow::{Batch, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step};
 
 use crate::spec;
 
@@ -43,7 +43,7 @@ impl Spec for Union {
 }
 
 impl OperatorSpec for Union {
-    fn build(&self) -> Result<Box<dyn Operator>> {
+    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
         Ok(Box::new(UnionOperator { schema: SchemaRef::clone(&self.schema) }))
     }
 

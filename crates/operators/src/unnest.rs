@@ -16,7 +16,9 @@ use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::spec::RowKind;
-use thalweg_dataflow::{Batch, Code, Context, Error, Operator, OperatorSpec, Port, Result, Spec, Step};
+use thalweg_dataflow::{
+    Batch, Code, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step,
+};
 
 use crate::spec;
 
@@ -92,7 +94,7 @@ impl Spec for Unnest {
 }
 
 impl OperatorSpec for Unnest {
-    fn build(&self) -> Result<Box<dyn Operator>> {
+    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
         Ok(Box::new(UnnestOperator { spec: self.clone(), open: None }))
     }
 

@@ -28,7 +28,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{
-    Batch, Context, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark, columns,
+    Batch, Context, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark, columns,
 };
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 
@@ -87,7 +87,7 @@ impl Spec for UpdatingAggregate {
 }
 
 impl OperatorSpec for UpdatingAggregate {
-    fn build(&self) -> Result<Box<dyn Operator>> {
+    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
         let timestamp = timestamp_index(&self.input)?;
         Ok(Box::new(UpdatingOperator {
             inputs: Inputs::new(&self.grouping, &self.input, timestamp),

@@ -20,7 +20,8 @@ use thalweg_dataflow::operator::{Output, Settings};
 use thalweg_dataflow::source::SplitEvent;
 use thalweg_dataflow::text::{self, Event};
 use thalweg_dataflow::{
-    Batch, Context, Error, Operator, OperatorSpec, Port, ProcessingTime, Result, Step, Watermark, columns,
+    Batch, Context, Error, Functions, Operator, OperatorSpec, Port, ProcessingTime, Result, Step, Watermark,
+    columns,
 };
 use thalweg_state::{Epoch, KeySpace, Restored, Snapshot, SplitId, Subtask};
 
@@ -66,7 +67,7 @@ impl<'a> Driver<'a> {
             Settings { subtask: Subtask(0), parallelism: 1, batch_rows_max, key_space: KeySpace::default() };
         let mut driver = Self {
             spec,
-            operator: spec.build()?,
+            operator: spec.build(&Functions::default())?,
             counters: Arc::default(),
             settings,
             on_barrier,
@@ -182,7 +183,7 @@ impl<'a> Driver<'a> {
         match self.on_barrier {
             OnBarrier::GoOn => self.operator.on_settled(epoch, true),
             OnBarrier::Restore => {
-                self.operator = self.spec.build()?;
+                self.operator = self.spec.build(&Functions::default())?;
                 self.timers.clear();
                 self.open(self.snapshots.iter().cloned().collect())?;
                 for split in self.splits.clone() {

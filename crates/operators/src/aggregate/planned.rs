@@ -16,7 +16,7 @@ use datafusion::physical_expr::create_physical_expr;
 use thalweg_dataflow::counters::OperatorCounters;
 use thalweg_dataflow::operator::{Output, Settings};
 use thalweg_dataflow::{
-    Batch, Context, EventTime, Operator, OperatorSpec, Port, ProcessingTime, Step, Watermark,
+    Batch, Context, EventTime, Functions, Operator, OperatorSpec, Port, ProcessingTime, Step, Watermark,
 };
 use thalweg_state::{Epoch, KeySpace, Restored, Snapshot, Subtask};
 
@@ -125,7 +125,7 @@ impl Instance {
     pub(crate) fn new(spec: &dyn OperatorSpec, batch_rows_max: usize, restored: Restored) -> Self {
         let settings =
             Settings { subtask: Subtask(0), parallelism: 1, batch_rows_max, key_space: KeySpace::default() };
-        let (operator, counters) = (spec.build().unwrap(), OperatorCounters::default());
+        let (operator, counters) = (spec.build(&Functions::default()).unwrap(), OperatorCounters::default());
         let mut instance = Self { operator, counters, settings, output: Vec::new() };
         instance.call(|operator, cx| {
             operator.open(restored, cx).unwrap();

@@ -18,7 +18,7 @@ use arrow::datatypes::{DataType, Field, Int8Type, Schema, SchemaRef, TimestampNa
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{
-    Batch, Code, Context, Error, Operator, OperatorSpec, Port, Result, Spec, Step, columns,
+    Batch, Code, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, columns,
 };
 use thalweg_state::{Epoch, KeyGroups, KeySpace, Restored, Snapshot, hash_keys};
 
@@ -91,7 +91,7 @@ impl Spec for Upsert {
 }
 
 impl OperatorSpec for Upsert {
-    fn build(&self) -> Result<Box<dyn Operator>> {
+    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
         Ok(Box::new(UpsertOperator {
             codec: RowCodec::new(&self.input, &self.key)?,
             diff: self.input.index_of(columns::DIFF).ok(),

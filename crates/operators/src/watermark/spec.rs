@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::spec::RowKind;
-use thalweg_dataflow::{Code, Error, Operator, OperatorSpec, Result, Spec, columns};
+use thalweg_dataflow::{Code, Error, Functions, Operator, OperatorSpec, Result, Spec, columns};
 
 use super::WatermarkOperator;
 use crate::expression::{Expression, sql_type};
@@ -181,7 +181,7 @@ impl Spec for Watermark {
 }
 
 impl OperatorSpec for Watermark {
-    fn build(&self) -> Result<Box<dyn Operator>> {
+    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
         Ok(Box::new(WatermarkOperator::new(self.clone())))
     }
 

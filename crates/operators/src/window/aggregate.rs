@@ -11,7 +11,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StructArray, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
 use serde::{Deserialize, Serialize};
-use thalweg_dataflow::{Batch, Context, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark};
+use thalweg_dataflow::{
+    Batch, Context, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark,
+};
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 
 use super::assigner::Pane;
@@ -124,7 +126,7 @@ impl Spec for WindowAggregate {
 }
 
 impl OperatorSpec for WindowAggregate {
-    fn build(&self) -> Result<Box<dyn Operator>> {
+    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
         let timestamp = timestamp_index(&self.input)?;
         Ok(Box::new(AggregateOperator {
             windows: Windows::new(self, timestamp)?,

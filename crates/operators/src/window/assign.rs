@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
-use thalweg_dataflow::{Batch, Context, Error, Operator, OperatorSpec, Port, Result, Spec, Step, columns};
+use thalweg_dataflow::{
+    Batch, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, columns,
+};
 
 use super::lateness::Lateness;
 use super::{Assigner, times, timestamp_field, timestamp_index};
@@ -52,7 +54,7 @@ impl Spec for WindowAssign {
 }
 
 impl OperatorSpec for WindowAssign {
-    fn build(&self) -> Result<Box<dyn Operator>> {
+    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
         Ok(Box::new(AssignOperator {
             lateness: Lateness::new(self.assigner, &self.input)?,
             assigner: self.assigner,

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
-use thalweg_dataflow::{Batch, Context, Error, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark};
+use thalweg_dataflow::{
+    Batch, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark,
+};
 
 use super::assigner::Pane;
 use super::lateness::Lateness;
@@ -81,7 +83,7 @@ impl Spec for WindowPartial {
 }
 
 impl OperatorSpec for WindowPartial {
-    fn build(&self) -> Result<Box<dyn Operator>> {
+    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
         let timestamp = timestamp_index(&self.input)?;
         Ok(Box::new(PartialOperator {
             lateness: Lateness::new(self.assigner, &self.input)?,

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use thalweg_dataflow::{Error, Graph, Result};
+use thalweg_dataflow::{Error, Functions, Graph, Result};
 use thalweg_world::World;
 use tokio::sync::{mpsc, watch};
 
@@ -30,12 +30,20 @@ pub struct Job {
     pub settings: RuntimeSettings,
     /// Where epochs are settled.
     pub store: Arc<dyn EpochStore>,
+    /// What the graph knows by name.
+    pub functions: Arc<Functions>,
 }
 
 impl Job {
     /// A job with default settings that keeps no checkpoints.
     pub fn new(graph: Arc<Graph>, parallelism: u32) -> Self {
-        Self { graph, parallelism, settings: RuntimeSettings::default(), store: Arc::new(NullStore) }
+        Self {
+            graph,
+            parallelism,
+            settings: RuntimeSettings::default(),
+            store: Arc::new(NullStore),
+            functions: Arc::default(),
+        }
     }
 
     /// Builds every piece and starts every subtask.

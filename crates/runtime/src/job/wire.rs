@@ -9,7 +9,9 @@ use thalweg_dataflow::operator::Settings;
 use thalweg_dataflow::routing::RoutingTable;
 use thalweg_dataflow::sink::Committer;
 use thalweg_dataflow::spec::{PieceContext, SourceSpec};
-use thalweg_dataflow::{Distribution, Edge, Error, Graph, NodeId, Port, ProcessingTime, Result, Source};
+use thalweg_dataflow::{
+    Distribution, Edge, Error, Functions, Graph, NodeId, Port, ProcessingTime, Result, Source,
+};
 use thalweg_state::{OperatorId, Subtask as SubtaskIndex};
 use thalweg_world::{SeededRandom, World};
 use tokio::sync::mpsc;
@@ -61,8 +63,16 @@ pub(super) fn wire(job: &Job, world: &World) -> Result<Wired> {
     let (report, reports) = mpsc::unbounded_channel();
     let probes = inboxes.values().map(|(inbox, _)| inbox.probe()).collect();
     let settings = Arc::new(job.settings.clone());
-    let mut wiring =
-        Wiring { graph: &job.graph, plan: &plan, settings, world, senders, readings: Vec::new(), report };
+    let mut wiring = Wiring {
+        graph: &job.graph,
+        functions: &job.functions,
+        plan: &plan,
+        settings,
+        world,
+        senders,
+        readings: Vec::new(),
+        report,
+    };
     let mut subtasks = Vec::new();
     for (chain, planned) in plan.chains() {
         let mut splits = wiring.splits(planned)?.into_iter();
@@ -112,6 +122,7 @@ fn open_channels(graph: &Graph, plan: &Plan, settings: &RuntimeSettings) -> (Inb
 
 struct Wiring<'a> {
     graph: &'a Graph,
+    functions: &'a Functions,
     plan: &'a Plan,
     settings: Arc<RuntimeSettings>,
     world: &'a World,
@@ -206,7 +217,7 @@ impl Wiring<'_> {
         let site = Site::new(&node.piece, &node.id, settings.subtask);
         site.call(|| {
             Ok(match &node.piece {
-                Piece::Operator(spec) => NodePiece::Operator(spec.build()?),
+                Piece::Operator(spec) => NodePiece::Operator(spec.build(self.functions)?),
                 Piece::Sink(spec) => NodePiece::Sink(spec.build(cx)?),
                 Piece::Source(spec) => {
                     *source = Some(SourceSpec::build(&**spec, cx)?);

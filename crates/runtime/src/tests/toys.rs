@@ -13,8 +13,9 @@ use thalweg_dataflow::sink::{Close, Committer, SinkGuarantee};
 use thalweg_dataflow::source::{Assignment, Position, SourceGuarantee};
 use thalweg_dataflow::spec::{PieceContext, RowKind};
 use thalweg_dataflow::{
-    Batch, Committable, Context, Distribution, Edge, EventTime, Graph, Node, NodeId, Operator, OperatorSpec,
-    Port, Result, Sink, SinkSpec, Source, SourceEvent, SourceSpec, Spec, SplitEvent, Step, Watermark,
+    Batch, Committable, Context, Distribution, Edge, EventTime, Functions, Graph, Node, NodeId, Operator,
+    OperatorSpec, Port, Result, Sink, SinkSpec, Source, SourceEvent, SourceSpec, Spec, SplitEvent, Step,
+    Watermark,
 };
 use thalweg_state::{Epoch, Incarnation, JobId, OperatorId, SplitId};
 use thalweg_world::World;
@@ -235,7 +236,7 @@ pub(crate) fn made<O: Operator + Clone + Sync + 'static>(operator: O) -> Arc<Mad
 }
 
 impl OperatorSpec for Made {
-    fn build(&self) -> Result<Box<dyn Operator>> {
+    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
         Ok(self.0())
     }
     fn output_schema(&self) -> SchemaRef {

@@ -1,18 +1,22 @@
-//! `end` as a name.
+//! `end`, `top`, `limit` and the like as names.
 //!
-//! sqlparser takes a lone `end` behind a comma for the end of a list. It ends
-//! something only where a `CASE` is open; everywhere else it is quoted here,
-//! so that `SELECT start, end` means the two columns.
+//! sqlparser takes such a word behind a comma for the end of a list. `end` ends
+//! something only where a `CASE` is open, and the others begin no item of any
+//! list; where they can only be names they are quoted here, so that
+//! `SELECT start, end, top` means three columns.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
-/// Quotes each `end` that closes no `CASE`.
+/// Quotes each `end` that closes no `CASE`, and the other words behind a comma.
 pub(super) fn quote(tokens: &mut [TokenWithSpan]) {
     let mut open_cases = 0_usize;
     let mut operand_ended = false;
+    let mut behind_comma = false;
     for token in tokens {
         let ended_before = operand_ended;
+        let item_begins = behind_comma;
+        behind_comma = matches!(token.token, Token::Comma) || (behind_comma && is_space(&token.token));
         match &mut token.token {
             Token::Whitespace(_) => continue,
             Token::SemiColon => (open_cases, operand_ended) = (0, false),
@@ -26,16 +30,38 @@ pub(super) fn quote(tokens: &mut [TokenWithSpan]) {
                 if open_cases > 0 && ended_before {
                     open_cases -= 1;
                 } else {
-                    word.value = word.value.to_lowercase();
-                    word.quote_style = Some('"');
-                    word.keyword = Keyword::NoKeyword;
+                    make_name(word);
                 }
+            }
+            Token::Word(word) if item_begins && begins_no_item(word.keyword) => {
+                operand_ended = true;
+                make_name(word);
             }
             Token::Word(word) => operand_ended = !awaits_operand(word.keyword),
             Token::RParen | Token::RBracket | Token::RBrace | Token::Number(..) => operand_ended = true,
             other => operand_ended = is_text(other),
         }
     }
+}
+
+fn make_name(word: &mut Word) {
+    word.value = word.value.to_lowercase();
+    word.quote_style = Some('"');
+    word.keyword = Keyword::NoKeyword;
+}
+
+fn is_space(token: &Token) -> bool {
+    matches!(token, Token::Whitespace(_))
+}
+
+/// Words that sqlparser keeps from being names, though nothing in a list begins with them.
+fn begins_no_item(keyword: Keyword) -> bool {
+    use Keyword::{
+        ANALYZE, CLUSTER, DISTRIBUTE, EXCLUDE, EXPLAIN, LIMIT, MINUS, OFFSET, RETURNING, SORT, TOP, VALUES,
+        VIEW,
+    };
+    [ANALYZE, CLUSTER, DISTRIBUTE, EXCLUDE, EXPLAIN, LIMIT, MINUS, OFFSET, RETURNING, SORT, TOP, VALUES, VIEW]
+        .contains(&keyword)
 }
 
 fn awaits_operand(keyword: Keyword) -> bool {
@@ -80,6 +106,7 @@ mod tests {
                 "CASE a WHEN 1 THEN CASE WHEN b THEN 'x' END END, \"end\"",
             ),
             ("window.end", "window.\"end\""),
+            ("SELECT a, top, limit FROM t LIMIT 3", "SELECT a, \"top\", \"limit\" FROM t LIMIT 3"),
             ("CASE WHEN f(x) THEN l[1] END AS end", "CASE WHEN f(x) THEN l[1] END AS \"end\""),
         ] {
             assert_eq!(quoted(sql), expected);
