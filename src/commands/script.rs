@@ -48,9 +48,11 @@ fn read(name: &str, input: impl Read) -> Result<Loaded> {
     let mut bytes = Vec::new();
     // One byte more than allowed, so that the planner sees that it is too much.
     input.take(SCRIPT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|why| unreadable(&why))?;
-    if bytes.len() > SCRIPT_BYTES_MAX {
-        bytes.iter_mut().for_each(|byte| *byte &= 0x7f);
-    }
-    let text = String::from_utf8(bytes).map_err(|why| unreadable(&why.utf8_error()))?;
+    let text = if bytes.len() > SCRIPT_BYTES_MAX {
+        // The cut may have parted a character; the planner refuses the whole for its size.
+        String::from_utf8_lossy(&bytes).into_owned()
+    } else {
+        String::from_utf8(bytes).map_err(|why| unreadable(&why.utf8_error()))?
+    };
     Ok(Loaded { name: name.to_owned(), text })
 }
