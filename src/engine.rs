@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thalweg_connectors::Defaults;
 use thalweg_dataflow::connector::Connector;
-use thalweg_dataflow::{Error, Registry, Result};
+use thalweg_dataflow::{Error, Functions, Graph, Registry, Result};
 use thalweg_operators::RowPolicy;
 use thalweg_runtime::{Job, JobHandle, RuntimeSettings};
 use thalweg_sql::{Plan, Planner, PlannerSettings};
@@ -18,6 +18,7 @@ pub use thalweg_connectors::{StdoutRows, StdoutTarget};
 pub fn registry() -> Registry {
     let mut registry = Registry::default();
     thalweg_operators::register(&mut registry);
+    thalweg_app::register(&mut registry);
     thalweg_connectors::register(&mut registry);
     registry
 }
@@ -34,20 +35,36 @@ pub fn plan(
     connectors: Vec<Arc<dyn Connector>>,
     settings: &Settings,
 ) -> std::result::Result<Plan, Vec<Error>> {
+    planner(connectors, settings).plan(script)
+}
+
+/// A planner with these settings.
+pub fn planner(connectors: Vec<Arc<dyn Connector>>, settings: &Settings) -> Planner {
     let row_policy = match settings.bad_data {
         BadData::Fail => RowPolicy::Fail,
         BadData::Drop => RowPolicy::Drop,
     };
-    let settings = PlannerSettings { row_policy, max_future_skew: settings.max_future_skew };
-    Planner::new(connectors, settings).plan(script)
+    Planner::new(connectors, PlannerSettings { row_policy, max_future_skew: settings.max_future_skew })
 }
 
-/// Starts a planned job in this process.
+/// Starts a planned script in this process, as [`start_graph`] does.
+pub fn start(
+    plan: &Plan,
+    parallelism: u32,
+    settings: &Settings,
+    shuffle_seed: Option<u64>,
+    world: &World,
+) -> Result<JobHandle> {
+    start_graph(plan.graph.clone(), Functions::default(), parallelism, settings, shuffle_seed, world)
+}
+
+/// Starts a graph in this process; its specs find their functions in `functions`.
 ///
 /// # Errors
 /// If a piece cannot be built: a file that is not there, say.
-pub fn start(
-    plan: &Plan,
+pub fn start_graph(
+    graph: Graph,
+    functions: Functions,
     parallelism: u32,
     settings: &Settings,
     shuffle_seed: Option<u64>,
@@ -62,6 +79,6 @@ pub fn start(
         shuffle_seed,
         ..RuntimeSettings::default()
     };
-    let job = Job::new(Arc::new(plan.graph.clone()), parallelism);
-    Job { settings, ..job }.start(world)
+    let job = Job::new(Arc::new(graph), parallelism);
+    Job { settings, functions: Arc::new(functions), ..job }.start(world)
 }

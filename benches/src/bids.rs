@@ -9,7 +9,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, SecondsFormat};
 
@@ -18,6 +18,8 @@ const HOT_EVERY: i64 = 100;
 const AUCTIONS_IN_FLIGHT: i64 = 100;
 const PEOPLE_ACTIVE: i64 = 1_000;
 const FIRST_ID: i64 = 1_000;
+const NAMES: [&str; 7] =
+    ["Peter Shultz", "Paul Abrams", "Luke Spencer", "John White", "Kate Walton", "Julie Smith", "Sarah Jones"];
 const BASE_NANOS: i64 = 1_436_918_400_000_000_000;
 
 /// Deterministic randomness (splitmix64, Steele et al. 2014).
@@ -94,6 +96,47 @@ pub(crate) fn uniform(rows: usize, keys: i64, batch_rows: usize) -> Vec<RecordBa
         .collect()
 }
 
+/// The first `rows` people and auctions: a person's id and name, or an auction's seller, and event time as `ts`.
+pub(crate) fn people_and_sellers(rows: usize, batch_rows: usize) -> Vec<RecordBatch> {
+    let mut random = Random(11);
+    let schema = SchemaRef::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("name", DataType::Utf8, true),
+        Field::new("seller", DataType::Int64, true),
+        Field::new("ts", DataType::Timestamp(TimeUnit::Nanosecond, None), false),
+    ]));
+    // Of 50 events the first is a person, and the next three are auctions.
+    let events: Vec<i64> = (0..rows as i64).map(|row| row / 4 * 50 + row % 4).collect();
+    let batch = |events: &[i64]| {
+        let person = |event: i64| (event % 50 == 0).then_some(event / 50);
+        let ids = events.iter().map(|&event| person(event).map(|id| FIRST_ID + id));
+        let names = events.iter().map(|&event| person(event).map(|id| NAMES[(id % 7) as usize]));
+        let sellers = events.iter().map(|&event| match person(event) {
+            Some(_) => None,
+            None => Some(FIRST_ID + someone(event / 50, 0, &mut random)),
+        });
+        let times = events.iter().map(|event| BASE_NANOS + event * (1_000_000_000 / EVENTS_PER_SECOND));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(ids.collect::<Int64Array>()),
+            Arc::new(names.collect::<StringArray>()),
+            Arc::new(sellers.collect::<Int64Array>()),
+            Arc::new(TimestampNanosecondArray::from_iter_values(times)),
+        ];
+        RecordBatch::try_new(SchemaRef::clone(&schema), columns).expect("four columns of one length")
+    };
+    events.chunks(batch_rows).map(batch).collect()
+}
+
+/// Three quarters of the time the hot person, else somebody active.
+fn someone(newest: i64, hot_offset: i64, random: &mut Random) -> i64 {
+    if random.below(4) != 0 {
+        newest / HOT_EVERY * HOT_EVERY + hot_offset
+    } else {
+        let active = newest.min(PEOPLE_ACTIVE);
+        newest - active + random.below(active + 1)
+    }
+}
+
 fn bid(event: i64, random: &mut Random) -> [i64; 4] {
     let epoch = event / 50;
     let newest_auction = epoch * 3 + 2;
@@ -104,12 +147,7 @@ fn bid(event: i64, random: &mut Random) -> [i64; 4] {
         let oldest = (newest_auction - AUCTIONS_IN_FLIGHT).max(0);
         oldest + random.below(newest_auction - oldest + 1 + 10)
     };
-    let bidder = if random.below(4) != 0 {
-        newest_person / HOT_EVERY * HOT_EVERY + 1
-    } else {
-        let active = newest_person.min(PEOPLE_ACTIVE);
-        newest_person - active + random.below(active + 1)
-    };
+    let bidder = someone(newest_person, 1, random);
     let price = (10f64.powf(random.unit() * 6.0) * 100.0).round() as i64;
     [FIRST_ID + auction, FIRST_ID + bidder, price, BASE_NANOS + event * (1_000_000_000 / EVENTS_PER_SECOND)]
 }

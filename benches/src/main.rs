@@ -6,6 +6,7 @@
 
 mod bids;
 mod jobs;
+mod nexmark;
 mod pairs;
 
 use std::process::ExitCode;

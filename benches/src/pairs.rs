@@ -14,23 +14,24 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::bids;
 use crate::jobs::{Batch, Streaming};
+use crate::nexmark;
 
-const ROWS: usize = 5_000_000;
+pub(crate) const ROWS: usize = 5_000_000;
 const JSON_ROWS: usize = 1_000_000;
 const KEYS: i64 = 1_000_000;
-const BATCH_ROWS: usize = 8_192;
+pub(crate) const BATCH_ROWS: usize = 8_192;
 /// Runs of each side; the first is thrown away.
 const ROUNDS: usize = 6;
 
-const TABLE: &str = "\
+pub(crate) const TABLE: &str = "\
 CREATE TABLE t (
     auction BIGINT NOT NULL, bidder BIGINT NOT NULL, price BIGINT NOT NULL, ts TIMESTAMP NOT NULL,
     WATERMARK FOR ts AS ts - INTERVAL '4 seconds'
 ) WITH (connector = 'single_file', path = 'memory', type = 'source', format = 'json');
 ";
-const KEPT: &str = "CREATE TABLE s WITH (connector = 'single_file', path = 'memory', type = 'sink', format = 'debezium_json');\n";
-const THROWN: &str = "CREATE TABLE s WITH (connector = 'blackhole');\n";
-const TUMBLE: &str = "\
+pub(crate) const KEPT: &str = "CREATE TABLE s WITH (connector = 'single_file', path = 'memory', type = 'sink', format = 'debezium_json');\n";
+pub(crate) const THROWN: &str = "CREATE TABLE s WITH (connector = 'blackhole');\n";
+pub(crate) const TUMBLE: &str = "\
 INSERT INTO s SELECT w.start AS start, auction, n, total, most FROM (
     SELECT tumble(INTERVAL '10 seconds') AS w, auction, count(*) AS n, sum(price) AS total, max(price) AS most
     FROM t GROUP BY w, auction
@@ -46,13 +47,19 @@ type Pair = fn() -> Result<()>;
 
 /// Runs the pairs that are named, or all.
 pub(crate) fn run(wanted: &[String]) -> Result<()> {
-    let pairs: [(&str, Pair); 6] = [
+    let pairs: [(&str, Pair); 12] = [
         ("tumble", tumble),
         ("tumble-json", tumble_json),
         ("updating-uniform", || {
             updating("updating, 1 M uniform keys", bids::uniform(ROWS, KEYS, BATCH_ROWS))
         }),
         ("updating-nexmark", || updating("updating, Nexmark auctions", bids::batches(ROWS, BATCH_ROWS))),
+        ("hop-10", || nexmark::hop(10)),
+        ("hop-60", || nexmark::hop(60)),
+        ("nexmark-source", nexmark::source),
+        ("nexmark-q5", nexmark::q5),
+        ("nexmark-q7", nexmark::q7),
+        ("nexmark-q8", nexmark::q8),
         ("two-subtasks", two_subtasks),
         ("start", start),
     ];
@@ -189,7 +196,7 @@ fn start() -> Result<()> {
 }
 
 /// The rows that stand at the end, as whole numbers, sorted.
-fn standing(batches: &[RecordBatch]) -> Result<Vec<Vec<i64>>> {
+pub(crate) fn standing(batches: &[RecordBatch]) -> Result<Vec<Vec<i64>>> {
     let mut counts: HashMap<Vec<i64>, i64> = HashMap::new();
     for batch in batches {
         let schema = batch.schema();
@@ -229,7 +236,7 @@ fn written(path: &Path) -> Result<Vec<Vec<i64>>> {
     Ok(rows)
 }
 
-fn same(ours: &[Vec<i64>], theirs: &[Vec<i64>]) -> Result<usize> {
+pub(crate) fn same(ours: &[Vec<i64>], theirs: &[Vec<i64>]) -> Result<usize> {
     if ours != theirs {
         let differ = ours.iter().zip(theirs).find(|(a, b)| a != b);
         bail!("the results differ: {} rows and {} rows, first {differ:?}", ours.len(), theirs.len());
@@ -238,7 +245,7 @@ fn same(ours: &[Vec<i64>], theirs: &[Vec<i64>]) -> Result<usize> {
 }
 
 /// Runs both sides in turn; answers the medians.
-fn in_turn(
+pub(crate) fn in_turn(
     mut a: impl FnMut() -> Result<()>,
     mut b: impl FnMut() -> Result<()>,
 ) -> Result<(Duration, Duration)> {
@@ -263,7 +270,7 @@ fn median(times: &mut [Duration]) -> Duration {
     times[times.len() / 2]
 }
 
-fn say(name: &str, rows: usize, results: usize, ours: Duration, theirs: Duration, peer: &str) {
+pub(crate) fn say(name: &str, rows: usize, results: usize, ours: Duration, theirs: Duration, peer: &str) {
     let rate = |took: Duration| rows as f64 / took.as_secs_f64() / 1e6;
     println!(
         "{name}: {:.2} M rows/s, {peer} {:.2} M rows/s, ratio {:.2} ({results} equal results)",

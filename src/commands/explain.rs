@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use thalweg_dataflow::Error;
+use thalweg_sql::Explanation;
 
 use super::{Failed, ScriptArgs, script};
 use crate::engine::{self, StdoutTarget};
@@ -15,13 +16,18 @@ pub(super) fn run(args: &ScriptArgs, parallelism: u32, json: bool) -> Result<Exi
         Ok(plan) => plan,
         Err(errors) => return Err(Failed::in_script(errors, script)),
     };
-    let explanation = thalweg_sql::explain(&plan, parallelism);
+    print_explanation(&thalweg_sql::explain(&plan.graph, &plan.warnings, parallelism), json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a topology on standard output.
+pub(crate) fn print_explanation(explanation: &Explanation, json: bool) -> Result<(), Error> {
     if json {
-        let json = serde_json::to_string_pretty(&explanation)
+        let json = serde_json::to_string_pretty(explanation)
             .map_err(|why| Error::internal("the graph has no JSON form").because(why))?;
         println!("{json}");
     } else {
         print!("{explanation}");
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -1,11 +1,15 @@
 //! The commands, as a library: arguments in, exit code out.
 
+mod bench;
 mod check;
 mod explain;
 mod run;
 mod screen;
 mod script;
 mod test;
+
+pub(crate) use explain::print_explanation;
+pub(crate) use run::run_graph;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -48,6 +52,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measure how fast queries run here
+    Bench {
+        #[command(subcommand)]
+        workload: bench::Workload,
+    },
     /// Run test files: scripts with rows in and rows out
     Test {
         /// A folder with test files below it, or one test file
@@ -66,7 +75,7 @@ struct Text {
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// The script itself
-    #[arg(short = 'e', value_name = "SQL")]
+    #[arg(short = 'e', value_name = "SQL", allow_hyphen_values = true)]
     execute: Option<String>,
 }
 
@@ -74,6 +83,12 @@ struct Text {
 struct ScriptArgs {
     #[command(flatten)]
     text: Text,
+    #[command(flatten)]
+    set: SetArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetArgs {
     /// A setting; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value, long_help = set_help())]
     set: Vec<(String, String)>,
@@ -90,6 +105,12 @@ struct RunArgs {
 
 impl ScriptArgs {
     fn settings(&self) -> Result<Settings, Error> {
+        self.set.settings()
+    }
+}
+
+impl SetArgs {
+    pub(crate) fn settings(&self) -> Result<Settings, Error> {
         Settings::resolve(|name| std::env::var(name).ok(), self.set.iter().cloned())
     }
 }
@@ -117,13 +138,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain { script, parallelism, json } => explain::run(&script, parallelism.get(), json),
+        Command::Bench { workload } => bench::run(&workload),
         Command::Test { path, verbose } => test::run(&path, verbose),
     };
     done.unwrap_or_else(|failed| failed.report())
 }
 
 /// Why a command did not do its work, with the script that spans point into.
-struct Failed {
+pub(crate) struct Failed {
     errors: Vec<Error>,
     script: Option<script::Loaded>,
 }
@@ -134,13 +156,19 @@ impl From<Error> for Failed {
     }
 }
 
+impl From<Vec<Error>> for Failed {
+    fn from(errors: Vec<Error>) -> Self {
+        Self { errors, script: None }
+    }
+}
+
 impl Failed {
     fn in_script(errors: Vec<Error>, script: script::Loaded) -> Self {
         Self { errors, script: Some(script) }
     }
 
     /// Prints all errors on standard error; answers the exit code of the first.
-    fn report(&self) -> ExitCode {
+    pub(crate) fn report(&self) -> ExitCode {
         let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let script = self.script.as_ref().map(|s| Script { name: &s.name, text: &s.text });
         for error in &self.errors {

@@ -2,10 +2,10 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use thalweg_dataflow::{Code, Error, Result};
+use thalweg_dataflow::{Code, Error, Functions, Graph, Result};
 use thalweg_runtime::{How, JobHandle, JobOutcome};
-use thalweg_sql::Plan;
 use thalweg_world::World;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -20,6 +20,9 @@ const RESULTS_WAITING_MAX: usize = 16;
 
 /// The exit code of a job that a second signal aborted.
 const ABORTED: u8 = 131;
+
+/// How long a stop may take before it is said what it waits for.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 type Results = mpsc::Receiver<StdoutRows>;
 
@@ -39,20 +42,46 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failed> {
         Err(errors) => return Err(Failed::in_script(errors, script)),
     };
     plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    let parallelism = args.parallelism.get();
+    let job = Work { graph: plan.graph, functions: Functions::default() };
+    block_on(job, args.parallelism.get(), &settings, screen, results)
+}
+
+/// Runs a program's graph until its input ends or it is stopped. Its rows go where its sinks say.
+pub(crate) fn run_graph(
+    graph: Graph,
+    functions: Functions,
+    parallelism: u32,
+    settings: &Settings,
+) -> Result<ExitCode, Failed> {
+    block_on(Work { graph, functions }, parallelism, settings, Screen::without_results(), None)
+}
+
+/// What a job is to do.
+struct Work {
+    graph: Graph,
+    functions: Functions,
+}
+
+fn block_on(
+    work: Work,
+    parallelism: u32,
+    settings: &Settings,
+    screen: Screen,
+    results: Option<Results>,
+) -> Result<ExitCode, Failed> {
     // Control runs here; data has threads of its own.
     let control = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|why| Error::new(Code::Io, "no runtime can be started").because(why))?;
-    let ended = control.block_on(run_job(&plan, parallelism, &settings, screen, results));
+    let ended = control.block_on(run_job(work, parallelism, settings, screen, results));
     // A sink that is stuck in the system must not hold the process.
     control.shutdown_background();
     ended.map_err(Failed::from)
 }
 
 async fn run_job(
-    plan: &Plan,
+    work: Work,
     parallelism: u32,
     settings: &Settings,
     mut screen: Screen,
@@ -61,9 +90,9 @@ async fn run_job(
     let io_error = |why: io::Error| Error::new(Code::Io, "the process cannot be set up").because(why);
     let mut interrupt = Stopper::new().map_err(io_error)?;
     let world = World::real(None).map_err(io_error)?;
-    let job = engine::start(plan, parallelism, settings, None, &world)?;
+    let job = engine::start_graph(work.graph, work.functions, parallelism, settings, None, &world)?;
     let mut frames = tokio::time::interval(FRAME);
-    let mut stopped_by = None;
+    let mut stopped_by: Option<Stopped> = None;
     let outcome = loop {
         tokio::select! {
             outcome = job.wait() => break outcome,
@@ -71,11 +100,14 @@ async fn run_job(
                 if stopped_by.is_some() {
                     return Ok(ExitCode::from(ABORTED));
                 }
-                stopped_by = Some(code);
+                stopped_by = Some(Stopped { code, at: Instant::now(), told: false });
                 job.stop();
             }
             Some(rows) = next_result(&mut results) => screen.add(&rows.table, &rows.records),
-            _ = frames.tick() => screen.frame(job.progress()).map_err(io_error)?,
+            _ = frames.tick() => {
+                screen.frame(job.progress()).map_err(io_error)?;
+                stopped_by.iter_mut().for_each(Stopped::say_what_is_awaited);
+            }
         }
     };
     while let Some(rows) = results.as_mut().and_then(|r| r.try_recv().ok()) {
@@ -85,7 +117,7 @@ async fn run_job(
     match outcome {
         Ok(outcome) => {
             report(&outcome);
-            Ok(ExitCode::from(stopped_by.unwrap_or(0)))
+            Ok(ExitCode::from(stopped_by.map_or(0, |stopped| stopped.code)))
         }
         // Whoever read our output has gone, `head` say: nothing is wrong.
         Err(error) if error.code() == Code::OutputClosed => Ok(ExitCode::SUCCESS),
@@ -126,6 +158,23 @@ fn with_progress(error: Error, job: &JobHandle) -> Error {
         "{} rows were read and {} written before",
         progress.rows_read, progress.rows_written
     ))
+}
+
+/// A job that was asked to stop.
+struct Stopped {
+    code: u8,
+    at: Instant,
+    told: bool,
+}
+
+impl Stopped {
+    /// A sink that takes no rows holds a stop up for as long as it likes: says so, once.
+    fn say_what_is_awaited(&mut self) {
+        if !self.told && self.at.elapsed() > STOP_PATIENCE {
+            self.told = true;
+            eprintln!("stopping: rows on their way wait for a sink that does not take them; a second signal aborts");
+        }
+    }
 }
 
 /// Ctrl-C and the polite kill.

@@ -44,6 +44,11 @@ impl Screen {
         }
     }
 
+    /// A screen for a job whose sinks alone know where rows go.
+    pub(super) fn without_results() -> Self {
+        Self { results_on_terminal: false, ..Self::new() }
+    }
+
     /// Whether results of bare `SELECT`s are shown as tables.
     pub(super) fn shows_results(&self) -> bool {
         self.results_on_terminal

@@ -6,6 +6,7 @@
 //! `THALWEG_SEED` to run one alone, `THALWEG_TEST_SCALE` for more of them.
 
 mod cells;
+mod joins;
 mod queries;
 mod tables;
 

@@ -139,14 +139,51 @@ const WINDOWED: &[&str] = &[
     "array_agg(DISTINCT s)",
 ];
 
+/// What is computed of a row and those around it, in an order that is total.
+const OVER: &[&str] = &[
+    "row_number()",
+    "percent_rank()",
+    "cume_dist()",
+    "ntile(3)",
+    "lag(w)",
+    "lag(s, 2, 'none')",
+    "lead(v, 1)",
+    "lag(v) IGNORE NULLS",
+    "first_value(w)",
+    "last_value(s)",
+    "nth_value(w, 2)",
+    "count(*)",
+    "count(s)",
+    "sum(v)",
+    "sum(d)",
+    "avg(w)",
+    "min(w)",
+    "max(v)",
+    "sum(w) FILTER (WHERE b)",
+];
+
+/// Frames that every function of [`OVER`] can do.
+const FRAMES: &[&str] = &[
+    "",
+    "",
+    " ROWS BETWEEN 2 PRECEDING AND CURRENT ROW",
+    " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
+    " ROWS BETWEEN 1 FOLLOWING AND 3 FOLLOWING",
+    " GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING",
+];
+
+const ORDERS: &[&str] = &["v", "w DESC", "s NULLS FIRST", "k DESC NULLS LAST", "d DESC", "b, time"];
+
 /// One of several shapes.
 pub(crate) fn random(random: &mut StdRng) -> Query {
-    match random.random_range(0..10) {
+    match random.random_range(0..14) {
         0..=1 => both(projection(random)),
         2 => both(format!("{} UNION ALL {}", typed(random), typed(random))),
         3 => both(format!("SELECT w, unnest(l) AS item FROM t{}", condition(random))),
         4 => both(format!("SELECT DISTINCT {} AS a, {} AS b FROM t", pick(random, KEYS), pick(random, KEYS))),
         5..=6 => both(updating(random)),
+        7..=8 => over(random),
+        9..=10 => super::joins::random(random),
         _ => windowed(random),
     }
 }
@@ -155,11 +192,11 @@ fn both(sql: String) -> Query {
     Query { streaming: sql.clone(), batch: sql }
 }
 
-fn pick<'a>(random: &mut StdRng, from: &[&'a str]) -> &'a str {
+pub(crate) fn pick<'a>(random: &mut StdRng, from: &[&'a str]) -> &'a str {
     from[random.random_range(0..from.len())]
 }
 
-fn condition(random: &mut StdRng) -> String {
+pub(crate) fn condition(random: &mut StdRng) -> String {
     if random.random_bool(0.5) { format!(" WHERE {}", pick(random, CONDITIONS)) } else { String::new() }
 }
 
@@ -263,4 +300,55 @@ fn windowed(random: &mut StdRng) -> Query {
             "SELECT win AS ws, {names} FROM (SELECT {bin} AS win, {columns} FROM t{condition} GROUP BY {group}{having})"
         ),
     }
+}
+
+/// Rows that carry their window: grouped by it, ranked in it, or compared with those around them.
+fn over(random: &mut StdRng) -> Query {
+    let width = pick(random, &["10 seconds", "1 minute", "7 minutes", "1 hour"]);
+    let tumble = format!("SELECT *, tumble(INTERVAL '{width}') AS win FROM t");
+    let bin =
+        format!("SELECT *, date_bin(INTERVAL '{width}', time, TIMESTAMP '1970-01-01T00:00:00') AS win FROM t");
+    let condition = condition(random);
+    let query = |sql: &dyn Fn(&str, &str) -> String| Query {
+        streaming: sql("win.start AS ws", &format!("({tumble}{condition})")),
+        batch: sql("win AS ws", &format!("({bin}{condition})")),
+    };
+    if random.random_bool(0.15) {
+        let aggregates = aggregates(random, &[UPDATING, WINDOWED]);
+        let (names, aggregates): (Vec<String>, _) =
+            ((0..aggregates.len()).map(|i| format!("a{i}")).collect(), aggregates.join(", "));
+        let names = names.join(", ");
+        return query(&|win, from| {
+            format!("SELECT {win}, {names} FROM (SELECT win, {aggregates} FROM {from} GROUP BY win)")
+        });
+    }
+    let keys: Vec<String> = keys(random, 0).iter().map(|key| format!(", {key}")).collect();
+    let partition = format!("PARTITION BY win{}", keys.concat());
+    let order = pick(random, ORDERS);
+    let total = format!("{order}, w, time, k, s, v, b, d");
+    if random.random_bool(0.4) {
+        let (function, order) = match random.random_range(0..3) {
+            0 => ("rank()", order),
+            1 => ("dense_rank()", order),
+            _ => ("row_number()", total.as_str()),
+        };
+        let bound = pick(random, &["<= 1", "<= 3", "< 2", "= 1", "BETWEEN 1 AND 5", "= 2", "> 2"]);
+        let more = pick(random, &["", "", " AND w % 2 = 0"]);
+        return query(&|win, from| {
+            let ranked = format!("SELECT *, {function} OVER ({partition} ORDER BY {order}) AS rn FROM {from}");
+            format!("SELECT {win}, w, k, s, v, rn FROM ({ranked}) WHERE rn {bound}{more}")
+        });
+    }
+    let calls: Vec<String> = (0..random.random_range(1..4))
+        .map(|i| match random.random_range(0..4) {
+            0 => format!("{} OVER ({partition} ORDER BY {order}) AS c{i}", pick(random, &["rank()", "count(*)", "sum(v)"])),
+            1 => format!("{} OVER (PARTITION BY win) AS c{i}", pick(random, &["count(*)", "max(w)", "sum(d)"])),
+            _ => {
+                let (call, frame) = (pick(random, OVER), pick(random, FRAMES));
+                format!("{call} OVER ({partition} ORDER BY {total}{frame}) AS c{i}")
+            }
+        })
+        .collect();
+    let calls = calls.join(", ");
+    query(&|win, from| format!("SELECT {win}, w, k, s, {calls} FROM {from}"))
 }

@@ -1,6 +1,9 @@
 //! The options that all connectors of bytes share: the format, where records
 //! end, and what becomes of bad ones.
 
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::options::Options;
 use thalweg_dataflow::{Code, Error, Result};
@@ -43,13 +46,19 @@ pub(crate) fn take_format(options: &mut Options) -> Result<Option<Format>> {
         Json,
         DebeziumJson,
         RawString,
+        RawBytes,
     }
-    let names =
-        [("json", Name::Json), ("debezium_json", Name::DebeziumJson), ("raw_string", Name::RawString)];
+    let names = [
+        ("json", Name::Json),
+        ("debezium_json", Name::DebeziumJson),
+        ("raw_string", Name::RawString),
+        ("raw_bytes", Name::RawBytes),
+    ];
     let choices = names.each_ref().map(|(text, name)| (*text, name));
     Ok(match options.take_choice("format", &choices)? {
         None => None,
         Some(Name::RawString) => Some(Format::RawString),
+        Some(Name::RawBytes) => Some(Format::RawBytes),
         Some(Name::Json) => Some(Format::Json(take_json(options)?)),
         Some(Name::DebeziumJson) => Some(Format::DebeziumJson(take_json(options)?)),
     })
@@ -66,13 +75,28 @@ pub(crate) fn take_format_or_json(options: &mut Options) -> Result<Format> {
 /// The error of a missing `format`.
 pub(crate) fn format_missing() -> Error {
     Error::new(Code::InvalidOption, "option 'format' is missing")
-        .with_help("add format = 'json', 'debezium_json' or 'raw_string' to the WITH clause")
+        .with_help("add format = 'json', 'debezium_json', 'raw_string' or 'raw_bytes' to the WITH clause")
+}
+
+/// Takes what becomes of bad records.
+pub(crate) fn take_bad_data(options: &mut Options, defaults: Defaults) -> Result<BadData> {
+    let bad_data = [("fail", BadData::Fail), ("drop", BadData::Drop)];
+    Ok(options.take_choice("bad_data", &bad_data)?.unwrap_or(defaults.bad_data))
+}
+
+/// The columns of a table that declares none, where the format has its own.
+pub(crate) fn own_columns(format: &Format) -> Option<SchemaRef> {
+    let data_type = match format {
+        Format::RawString => DataType::Utf8,
+        Format::RawBytes => DataType::Binary,
+        Format::Json(_) | Format::DebeziumJson(_) => return None,
+    };
+    Some(Arc::new(Schema::new(vec![Field::new("value", data_type, false)])))
 }
 
 /// Takes the options of reading bytes.
 pub(crate) fn take_reading(options: &mut Options, format: Format, defaults: Defaults) -> Result<Reading> {
-    let bad_data = [("fail", BadData::Fail), ("drop", BadData::Drop)];
-    let bad_data = options.take_choice("bad_data", &bad_data)?.unwrap_or(defaults.bad_data);
+    let bad_data = take_bad_data(options, defaults)?;
     options.take_choice("framing", &[("newline", ())])?;
     let line_bytes_max = options.take_integer("framing.newline.max_length", 1)?.unwrap_or(LINE_BYTES_MAX);
     if line_bytes_max > LINE_BYTES_LIMIT {
@@ -121,6 +145,7 @@ pub(crate) fn refused(error: FormatError) -> Error {
     let (code, help) = match error {
         FormatError::UnsupportedType { .. } => (Code::InvalidType, "cast the column to another type"),
         FormatError::WriteOnly(_) => (Code::InvalidOption, "read such records with format = 'json'"),
+        FormatError::NotOneBytes => (Code::InvalidColumn, "declare 'value BYTEA', or use format = 'json'"),
         FormatError::NotOneText => (Code::InvalidColumn, "declare 'value TEXT', or use format = 'json'"),
     };
     Error::new(code, error.to_string()).with_help(help)

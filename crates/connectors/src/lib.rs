@@ -16,10 +16,12 @@ use thalweg_dataflow::connector::Connector;
 mod blackhole;
 mod format_options;
 mod impulse;
+mod nexmark;
 mod plain_spec;
 mod row_writer;
 mod single_file;
 mod stdout;
+pub mod tcp;
 
 pub use format_options::{BadData, Defaults};
 pub use stdout::{StdoutRows, StdoutTarget};
@@ -29,8 +31,10 @@ pub fn connectors(defaults: Defaults, target: &StdoutTarget) -> Vec<Arc<dyn Conn
     vec![
         Arc::new(blackhole::Blackhole),
         Arc::new(impulse::Impulse),
+        Arc::new(nexmark::Nexmark),
         Arc::new(single_file::SingleFile { defaults }),
         Arc::new(stdout::Stdout { target: target.clone() }),
+        Arc::new(tcp::Tcp { defaults }),
     ]
 }
 
@@ -38,6 +42,8 @@ pub fn connectors(defaults: Defaults, target: &StdoutTarget) -> Vec<Arc<dyn Conn
 pub fn register(registry: &mut Registry) {
     blackhole::register(registry);
     impulse::register(registry);
+    nexmark::register(registry);
     single_file::register(registry);
     stdout::register(registry);
+    tcp::register(registry);
 }

@@ -7,6 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Code, Error, Result, columns};
+use thalweg_formats::framing::Framing;
 use thalweg_formats::{Encoder, Format};
 
 use crate::format_options::refused;
@@ -78,9 +79,19 @@ pub(crate) struct RowWriter {
 impl RowWriter {
     /// Appends the rows to `out`, each with a newline behind it.
     pub(crate) fn write(&mut self, records: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+        self.write_framed(records, Some(Framing::Newline), out)
+    }
+
+    /// Appends the rows to `out`, told apart by `framing`.
+    pub(crate) fn write_framed(
+        &mut self,
+        records: &RecordBatch,
+        framing: Option<Framing>,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let records = self.visible(records)?;
         self.encoder
-            .encode(&records, out)
+            .encode_framed(&records, framing, out)
             .map_err(|e| Error::new(Code::OperatorFailed, "rows cannot be written").because(e))
     }
 

@@ -63,6 +63,23 @@ pub struct SinkDescription {
     pub guarantee: SinkGuarantee,
 }
 
+/// A physical column that somebody reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceColumn {
+    /// Its index among the physical columns.
+    pub index: usize,
+    /// Of a struct, the fields that somebody reads (indices, ascending; none of them where only
+    /// its being null matters). None: the whole column is read.
+    pub fields: Option<Vec<usize>>,
+}
+
+impl SourceColumn {
+    /// A column that is read as a whole.
+    pub fn whole(index: usize) -> Self {
+        Self { index, fields: None }
+    }
+}
+
 /// A declared table: typed options, and the answers that follow from them.
 pub trait ConnectorTable: Send + Sync + std::fmt::Debug {
     /// How to read it, or none if it cannot be read.
@@ -74,6 +91,17 @@ pub trait ConnectorTable: Send + Sync + std::fmt::Debug {
     /// A source that gives these physical columns (indices, ascending), then
     /// these metadata keys under these column names.
     fn source(&self, columns: &[usize], metadata: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>>;
+
+    /// The same, where it is known which fields of a struct are read. The schema stays whole: a
+    /// field that nobody reads may come as nulls where it is nullable. Most sources give it all the same.
+    fn source_of_fields(
+        &self,
+        columns: &[SourceColumn],
+        metadata: &[(String, &'static str)],
+    ) -> Result<Arc<dyn SourceSpec>> {
+        let columns: Vec<usize> = columns.iter().map(|column| column.index).collect();
+        self.source(&columns, metadata)
+    }
 
     /// A sink for rows of this schema. Columns whose names are in
     /// [`crate::message::columns`] come along and are not written as data.

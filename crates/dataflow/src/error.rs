@@ -69,6 +69,10 @@ codes! {
     InvalidWatermark = "invalid-watermark", 3;
     /// A window function is used where no window can be.
     InvalidWindow = "invalid-window", 3;
+    /// `OVER` is computed when a window closes: rows must carry one, and `PARTITION BY` must name it.
+    OverWithoutWindow = "over-without-window", 3;
+    /// The sides of a join are not results of the same window, or the join does not compare their windows.
+    JoinWithoutWindow = "join-without-window", 3;
     /// An aggregate is used where it has no meaning.
     InvalidAggregate = "invalid-aggregate", 3;
     /// The columns of an insert do not fit its table.
@@ -79,6 +83,8 @@ codes! {
     SinkNotUpdating = "sink-not-updating", 3;
     /// The query means nothing that can be computed, for the reason that is given.
     InvalidQuery = "invalid-query", 3;
+    /// The pipelines of a program cannot be made into a graph, for the reason that is given.
+    InvalidProgram = "invalid-program", 3;
     /// A setting is unknown or its value is not of its type.
     InvalidSetting = "invalid-setting", 2;
     /// A test file is malformed.

@@ -79,6 +79,19 @@ pub struct Edge {
     pub rows: RowKind,
 }
 
+/// Rows that leave a node, before anybody reads them: what one writer of a graph hands to the next.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    /// The node and its output.
+    pub from: (NodeId, Port),
+    /// The columns of the rows.
+    pub schema: SchemaRef,
+    /// How the rows are to be read.
+    pub rows: RowKind,
+    /// The node's own parallelism, as in [`Node::parallelism`].
+    pub parallelism: Option<u32>,
+}
+
 /// Operators and edges.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {

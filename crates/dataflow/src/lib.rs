@@ -38,7 +38,7 @@ pub mod time;
 
 pub use error::{Code, Error, Result, Span};
 pub use function::{FunctionId, Functions};
-pub use graph::{Distribution, Edge, Graph, Node, NodeId};
+pub use graph::{Distribution, Edge, Graph, Node, NodeId, Outlet};
 pub use message::{Barrier, Batch, Message, Port, columns};
 pub use operator::{Context, Operator, Output, Step};
 pub use sink::{Committable, Sink};

@@ -30,6 +30,11 @@ impl Options {
         Self { given: given.into_iter().collect(), known: Vec::new() }
     }
 
+    /// Says what an option is to be, whatever stands in the script.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.given.insert(name.to_owned(), OptionValue { value: value.to_owned(), span: None });
+    }
+
     /// Takes an option as it stands.
     pub fn take(&mut self, name: &'static str) -> Option<OptionValue> {
         if !self.known.contains(&name) {

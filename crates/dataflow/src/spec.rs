@@ -62,6 +62,13 @@ pub trait OperatorSpec: Spec {
     fn stateful(&self) -> bool {
         false
     }
+
+    /// Whether the watermark of an output is that of the input of the same number, rather than
+    /// the lowest of all inputs: for a state that several pipelines share, whose rows are not
+    /// made of each other. The operator itself still learns the lowest of all.
+    fn watermarks_per_port(&self) -> bool {
+        false
+    }
 }
 
 /// What a source or sink gets from its surroundings when it is built.

@@ -10,8 +10,9 @@ use arrow::array::types::Int8Type;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 
-use crate::encode::{EncodeError, Encoder};
+use crate::encode::{EncodeError, Encoder, write_records};
 use crate::format::FormatError;
+use crate::framing::Framing;
 use crate::json::{JsonEncoder, JsonOptions, check_same, check_writable, struct_writers, write_object};
 
 /// +1 assert, −1 retract; `Int8`.
@@ -51,9 +52,14 @@ fn are_changes(schema: &Schema) -> bool {
 }
 
 impl Encoder for DebeziumEncoder {
-    fn encode(&mut self, records: &RecordBatch, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn encode_framed(
+        &mut self,
+        records: &RecordBatch,
+        framing: Option<Framing>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         match &mut self.0 {
-            Shape::Changes(encoder) => encoder.encode(records, out),
+            Shape::Changes(encoder) => encoder.encode_framed(records, framing, out),
             Shape::Rows { schema, data, diff, options } => {
                 check_same(schema, records)?;
                 let asserts = match diff {
@@ -61,7 +67,7 @@ impl Encoder for DebeziumEncoder {
                     None => vec![true; records.num_rows()],
                 };
                 let rows = records.project(data).map_err(|error| EncodeError::Column(error.to_string()))?;
-                write_changes(&rows, &asserts, options, out)
+                write_changes(&rows, &asserts, options, framing, out)
             }
         }
     }
@@ -82,18 +88,18 @@ fn write_changes(
     rows: &RecordBatch,
     asserts: &[bool],
     options: &JsonOptions,
+    framing: Option<Framing>,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let writers = struct_writers(rows.schema().fields(), rows.columns(), options)
         .map_err(|error| EncodeError::Column(error.to_string()))?;
-    for (row, &assert) in asserts.iter().enumerate() {
-        let (before, behind): (&[u8], &[u8]) = match assert {
-            true => (b"{\"before\":null,\"after\":", b",\"op\":\"c\"}\n"),
-            false => (b"{\"before\":", b",\"after\":null,\"op\":\"d\"}\n"),
+    write_records(asserts.len(), framing, out, |row, out| {
+        let (before, behind): (&[u8], &[u8]) = match asserts[row] {
+            true => (b"{\"before\":null,\"after\":", b",\"op\":\"c\"}"),
+            false => (b"{\"before\":", b",\"after\":null,\"op\":\"d\"}"),
         };
         out.extend_from_slice(before);
         write_object(&writers, row, out);
         out.extend_from_slice(behind);
-    }
-    Ok(())
+    })
 }

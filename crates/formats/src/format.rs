@@ -7,7 +7,8 @@ use crate::debezium_json::DebeziumEncoder;
 use crate::decode::Decoder;
 use crate::encode::Encoder;
 use crate::json::{JsonDecoder, JsonEncoder, JsonOptions};
-use crate::raw_string::{RawStringDecoder, RawStringEncoder, check_columns};
+use crate::raw_bytes::{self, RawBytesDecoder, RawBytesEncoder};
+use crate::raw_string::{self, RawStringDecoder, RawStringEncoder};
 
 /// How records are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub enum Format {
     DebeziumJson(JsonOptions),
     /// The record is one text.
     RawString,
+    /// The record is its bytes.
+    RawBytes,
 }
 
 /// A schema that a format cannot read or write.
@@ -39,6 +42,9 @@ pub enum FormatError {
     /// The format writes one text and nothing else.
     #[error("format 'raw_string' needs exactly one column, 'value' of type TEXT")]
     NotOneText,
+    /// The format reads and writes one value of bytes and nothing else.
+    #[error("format 'raw_bytes' needs exactly one column, 'value' of type BYTEA")]
+    NotOneBytes,
 }
 
 impl Format {
@@ -48,6 +54,7 @@ impl Format {
             Format::Json(_) => "json",
             Format::DebeziumJson(_) => "debezium_json",
             Format::RawString => "raw_string",
+            Format::RawBytes => "raw_bytes",
         }
     }
 
@@ -55,7 +62,7 @@ impl Format {
     pub fn writes_changelog(&self) -> bool {
         match self {
             Format::DebeziumJson(_) => true,
-            Format::Json(_) | Format::RawString => false,
+            Format::Json(_) | Format::RawString | Format::RawBytes => false,
         }
     }
 
@@ -65,6 +72,7 @@ impl Format {
             Format::Json(options) => Ok(Box::new(JsonDecoder::try_new(schema.clone(), options)?)),
             Format::DebeziumJson(_) => Err(FormatError::WriteOnly(self.name())),
             Format::RawString => Ok(Box::new(RawStringDecoder::try_new(schema.clone())?)),
+            Format::RawBytes => Ok(Box::new(RawBytesDecoder::try_new(schema.clone())?)),
         }
     }
 
@@ -74,13 +82,15 @@ impl Format {
             Format::Json(options) => Ok(Box::new(JsonEncoder::try_new(schema.clone(), options)?)),
             Format::DebeziumJson(options) => Ok(Box::new(DebeziumEncoder::try_new(schema.clone(), options)?)),
             Format::RawString => Ok(Box::new(RawStringEncoder::try_new(schema)?)),
+            Format::RawBytes => Ok(Box::new(RawBytesEncoder::try_new(schema)?)),
         }
     }
 
     /// Whether these columns can be read.
     pub fn check_readable(&self, schema: &SchemaRef) -> Result<(), FormatError> {
         match self {
-            Format::RawString => check_columns(schema),
+            Format::RawString => raw_string::check_columns(schema),
+            Format::RawBytes => raw_bytes::check_columns(schema),
             Format::Json(_) | Format::DebeziumJson(_) => self.decoder(schema).map(drop),
         }
     }

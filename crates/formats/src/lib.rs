@@ -1,7 +1,7 @@
 //! These bytes and that schema: a `RecordBatch`, and back.
 //!
 //! Nothing here does IO, knows a clock or a connector. A source pushes bytes
-//! into a [`framing::LineFramer`], hands the [`FrameBlock`]s that come out to a
+//! into a [`framing::LineFramer`] (or cuts them in place with a [`framing::Cutter`]), hands the [`FrameBlock`]s that come out to a
 //! [`Decoder`], and gets columns; a sink hands columns to an [`Encoder`] and
 //! gets bytes. [`Format`] is the plain data that makes both.
 //!
@@ -19,6 +19,7 @@ mod encode;
 mod format;
 pub mod framing;
 mod json;
+mod raw_bytes;
 mod raw_string;
 
 pub use debezium_json::DIFF_COLUMN;

@@ -7,9 +7,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 use crate::decode::{BadRecord, DecodeError, Decoded, Decoder, RowNotes};
-use crate::encode::{EncodeError, Encoder};
+use crate::encode::{EncodeError, Encoder, write_records};
 use crate::format::FormatError;
-use crate::framing::FrameBlock;
+use crate::framing::{FrameBlock, Framing};
 
 fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
@@ -76,17 +76,23 @@ impl RawStringEncoder {
 }
 
 impl Encoder for RawStringEncoder {
-    fn encode(&mut self, records: &RecordBatch, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn encode_framed(
+        &mut self,
+        records: &RecordBatch,
+        framing: Option<Framing>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         let other = || EncodeError::OtherSchema {
             expected: "'value' of type TEXT".into(),
             found: format!("{} columns", records.num_columns()),
         };
         let [column] = records.columns() else { return Err(other()) };
         let texts = cast(column, &DataType::Utf8).map_err(|_| other())?;
-        for text in texts.as_string::<i32>() {
-            out.extend_from_slice(text.unwrap_or_default().as_bytes());
-            out.push(b'\n');
-        }
-        Ok(())
+        let texts = texts.as_string::<i32>();
+        write_records(texts.len(), framing, out, |row, out| {
+            if texts.is_valid(row) {
+                out.extend_from_slice(texts.value(row).as_bytes());
+            }
+        })
     }
 }

@@ -1,83 +1,49 @@
 //! What is computed of a group of rows: one call of an aggregate function.
 //!
-//! A call is plain data. Accumulators are DataFusion's, vectorised over groups
-//! where DataFusion has such, else one per group behind its adapter; only for
-//! the least and greatest of floats there is one of ours (`extreme`). Two things
-//! DataFusion asks of its plans rather than of some accumulators: rows in the
-//! order of an `ORDER BY`, and each `DISTINCT` row once. For such functions the
-//! rows of a group are kept until it is complete (`kept`).
+//! A call is plain data. It is of a function that DataFusion knows
+//! ([`function`]), or of a program's own ([`ProgramAggregate`]).
 
 mod extreme;
+mod function;
 mod grouping;
 mod kept;
+mod program;
 
+pub use datafusion::error::DataFusionError;
+pub use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 pub use grouping::Grouping;
 pub(crate) use grouping::{CallColumns, Columns, Inputs, schema_of};
+pub use program::{ProgramAggregate, ProgramCall};
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::compute::SortOptions;
+use arrow::array::{ArrayRef, new_empty_array};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
-use datafusion::error::DataFusionError;
-use datafusion::execution::FunctionRegistry;
-use datafusion::logical_expr::{Accumulator, AggregateUDF, GroupsAccumulator};
-use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
-use datafusion::physical_expr::expressions::Literal;
-use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use serde::{Deserialize, Serialize};
-use thalweg_dataflow::{Code, Error, Result};
+use thalweg_dataflow::{Code, Error, Functions, Result};
 
 use crate::expression::Expression;
-use crate::functions;
-use kept::KeptRows;
-
-/// Functions whose first argument is what they order by, written `WITHIN GROUP`.
-const ORDERED_SETS: [&str; 3] =
-    ["percentile_cont", "approx_percentile_cont", "approx_percentile_cont_with_weight"];
+use function::{Call, FunctionCall};
 
 /// One aggregate function over the rows of each group: `sum(price) FILTER (WHERE ok)`.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(try_from = "Call", into = "Call")]
-pub struct AggregateCall {
-    call: Call,
-    physical: Arc<AggregateFunctionExpr>,
-    strategy: Strategy,
+#[serde(try_from = "Form", into = "Form")]
+pub struct AggregateCall(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Function(FunctionCall),
+    Program(ProgramCall),
 }
 
 /// The form in which a call travels.
 #[derive(Clone, Serialize, Deserialize)]
-struct Call {
-    function: String,
-    arguments: Vec<Expression>,
-    order_by: Vec<Ordering>,
-    filter: Option<Expression>,
-    distinct: bool,
-    ignore_nulls: bool,
-    name: String,
-}
-
-/// One element of an `ORDER BY` inside a call.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Ordering {
-    expression: Expression,
-    descending: bool,
-    nulls_first: bool,
-}
-
-impl Ordering {
-    fn options(&self) -> SortOptions {
-        SortOptions { descending: self.descending, nulls_first: self.nulls_first }
-    }
-}
-
-/// Who sees to `ORDER BY` and `DISTINCT`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Strategy {
-    /// The accumulator, or there is nothing to see to.
-    Native,
-    /// We do: rows are kept, and fed to the accumulator as it wants them.
-    Kept,
+enum Form {
+    Function(Call),
+    Program(ProgramCall),
 }
 
 impl AggregateCall {
@@ -91,262 +57,161 @@ impl AggregateCall {
         filter: Option<Arc<dyn PhysicalExpr>>,
         input: &SchemaRef,
     ) -> Result<Self> {
-        let expression = |e: &Arc<dyn PhysicalExpr>| Expression::new(Arc::clone(e), Arc::clone(input));
-        let ordering = |e: &PhysicalSortExpr| {
-            let PhysicalSortExpr { expr, options: SortOptions { descending, nulls_first } } = e;
-            Ok(Ordering { expression: expression(expr)?, descending: *descending, nulls_first: *nulls_first })
-        };
-        Self::build(Call {
-            function: planned.fun().name().to_owned(),
-            arguments: planned.expressions().iter().map(expression).collect::<Result<_>>()?,
-            order_by: planned.order_bys().iter().map(ordering).collect::<Result<_>>()?,
-            filter: filter.as_ref().map(expression).transpose()?,
-            distinct: planned.is_distinct(),
-            ignore_nulls: planned.ignore_nulls(),
-            name: planned.name().to_owned(),
-        })
+        FunctionCall::new(planned, filter, input).map(|call| Self(Kind::Function(call)))
     }
 
-    fn build(call: Call) -> Result<Self> {
-        if let Some(filter) = call.filter.as_ref().filter(|filter| filter.data_type() != &DataType::Boolean) {
-            return Err(Error::new(
-                Code::TypeMismatch,
-                format!("the filter of '{}' is not true or false", call.name),
-            )
-            .because(format!("'{filter}' is of type '{}'", filter.data_type())));
-        }
-        let function = functions::context().udaf(&call.function).map_err(|e| {
-            Error::new(Code::UnknownFunction, format!("there is no aggregate function '{}'", call.function))
-                .because(e)
-        })?;
-        let call = Call { distinct: call.distinct && !ignores_repetitions(&call.function), ..call };
-        let planned = call.plan(Arc::clone(&function), Strategy::Native)?;
-        let strategy = call.strategy(&planned);
-        let physical = match strategy {
-            Strategy::Native => planned,
-            Strategy::Kept => call.plan(function, Strategy::Kept)?,
-        };
-        Ok(Self { call, physical, strategy })
+    /// A call of a program's own function.
+    pub fn program(call: ProgramCall) -> Self {
+        Self(Kind::Program(call))
     }
 
     /// The name of the result.
     pub fn name(&self) -> &str {
-        &self.call.name
+        match &self.0 {
+            Kind::Function(call) => call.name(),
+            Kind::Program(call) => call.result().name(),
+        }
     }
 
     /// The same call, its result under another name.
     pub fn renamed(&self, name: impl Into<String>) -> Result<Self> {
-        Self::build(Call { name: name.into(), ..self.call.clone() })
+        Ok(Self(match &self.0 {
+            Kind::Function(call) => Kind::Function(call.renamed(name.into())?),
+            Kind::Program(call) => Kind::Program(call.renamed(name.into())),
+        }))
     }
 
     /// The column of results.
     pub fn field(&self) -> FieldRef {
-        self.physical.field()
+        match &self.0 {
+            Kind::Function(call) => call.field(),
+            Kind::Program(call) => Arc::new(call.result().clone()),
+        }
     }
 
     /// Whether equal arguments count once.
     pub fn is_distinct(&self) -> bool {
-        self.call.distinct
+        match &self.0 {
+            Kind::Function(call) => call.is_distinct(),
+            Kind::Program(_) => false,
+        }
     }
 
     /// Whether it pays, and changes nothing, to aggregate in parts and merge
     /// them: the state is small, and knows no order and no single values.
     pub fn splits(&self) -> bool {
-        let small =
-            |field: &FieldRef| field.data_type().is_primitive() || field.data_type() == &DataType::Boolean;
-        let ordered = !self.call.order_by.is_empty() || self.strategy == Strategy::Kept;
-        !self.call.distinct
-            && !ordered
-            && self.physical.groups_accumulator_supported()
-            && (self.is_its_state() || self.state_fields().is_ok_and(|fields| fields.iter().all(small)))
+        match &self.0 {
+            Kind::Function(call) => call.splits(),
+            Kind::Program(call) => call.splits(),
+        }
     }
 
     /// Whether the result is the state: one column, the same before and after evaluation.
     pub(crate) fn is_its_state(&self) -> bool {
-        let function = self.call.function.as_str();
-        let plain = matches!(
-            function,
-            "count" | "sum" | "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" | "bit_xor"
-        );
-        plain
-            && !self.call.distinct
-            && self.strategy == Strategy::Native
-            && self.state_fields().is_ok_and(|fields| {
-                fields.len() == 1 && fields[0].data_type() == self.physical.field().data_type()
-            })
+        match &self.0 {
+            Kind::Function(call) => call.is_its_state(),
+            Kind::Program(_) => false,
+        }
     }
 
     /// Whether the call counts rows, whatever they hold: `count(*)`.
     pub(crate) fn counts_rows(&self) -> bool {
-        self.strategy == Strategy::Native && self.call.counts_rows()
+        match &self.0 {
+            Kind::Function(call) => call.counts_rows(),
+            Kind::Program(_) => false,
+        }
     }
 
     /// The same call over all rows, equal ones too. Who calls it has to drop repetitions.
     pub(crate) fn without_distinct(&self) -> Result<Self> {
-        Self::build(Call { distinct: false, ..self.call.clone() })
+        Ok(Self(match &self.0 {
+            Kind::Function(call) => Kind::Function(call.without_distinct()?),
+            Kind::Program(call) => Kind::Program(call.clone()),
+        }))
     }
 
     /// The call's arguments as they are written.
     pub(crate) fn arguments(&self) -> &[Expression] {
-        &self.call.arguments
+        match &self.0 {
+            Kind::Function(call) => call.arguments(),
+            Kind::Program(call) => call.arguments(),
+        }
     }
 
     /// What an accumulator is fed with: arguments, and behind them what it orders by.
-    pub(crate) fn fed(&self) -> impl Iterator<Item = &Expression> {
-        let insensitive =
-            self.physical.order_sensitivity().is_insensitive() && self.strategy == Strategy::Native;
-        let order_by = if insensitive { &[] } else { &self.call.order_by[..] };
-        self.call.arguments.iter().chain(order_by.iter().map(|o| &o.expression))
+    pub(crate) fn fed(&self) -> Vec<Expression> {
+        match &self.0 {
+            Kind::Function(call) => call.fed().cloned().collect(),
+            Kind::Program(call) => call.arguments().to_vec(),
+        }
     }
 
     pub(crate) fn filter(&self) -> Option<&Expression> {
-        self.call.filter.as_ref()
+        match &self.0 {
+            Kind::Function(call) => call.filter(),
+            Kind::Program(_) => None,
+        }
     }
 
     /// The columns of the state of a group.
     pub(crate) fn state_fields(&self) -> Result<Vec<FieldRef>> {
-        match self.strategy {
-            Strategy::Native => self.physical.state_fields().map_err(failed),
-            Strategy::Kept => Ok(vec![Arc::new(KeptRows::state_field(self))]),
+        match &self.0 {
+            Kind::Function(call) => call.state_fields(),
+            Kind::Program(call) => Ok(vec![call.state()]),
         }
     }
 
     /// A new accumulator for many groups.
-    pub(crate) fn accumulator(&self) -> Result<Box<dyn GroupsAccumulator>> {
-        if self.strategy == Strategy::Native && self.is_vectorised() {
-            if let Some(ours) = extreme::of_floats(&self.call.function, self.physical.field().data_type()) {
-                return Ok(ours);
+    pub(crate) fn accumulator(&self, functions: &Functions) -> Result<Box<dyn GroupsAccumulator>> {
+        match &self.0 {
+            Kind::Function(call) => call.accumulator(),
+            Kind::Program(call) => call.accumulator(functions),
+        }
+    }
+
+    /// The state and the result of a group without rows, one row each.
+    pub(crate) fn of_nothing(&self, functions: &Functions) -> Result<(Columns, ArrayRef)> {
+        match &self.0 {
+            Kind::Function(call) => call.of_nothing(),
+            Kind::Program(call) => {
+                let mut accumulator = call.accumulator(functions)?;
+                let arguments: Columns =
+                    call.arguments().iter().map(|e| new_empty_array(e.data_type())).collect();
+                accumulator.update_batch(&arguments, &[], None, 1).map_err(failed)?;
+                let state = accumulator.state(EmitTo::All).map_err(failed)?;
+                accumulator.merge_batch(&state, &[0], 1).map_err(failed)?;
+                Ok((state, accumulator.evaluate(EmitTo::All).map_err(failed)?))
             }
-            return self.physical.create_groups_accumulator().map_err(failed);
-        }
-        self.row_accumulator()?;
-        let call = self.clone();
-        Ok(Box::new(GroupsAccumulatorAdapter::new(move || call.create_row_accumulator())))
-    }
-
-    /// Whether DataFusion has an accumulator for many groups. Where values are
-    /// to be distinct, only that of `count` is to be trusted: others ignore it.
-    fn is_vectorised(&self) -> bool {
-        self.physical.groups_accumulator_supported() && (!self.call.distinct || self.call.function == "count")
-    }
-
-    /// A new accumulator for one group.
-    pub(crate) fn row_accumulator(&self) -> Result<Box<dyn Accumulator>> {
-        self.create_row_accumulator().map_err(failed)
-    }
-
-    fn create_row_accumulator(&self) -> Result<Box<dyn Accumulator>, DataFusionError> {
-        match self.strategy {
-            Strategy::Native => self.physical.create_accumulator(),
-            Strategy::Kept => Ok(Box::new(KeptRows::new(self)?)),
         }
     }
 }
 
-impl Call {
-    fn counts_rows(&self) -> bool {
-        let constant =
-            |e: &Expression| e.physical().downcast_ref::<Literal>().is_some_and(|l| !l.value().is_null());
-        let counts = self.function == "count" && !self.distinct;
-        counts && matches!(&self.arguments[..], [argument] if constant(argument))
-    }
-
-    /// Who sees to `ORDER BY` and `DISTINCT`, if `planned` is the call as it is written.
-    fn strategy(&self, planned: &AggregateFunctionExpr) -> Strategy {
-        let function = self.function.as_str();
-        let drops_repetitions = matches!(
-            function,
-            "count" | "sum" | "avg" | "median" | "array_agg" | "string_agg" | "percentile_cont" | "bit_xor"
-        );
-        // DataFusion's `string_agg(DISTINCT …)` sorts by itself, though it says that it cannot.
-        let sorts = !planned.order_sensitivity().hard_requires()
-            || self.distinct && function == "string_agg"
-            || planned.fun().supports_within_group_clause();
-        if sorts && (drops_repetitions || !self.distinct) { Strategy::Native } else { Strategy::Kept }
-    }
-
-    fn plan(&self, function: Arc<AggregateUDF>, strategy: Strategy) -> Result<Arc<AggregateFunctionExpr>> {
-        let native = strategy == Strategy::Native;
-        let Some(argument) = self.arguments.first() else {
-            return Err(Error::internal(format!("aggregate '{}' is planned without an argument", self.name)));
-        };
-        let order_by = self
-            .order_by
-            .iter()
-            .filter(|_| native)
-            .map(|o| PhysicalSortExpr { expr: Arc::clone(o.expression.physical()), options: o.options() });
-        let arguments = self.arguments.iter().map(|e| Arc::clone(e.physical())).collect();
-        let planned = AggregateExprBuilder::new(function, arguments)
-            .schema(Arc::clone(argument.input()))
-            .order_by(order_by.collect())
-            .with_distinct(self.distinct && native)
-            .with_ignore_nulls(self.ignore_nulls)
-            .alias(&self.name)
-            .build();
-        planned.map(Arc::new).map_err(|e| {
-            Error::new(Code::InvalidAggregate, format!("'{}' cannot be computed", self.name))
-                .because(e.strip_backtrace())
-        })
-    }
-}
-
-impl TryFrom<Call> for AggregateCall {
+impl TryFrom<Form> for AggregateCall {
     type Error = Error;
 
-    fn try_from(call: Call) -> Result<Self> {
-        Self::build(call)
+    fn try_from(form: Form) -> Result<Self> {
+        Ok(Self(match form {
+            Form::Function(call) => Kind::Function(FunctionCall::build(call)?),
+            Form::Program(call) => Kind::Program(call),
+        }))
     }
 }
 
-impl From<AggregateCall> for Call {
+impl From<AggregateCall> for Form {
     fn from(call: AggregateCall) -> Self {
-        call.call
+        match call.0 {
+            Kind::Function(call) => Form::Function(call.call),
+            Kind::Program(call) => Form::Program(call),
+        }
     }
 }
 
 impl fmt::Display for AggregateCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.call, f)
-    }
-}
-
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let joined = |parts: &[String]| parts.join(", ");
-        let arguments: Vec<String> = self.arguments.iter().map(ToString::to_string).collect();
-        let order_by: Vec<String> = self.order_by.iter().map(ToString::to_string).collect();
-        let ordered_set = !order_by.is_empty() && ORDERED_SETS.contains(&self.function.as_str());
-        let distinct = if self.distinct { "DISTINCT " } else { "" };
-        match (&arguments[..], &order_by[..]) {
-            ([_], []) if self.counts_rows() => write!(f, "count(*)")?,
-            ([_, rest @ ..], _) if ordered_set => {
-                write!(
-                    f,
-                    "{}({}) WITHIN GROUP (ORDER BY {})",
-                    self.function,
-                    joined(rest),
-                    joined(&order_by)
-                )?;
-            }
-            (_, []) => write!(f, "{}({distinct}{})", self.function, joined(&arguments))?,
-            (_, _) => {
-                let arguments = joined(&arguments);
-                write!(f, "{}({distinct}{arguments} ORDER BY {})", self.function, joined(&order_by))?;
-            }
+        match &self.0 {
+            Kind::Function(call) => fmt::Display::fmt(&call.call, f),
+            Kind::Program(call) => fmt::Display::fmt(call, f),
         }
-        self.filter.iter().try_for_each(|filter| write!(f, " FILTER (WHERE {filter})"))
-    }
-}
-
-impl fmt::Display for Ordering {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let direction = if self.descending { " DESC" } else { "" };
-        let nulls = match (self.descending, self.nulls_first) {
-            (false, false) | (true, true) => "",
-            (false, true) => " NULLS FIRST",
-            (true, false) => " NULLS LAST",
-        };
-        write!(f, "{}{direction}{nulls}", self.expression)
     }
 }
 
@@ -354,11 +219,6 @@ impl fmt::Debug for AggregateCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AggregateCall({self})")
     }
-}
-
-/// Whether an equal row more or less changes nothing.
-fn ignores_repetitions(function: &str) -> bool {
-    matches!(function, "min" | "max" | "bit_and" | "bit_or" | "bool_and" | "bool_or" | "approx_distinct")
 }
 
 /// An accumulator failed: its own words, under our code.

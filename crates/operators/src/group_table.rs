@@ -15,7 +15,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
-use thalweg_dataflow::Result;
+use thalweg_dataflow::{Functions, Result};
 
 use crate::aggregate::{CallColumns, Columns, Grouping, Inputs, failed};
 
@@ -81,7 +81,7 @@ impl GroupKeys {
     /// Emitting alone leaves some of DataFusion's tables half full, so the
     /// table is cleared too. Clearing takes time in proportion to what the
     /// table once held: one that held far more than now gives its memory back.
-    fn take(&mut self) -> Result<Columns> {
+    pub(crate) fn take(&mut self) -> Result<Columns> {
         match self {
             GroupKeys::None { seen } => {
                 *seen = false;
@@ -118,25 +118,85 @@ struct Kernel {
     states: usize,
 }
 
+/// The states of groups that are known by their ids, dense from 0.
+pub(crate) struct Kernels(Vec<Kernel>);
+
+impl Kernels {
+    /// No groups yet; rows will come as `inputs` computes them.
+    pub(crate) fn new(grouping: &Grouping, inputs: &Inputs, functions: &Functions) -> Result<Self> {
+        let kernel = |(call, fed): (&crate::aggregate::AggregateCall, &CallColumns)| {
+            let states = call.state_fields()?.len();
+            Ok(Kernel { accumulator: call.accumulator(functions)?, fed: fed.clone(), states })
+        };
+        Ok(Self(grouping.calls().iter().zip(inputs.calls()).map(kernel).collect::<Result<_>>()?))
+    }
+
+    /// Takes rows, columns as [`Inputs`] computes them, for the groups in `ids`, of which there are `groups`.
+    pub(crate) fn update(&mut self, columns: &[ArrayRef], ids: &[usize], groups: usize) -> Result<()> {
+        for kernel in &mut self.0 {
+            let (arguments, filter) = kernel.fed.of(columns);
+            kernel.accumulator.update_batch(arguments, ids, filter, groups).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Takes states, columns as [`take_state`](Self::take_state) gives them.
+    pub(crate) fn merge(&mut self, states: &[ArrayRef], ids: &[usize], groups: usize) -> Result<()> {
+        let mut states = states;
+        for kernel in &mut self.0 {
+            let (own, rest) = states.split_at(kernel.states);
+            kernel.accumulator.merge_batch(own, ids, groups).map_err(failed)?;
+            states = rest;
+        }
+        Ok(())
+    }
+
+    /// The state of each row by itself.
+    fn convert(&self, columns: &[ArrayRef]) -> Result<Columns> {
+        let mut converted = Columns::new();
+        for kernel in &self.0 {
+            let (arguments, filter) = kernel.fed.of(columns);
+            converted.extend(kernel.accumulator.convert_to_state(arguments, filter).map_err(failed)?);
+        }
+        Ok(converted)
+    }
+
+    /// Gives states, one row per group, and has no groups. Not to be called where there are none.
+    pub(crate) fn take_state(&mut self) -> Result<Columns> {
+        let mut columns = Columns::new();
+        for kernel in &mut self.0 {
+            columns.extend(kernel.accumulator.state(EmitTo::All).map_err(failed)?);
+        }
+        Ok(columns)
+    }
+
+    /// Gives results, one row per group, and has no groups. Not to be called where there are none.
+    pub(crate) fn take_values(&mut self) -> Result<Columns> {
+        let value = |kernel: &mut Kernel| kernel.accumulator.evaluate(EmitTo::All).map_err(failed);
+        self.0.iter_mut().map(value).collect()
+    }
+
+    /// The bytes held in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|kernel| kernel.accumulator.size()).sum()
+    }
+}
+
 /// Groups and their states.
 pub(crate) struct GroupTable {
     keys: GroupKeys,
     key_columns: usize,
-    kernels: Vec<Kernel>,
+    kernels: Kernels,
     ids: Vec<usize>,
 }
 
 impl GroupTable {
     /// An empty table; rows will come as `inputs` computes them.
-    pub(crate) fn new(grouping: &Grouping, inputs: &Inputs) -> Result<Self> {
-        let kernel = |(call, fed): (&crate::aggregate::AggregateCall, &CallColumns)| {
-            let states = call.state_fields()?.len();
-            Ok(Kernel { accumulator: call.accumulator()?, fed: fed.clone(), states })
-        };
+    pub(crate) fn new(grouping: &Grouping, inputs: &Inputs, functions: &Functions) -> Result<Self> {
         Ok(Self {
             keys: GroupKeys::new(Arc::new(Schema::new(grouping.key_fields())))?,
             key_columns: grouping.keys().len(),
-            kernels: grouping.calls().iter().zip(inputs.calls()).map(kernel).collect::<Result<_>>()?,
+            kernels: Kernels::new(grouping, inputs, functions)?,
             ids: Vec::new(),
         })
     }
@@ -152,61 +212,40 @@ impl GroupTable {
 
     /// The bytes held in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.keys.bytes()
-            + self.ids.capacity() * size_of::<usize>()
-            + self.kernels.iter().map(|k| k.accumulator.size()).sum::<usize>()
+        self.keys.bytes() + self.ids.capacity() * size_of::<usize>() + self.kernels.bytes()
     }
 
     /// Takes rows, columns as [`Inputs`] computes them.
     pub(crate) fn update(&mut self, columns: &[ArrayRef], rows: usize) -> Result<()> {
         self.keys.intern(&columns[..self.key_columns], rows, &mut self.ids)?;
-        let groups = self.keys.len();
-        for kernel in &mut self.kernels {
-            let (arguments, filter) = kernel.fed.of(columns);
-            kernel.accumulator.update_batch(arguments, &self.ids, filter, groups).map_err(failed)?;
-        }
-        Ok(())
+        self.kernels.update(columns, &self.ids, self.keys.len())
     }
 
     /// Takes states, columns as [`take_state`](Self::take_state) gives them.
     pub(crate) fn merge(&mut self, columns: &[ArrayRef], rows: usize) -> Result<()> {
-        let (keys, mut states) = columns.split_at(self.key_columns);
+        let (keys, states) = columns.split_at(self.key_columns);
         self.keys.intern(keys, rows, &mut self.ids)?;
-        let groups = self.keys.len();
-        for kernel in &mut self.kernels {
-            let (own, rest) = states.split_at(kernel.states);
-            kernel.accumulator.merge_batch(own, &self.ids, groups).map_err(failed)?;
-            states = rest;
-        }
-        Ok(())
+        self.kernels.merge(states, &self.ids, self.keys.len())
     }
 
     /// The state of each row by itself, as if every row were a group: columns
     /// as [`take_state`](Self::take_state) gives them. The table stays as it is.
     pub(crate) fn convert(&self, columns: &[ArrayRef]) -> Result<Columns> {
-        let mut converted = columns[..self.key_columns].to_vec();
-        for kernel in &self.kernels {
-            let (arguments, filter) = kernel.fed.of(columns);
-            converted.extend(kernel.accumulator.convert_to_state(arguments, filter).map_err(failed)?);
-        }
-        Ok(converted)
+        let keys = columns[..self.key_columns].iter().cloned();
+        Ok(keys.chain(self.kernels.convert(columns)?).collect())
     }
 
     /// Gives keys and states, one row per group, and is empty. Not to be called on an empty table.
     pub(crate) fn take_state(&mut self) -> Result<Columns> {
         let mut columns = self.keys.take()?;
-        for kernel in &mut self.kernels {
-            columns.extend(kernel.accumulator.state(EmitTo::All).map_err(failed)?);
-        }
+        columns.extend(self.kernels.take_state()?);
         Ok(columns)
     }
 
     /// Gives keys and results, one row per group, and is empty. Not to be called on an empty table.
     pub(crate) fn take_values(&mut self) -> Result<Columns> {
         let mut columns = self.keys.take()?;
-        for kernel in &mut self.kernels {
-            columns.push(kernel.accumulator.evaluate(EmitTo::All).map_err(failed)?);
-        }
+        columns.extend(self.kernels.take_values()?);
         Ok(columns)
     }
 }

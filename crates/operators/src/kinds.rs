@@ -9,15 +9,20 @@ use thalweg_testkit::{Driver, OnBarrier};
 use crate::aggregate::planned::grouping;
 use crate::expression::Expression;
 use crate::filter::Filter;
+use crate::join::{JoinKind, JoinSide, WindowJoin};
+use crate::over::tests::over;
 use crate::project::Project;
 use crate::row_policy::RowPolicy;
+use crate::row_windows::RowWindows;
 use crate::testing::{expression, schema};
 use crate::union::Union;
 use crate::unnest::{EmptyLists, ListColumn, Unnest};
 use crate::updating_aggregate::UpdatingAggregate;
 use crate::upsert::Upsert;
 use crate::watermark::{EventTimeFrom, Generator, Watermark};
-use crate::window::{Assigner, WindowAggregate, WindowAssign, WindowPartial};
+use crate::window::{
+    Assigner, CountAggregate, Incomplete, Panes, SessionAggregate, WindowAggregate, WindowAssign, WindowPartial,
+};
 
 /// A spec of each kind, with a stream that makes it give something.
 fn cases() -> Vec<(Arc<dyn OperatorSpec>, &'static str)> {
@@ -34,15 +39,34 @@ fn cases() -> Vec<(Arc<dyn OperatorSpec>, &'static str)> {
     let timed_rows = "columns k:text a:int _timestamp:time\nx 1 1\ny 2 2\nx 3 4\nwm 20\n";
     let by_key = || grouping(&timed, "k", "sum(a), count(*)");
     let tumble = Assigner::tumble(10_000_000_000).unwrap();
-    let partial = WindowPartial::new(tumble, by_key(), Arc::clone(&timed), RowPolicy::Drop).unwrap();
+    let panes = Panes::Instants { width_nanos: 10 };
+    let partial = WindowPartial::new(panes, by_key(), Arc::clone(&timed), RowPolicy::Drop).unwrap();
     let windows =
-        WindowAggregate::of_rows(tumble, by_key(), Arc::clone(&timed), "window", RowPolicy::Drop).unwrap();
+        WindowAggregate::of_rows(panes, by_key(), Arc::clone(&timed), Some("window"), RowPolicy::Drop).unwrap();
+    let side = || JoinSide { schema: Arc::clone(&timed), width: 2, keys: vec![0] };
+    let pairs = schema("k:text a:int l:text b:int _timestamp:time");
+    let join = WindowJoin::new(JoinKind::Inner, side(), side(), false)
+        .and_then(|join| join.with_condition(&expression(&pairs, "a <= b"), RowPolicy::Drop))
+        .unwrap();
+    let joined = "columns k:text a:int _timestamp:time\nx 1 1\nin 1\ncolumns k:text a:int _timestamp:time\nx 2 1\nwm 20\n";
     let updating = UpdatingAggregate::new(by_key(), Arc::clone(&timed), RowPolicy::Drop).unwrap();
+    let frame = "OVER (PARTITION BY _timestamp ORDER BY a ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)";
+    let calls = format!("lag(a) {frame}, sum(a) {frame}");
+    let sessions =
+        SessionAggregate::new(5, by_key(), Arc::clone(&timed), "window", RowPolicy::Drop).unwrap();
+    let counts =
+        CountAggregate::new(2, Incomplete::Emit, by_key(), Arc::clone(&timed), RowPolicy::Drop).unwrap();
+    let row_windows = RowWindows::new(tumble, Arc::clone(&timed), 2, "window").unwrap();
     vec![
+        (Arc::new(over(&timed, &calls, vec![])), timed_rows),
+        (Arc::new(row_windows), timed_rows),
+        (Arc::new(sessions), timed_rows),
+        (Arc::new(counts), timed_rows),
         (Arc::new(WindowAssign::new(tumble, Arc::clone(&timed))), timed_rows),
         (Arc::new(partial), timed_rows),
         (Arc::new(windows), timed_rows),
         (Arc::new(updating), timed_rows),
+        (Arc::new(join), joined),
         (Arc::new(Filter::new(Arc::clone(&columns), condition, RowPolicy::Drop).unwrap()), rows),
         (Arc::new(Project::new(computed, RowPolicy::Fail)), rows),
         (Arc::new(Union::new(Arc::clone(&columns), 2)), rows),

@@ -17,6 +17,7 @@
 //! * [`filter`], [`project`], [`unnest`], [`union`]: one row at a time, without state.
 //! * [`watermark`]: event time and the watermark of each split, row by row.
 //! * [`aggregate`], [`group_table`], [`window`], [`updating_aggregate`]: many rows into one.
+//! * [`join`]: rows of two streams on the same window.
 //! * [`upsert`]: a changelog as one row per primary key.
 
 pub mod aggregate;
@@ -24,8 +25,11 @@ pub mod expression;
 pub mod filter;
 pub mod functions;
 pub mod group_table;
+pub mod join;
+pub mod over;
 pub mod project;
 pub mod row_policy;
+pub mod row_windows;
 pub mod spec;
 pub mod union;
 pub mod unnest;
@@ -33,6 +37,7 @@ pub mod updating_aggregate;
 pub mod upsert;
 pub mod watermark;
 pub mod window;
+mod window_rows;
 
 #[cfg(test)]
 mod kinds;
@@ -47,7 +52,10 @@ use thalweg_dataflow::Registry;
 /// Makes every operator of this crate known under its kind.
 pub fn register(registry: &mut Registry) {
     registry.add_operator(filter::Filter::KIND, spec::decode::<filter::Filter>);
+    registry.add_operator(over::Over::KIND, spec::decode::<over::Over>);
     registry.add_operator(project::Project::KIND, spec::decode::<project::Project>);
+    registry.add_operator(join::WindowJoin::KIND, spec::decode::<join::WindowJoin>);
+    registry.add_operator(row_windows::RowWindows::KIND, spec::decode::<row_windows::RowWindows>);
     registry.add_operator(union::Union::KIND, spec::decode::<union::Union>);
     registry.add_operator(unnest::Unnest::KIND, spec::decode::<unnest::Unnest>);
     registry.add_operator(
@@ -56,6 +64,8 @@ pub fn register(registry: &mut Registry) {
     );
     registry.add_operator(upsert::Upsert::KIND, spec::decode::<upsert::Upsert>);
     registry.add_operator(watermark::Watermark::KIND, spec::decode::<watermark::Watermark>);
+    registry.add_operator(window::CountAggregate::KIND, spec::decode::<window::CountAggregate>);
+    registry.add_operator(window::SessionAggregate::KIND, spec::decode::<window::SessionAggregate>);
     registry.add_operator(window::WindowAggregate::KIND, spec::decode::<window::WindowAggregate>);
     registry.add_operator(window::WindowAssign::KIND, spec::decode::<window::WindowAssign>);
     registry.add_operator(window::WindowPartial::KIND, spec::decode::<window::WindowPartial>);

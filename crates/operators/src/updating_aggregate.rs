@@ -87,11 +87,11 @@ impl Spec for UpdatingAggregate {
 }
 
 impl OperatorSpec for UpdatingAggregate {
-    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
+    fn build(&self, functions: &Functions) -> Result<Box<dyn Operator>> {
         let timestamp = timestamp_index(&self.input)?;
         Ok(Box::new(UpdatingOperator {
             inputs: Inputs::new(&self.grouping, &self.input, timestamp),
-            groups: Groups::new(&self.grouping, &self.output)?,
+            groups: Groups::new(&self.grouping, &self.output, functions)?,
             timestamp,
             policy: self.policy,
         }))

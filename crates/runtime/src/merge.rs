@@ -88,6 +88,11 @@ impl WatermarkMerge {
         self.inputs[input].watermark = self.merged;
     }
 
+    /// What the inputs together have reached.
+    pub(crate) fn merged(&self) -> Watermark {
+        self.merged
+    }
+
     /// Whether some input is idle and no other counts.
     pub(crate) fn is_idle(&self) -> bool {
         let rests = |i: &Input| i.idle || i.retired || i.watermark == Watermark::END;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
 use thalweg_dataflow::connector::{ConnectorTable, SinkDescription, SourceDescription};
-use thalweg_dataflow::{Code, Error, Result, Span};
+use thalweg_dataflow::{Code, Error, Outlet, Result, Span};
 
 use crate::context::RelationSource;
 use crate::errors::unknown_table;
@@ -25,8 +25,31 @@ pub(crate) struct RelationId(pub(crate) usize);
 pub(crate) enum Relation {
     /// A connector's table.
     Table(Arc<Table>),
+    /// A stream of a program.
+    Stream(Arc<Inlet>),
     /// A view's query, or what was inserted into a memory table.
     Query { name: String, plan: Box<LogicalPlan>, at: Span },
+}
+
+/// A stream of a program, that SQL reads under a name.
+#[derive(Debug)]
+pub(crate) struct Inlet {
+    pub(crate) name: String,
+    pub(crate) outlet: Outlet,
+    /// Its columns without the engine's own, which stand behind them.
+    pub(crate) schema: SchemaRef,
+}
+
+impl Inlet {
+    pub(crate) fn new(name: &str, outlet: Outlet) -> Result<Self> {
+        let fields = outlet.schema.fields();
+        let width = fields.iter().take_while(|field| !is_own(field.name())).count();
+        if fields.iter().skip(width).any(|field| !is_own(field.name())) {
+            return Err(Error::internal(format!("the engine's columns do not stand last in stream '{name}'")));
+        }
+        let schema = Schema::new(fields.iter().take(width).cloned().collect::<Vec<_>>());
+        Ok(Self { name: name.to_owned(), schema: Arc::new(schema), outlet })
+    }
 }
 
 /// A connector's table as declared.
@@ -166,6 +189,7 @@ impl Catalog {
                         .with_help("declare another table with the same options and type = 'source'"));
                 }
                 Relation::Table(table) => (*id, Arc::clone(&table.schema)),
+                Relation::Stream(inlet) => (*id, Arc::clone(&inlet.schema)),
                 Relation::Query { plan, .. } => (*id, plan_schema(plan)),
             },
             Entry::Memory { filled: Some(id), schema } => (*id, Arc::clone(schema)),
@@ -189,6 +213,10 @@ impl Catalog {
                     let what = format!("table '{}' cannot be inserted into: it is a source", table.name);
                     Err(Error::new(Code::WrongRole, what)
                         .with_help("declare another table with the same options and type = 'sink'"))
+                }
+                Relation::Stream(inlet) => {
+                    let what = format!("stream '{}' cannot be inserted into", inlet.name);
+                    Err(Error::new(Code::WrongRole, what).with_help("insert into a table"))
                 }
                 Relation::Query { name, .. } => {
                     let what = format!("view '{name}' cannot be inserted into");
@@ -238,10 +266,15 @@ pub(crate) fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Resul
 
 /// Refuses the engine's own names.
 pub(crate) fn check_name(name: &str) -> Result<()> {
-    use thalweg_dataflow::columns::{DIFF, ROW_WATERMARK, TIMESTAMP};
-    if [TIMESTAMP, ROW_WATERMARK, DIFF, thalweg_operators::expression::NOW_COLUMN].contains(&name) {
+    if is_own(name) || name == thalweg_operators::expression::NOW_COLUMN {
         return Err(Error::new(Code::InvalidColumn, format!("the column name '{name}' is the engine's own"))
             .with_help("choose another name; row_time() gives the event time of a row"));
     }
     Ok(())
+}
+
+/// Whether a column on an edge is the engine's own.
+fn is_own(name: &str) -> bool {
+    use thalweg_dataflow::columns::{DIFF, ROW_WATERMARK, TIMESTAMP};
+    [TIMESTAMP, ROW_WATERMARK, DIFF].contains(&name)
 }

@@ -1,4 +1,4 @@
-//! A plan in words: one line a chain, and one for each edge between chains.
+//! A graph in words: one line a chain, and one for each edge between chains.
 //!
 //! ```text
 //! chain 1 x1: single_file_source [bids.jsonl json] -> watermark [ts - 1s] -> …; append
@@ -16,12 +16,10 @@ use thalweg_dataflow::source::SourceGuarantee;
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Distribution, Edge, Graph, NodeId};
 
-use crate::planner::Plan;
-
 /// The most characters of an operator's label on a line; programs get all of it.
 const LABEL_CHARS_MAX: usize = 60;
 
-/// A plan in words. `Display` is for people, `Serialize` for programs.
+/// A graph in words. `Display` is for people, `Serialize` for programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// The job's parallelism.
@@ -77,14 +75,14 @@ pub struct Exchange {
     pub rows: &'static str,
 }
 
-/// Explains a plan for a job of this parallelism.
-pub fn explain(plan: &Plan, parallelism: u32) -> Explanation {
-    let chains = chain_of_each(&plan.graph);
+/// Explains a graph for a job of this parallelism.
+pub fn explain(graph: &Graph, warnings: &[String], parallelism: u32) -> Explanation {
+    let chains = chain_of_each(graph);
     let count = chains.iter().max().map_or(0, |last| last + 1);
-    let lines = (0..count).map(|chain| describe(plan, &chains, chain, parallelism)).collect();
-    let between = plan.graph.edges().iter().filter(|edge| !is_inside(edge, &chains));
+    let lines = (0..count).map(|chain| describe(graph, &chains, chain, parallelism)).collect();
+    let between = graph.edges().iter().filter(|edge| !is_inside(edge, &chains));
     let edges = between.map(|edge| exchange(edge, &chains)).collect();
-    Explanation { parallelism, chains: lines, edges, warnings: plan.warnings.clone() }
+    Explanation { parallelism, chains: lines, edges, warnings: warnings.to_vec() }
 }
 
 /// Nodes whose inputs are all forwarded from one chain belong to it.
@@ -112,13 +110,13 @@ fn is_inside(edge: &Edge, chains: &[usize]) -> bool {
         && chains[edge.from.0.0 as usize] == chains[edge.to.0.0 as usize]
 }
 
-fn describe(plan: &Plan, chains: &[usize], chain: usize, parallelism: u32) -> Chain {
+fn describe(graph: &Graph, chains: &[usize], chain: usize, parallelism: u32) -> Chain {
     let nodes: Vec<(NodeId, &Node)> =
-        plan.graph.nodes().filter(|(id, _)| chains[id.0 as usize] == chain).collect();
-    let subtasks = nodes.first().map_or(parallelism, |(id, _)| plan.graph.parallelism(*id, parallelism));
+        graph.nodes().filter(|(id, _)| chains[id.0 as usize] == chain).collect();
+    let subtasks = nodes.first().map_or(parallelism, |(id, _)| graph.parallelism(*id, parallelism));
     let sinks = nodes.iter().filter(|(_, node)| matches!(node.piece, Piece::Sink(_)));
     let last = nodes.last().map(|(id, _)| *id);
-    let edges = plan.graph.edges().iter();
+    let edges = graph.edges().iter();
     let key = edges
         .clone()
         .filter(|edge| Some(edge.to.0) == nodes.first().map(|(id, _)| *id))
@@ -133,7 +131,7 @@ fn describe(plan: &Plan, chains: &[usize], chain: usize, parallelism: u32) -> Ch
         operators: nodes.iter().map(|(_, node)| line(node)).collect(),
         rows: rows_name(if changes { RowKind::Changelog } else { RowKind::Append }),
         key,
-        guarantee: sinks.map(|(id, _)| guarantee(&plan.graph, *id)).min().map(Guarantee::name),
+        guarantee: sinks.map(|(id, _)| guarantee(graph, *id)).min().map(Guarantee::name),
     }
 }
 

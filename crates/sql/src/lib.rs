@@ -28,6 +28,7 @@ mod logical;
 mod markers;
 mod parser;
 mod planner;
+mod row_windows;
 mod windows;
 
 pub use explain::{Explanation, explain};

@@ -2,8 +2,8 @@
 //! a chosen list of rules.
 //!
 //! Left out are rules that need an end of the input or statistics of it (a
-//! stream has neither), rules for joins, and those that turn a query into
-//! rows without a source. No start time is given, so `now()` stays a call.
+//! stream has neither), and those that turn a query into rows without a
+//! source. No start time is given, so `now()` stays a call.
 
 use std::sync::Arc;
 
@@ -12,6 +12,9 @@ use datafusion::common::{DFSchema, DataFusionError, tree_node::TreeNode};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
+use datafusion::optimizer::eliminate_outer_join::EliminateOuterJoin;
+use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::optimize_unions::OptimizeUnions;
 use datafusion::optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
@@ -136,6 +139,9 @@ fn optimizer() -> Optimizer {
         Arc::new(OptimizeUnions::new()),
         Arc::new(SimplifyExpressions::new()),
         Arc::new(ReplaceDistinctWithAggregate::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
+        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(EliminateOuterJoin::new()),
         Arc::new(windows::PushDownFilter::default()),
         Arc::new(CommonSubexprEliminate::new()),
         Arc::new(OptimizeProjections::new()),

@@ -59,6 +59,11 @@ pub(crate) fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
     Marker::ALL.into_iter().map(|marker| Arc::new(ScalarUDF::from(MarkerFunction::new(marker))))
 }
 
+/// The event time of a row.
+pub(crate) fn row_time() -> Expr {
+    ScalarUDF::from(MarkerFunction::new(Marker::RowTime)).call(Vec::new())
+}
+
 /// The type of event times.
 pub(crate) fn event_time_type() -> DataType {
     DataType::Timestamp(TimeUnit::Nanosecond, None)

@@ -11,6 +11,7 @@
 //!
 //! The mark is volatile, so every rule leaves the pair as it is.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,16 +21,77 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule, push_down_filter};
 use thalweg_dataflow::{Code, Error, Result, Span};
+use thalweg_operators::window::Assigner;
 
 use crate::errors::carry;
 use crate::markers::Marker;
 use crate::parser::Script;
+use crate::row_windows;
 
 /// What a window is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Window {
-    /// How long it is. Windows begin at multiples of it since 1970.
-    pub(crate) width: Duration,
+pub(crate) enum Window {
+    /// Windows that touch and begin at multiples of their width since 1970.
+    Tumble {
+        /// How long each is.
+        width: Duration,
+    },
+    /// A window at every multiple of the slide since 1970. The slide is never the width: that is a tumble.
+    Hop {
+        /// From the start of one to the start of the next.
+        slide: Duration,
+        /// How long each is.
+        width: Duration,
+    },
+    /// From the first row of a key to its last, and the gap.
+    Session {
+        /// How long nothing comes behind the last row.
+        gap: Duration,
+    },
+}
+
+impl Window {
+    /// The same in the words of the operators.
+    pub(crate) fn assigner(self) -> Result<Assigner> {
+        match self {
+            Window::Tumble { width } => Assigner::tumble(nanos(width)?),
+            Window::Hop { slide, width } => Assigner::hop(nanos(slide)?, nanos(width)?),
+            Window::Session { gap } => Assigner::session(nanos(gap)?),
+        }
+    }
+
+    /// How long each is, if they are all of one width.
+    pub(crate) fn width(self) -> Option<Duration> {
+        match self {
+            Window::Tumble { width } | Window::Hop { width, .. } => Some(width),
+            Window::Session { .. } => None,
+        }
+    }
+
+    /// The function that names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Window::Tumble { .. } => Marker::Tumble.name(),
+            Window::Hop { .. } => Marker::Hop.name(),
+            Window::Session { .. } => Marker::Session.name(),
+        }
+    }
+}
+
+/// A length of time as the operators count it.
+pub(crate) fn nanos(length: Duration) -> Result<i64> {
+    i64::try_from(length.as_nanos())
+        .map_err(|e| Error::internal("the length of a window is out of range").because(e))
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Window::Tumble { width } => write!(f, "tumble({width:?})"),
+            Window::Hop { slide, width } => write!(f, "hop({slide:?}, {width:?})"),
+            Window::Session { gap } => write!(f, "session({gap:?})"),
+        }
+    }
 }
 
 /// Takes the windows out of all aggregates, and refuses those that stand elsewhere.
@@ -38,6 +100,9 @@ pub(crate) fn assign(plan: LogicalPlan, script: &Script<'_>, at: Span) -> Result
     let plan = plan
         .transform_up(|plan| match plan {
             LogicalPlan::Aggregate(aggregate) => take_out(aggregate, &places).map_err(|e| carry(*e)),
+            LogicalPlan::Projection(projection) => {
+                row_windows::take_out(projection, &places).map_err(|e| carry(*e))
+            }
             other => Ok(Transformed::no(other)),
         })
         .map_err(|e| internal(&e))?;
@@ -52,11 +117,11 @@ pub(crate) fn assign(plan: LogicalPlan, script: &Script<'_>, at: Span) -> Result
         None => Ok(plan),
         Some(marker) => Err(Error::new(
             Code::InvalidWindow,
-            format!("{}() is a window, and can only stand in GROUP BY", marker.name()),
+            format!("{}() is a window, and can only stand in GROUP BY or SELECT", marker.name()),
         )
         .at(places.of(marker))
         .with_help(
-            "add GROUP BY with the window, or use the window column of a query that is grouped by one",
+            "name it in a query within, SELECT *, tumble(…) AS window FROM …, and use the column 'window' here",
         )),
     }
 }
@@ -67,22 +132,24 @@ fn internal(error: &DataFusionError) -> Error {
         .unwrap_or_else(|| Error::internal("a plan cannot be walked").because(error.strip_backtrace()))
 }
 
-struct Places<'a> {
+/// Where windows stand in a statement.
+pub(crate) struct Places<'a> {
     script: &'a Script<'a>,
     at: Span,
 }
 
 impl Places<'_> {
-    fn of(&self, marker: Marker) -> Span {
+    pub(crate) fn of(&self, marker: Marker) -> Span {
         self.script.words(self.at, marker.name()).next().unwrap_or(self.at)
     }
 
-    fn last_of(&self, marker: Marker) -> Span {
+    pub(crate) fn last_of(&self, marker: Marker) -> Span {
         self.script.words(self.at, marker.name()).last().unwrap_or(self.at)
     }
 }
 
-type Taken = Result<Transformed<LogicalPlan>, Box<Error>>;
+/// A plan without the windows that stood in it.
+pub(crate) type Taken = Result<Transformed<LogicalPlan>, Box<Error>>;
 
 fn take_out(aggregate: Aggregate, places: &Places<'_>) -> Taken {
     let windows: Vec<usize> = (0..aggregate.group_expr.len())
@@ -111,6 +178,15 @@ fn take_out(aggregate: Aggregate, places: &Places<'_>) -> Taken {
     above.map(|above| Transformed::yes(LogicalPlan::Aggregate(above))).map_err(broken)
 }
 
+/// The column of which an expression is a field, and the field.
+pub(crate) fn field_of(expr: &Expr) -> Option<(&Expr, &str)> {
+    let Expr::ScalarFunction(function) = expr else { return None };
+    match (function.name(), function.args.as_slice()) {
+        ("get_field", [of, Expr::Literal(ScalarValue::Utf8(Some(field)), _)]) => Some((of, field)),
+        _ => None,
+    }
+}
+
 /// The window that an expression is.
 fn window_of(expr: &Expr) -> Option<(Marker, &[Expr])> {
     let expr = match expr {
@@ -126,45 +202,57 @@ pub(crate) fn assigned(expr: &Expr) -> Result<Option<Window>> {
 }
 
 fn check(marker: Marker, arguments: &[Expr]) -> Result<Window> {
-    match (marker, arguments) {
-        (Marker::Tumble, [width]) => Ok(Window { width: duration(width)? }),
-        (Marker::Tumble, _) => Err(Error::new(Code::InvalidWindow, "tumble() takes one argument, its width")
-            .with_help("write tumble(interval '10 seconds')")),
-        (Marker::Hop | Marker::Session, _) => {
-            let what = format!("{}() windows are not supported", marker.name());
-            Err(Error::new(Code::NotSupported, what).with_help("tumble(width) windows are"))
+    let usage = match marker {
+        Marker::Tumble => "tumble(interval '10 seconds')",
+        Marker::Hop => "hop(interval '2 seconds', interval '10 seconds'), the slide first",
+        Marker::Session => "session(interval '30 seconds')",
+        Marker::RowTime => return Err(Error::internal("row_time() is no window")),
+    };
+    let wants = |what: &str| {
+        let what = format!("{}() takes {what}", marker.name());
+        Err(Error::new(Code::InvalidWindow, what).with_help(format!("write {usage}")))
+    };
+    let window = match (marker, arguments) {
+        (Marker::Tumble, [width]) => Window::Tumble { width: duration("a window's width", width, usage)? },
+        (Marker::Hop, [slide, width]) => {
+            let slide = duration("a window's slide", slide, usage)?;
+            let width = duration("a window's width", width, usage)?;
+            if slide == width { Window::Tumble { width } } else { Window::Hop { slide, width } }
         }
-        (Marker::RowTime, _) => Err(Error::internal("row_time() is no window")),
-    }
+        (Marker::Session, [gap]) => Window::Session { gap: duration("a session's gap", gap, usage)? },
+        (Marker::Tumble, _) => return wants("one argument, its width"),
+        (Marker::Hop, _) => return wants("two arguments, its slide and its width"),
+        (Marker::Session, _) => return wants("one argument, its gap"),
+        (Marker::RowTime, _) => return Err(Error::internal("row_time() is no window")),
+    };
+    window.assigner()?;
+    Ok(window)
 }
 
-/// The literal width of a window.
-fn duration(expr: &Expr) -> Result<Duration> {
+/// A literal length of time.
+fn duration(what: &str, expr: &Expr, usage: &str) -> Result<Duration> {
     const DAY_NANOS: i64 = 86_400_000_000_000;
-    let invalid =
-        |what: &str| Error::new(Code::InvalidWindow, what).with_help("write tumble(interval '10 seconds')");
-    let Expr::Literal(value, _) = expr else {
-        return Err(invalid("a window's width is not a literal interval"));
+    let invalid = |fault: &str| {
+        Error::new(Code::InvalidWindow, format!("{what} {fault}")).with_help(format!("write {usage}"))
     };
+    let Expr::Literal(value, _) = expr else { return Err(invalid("is not a literal interval")) };
     let (months, days, nanos) = match value {
         ScalarValue::IntervalMonthDayNano(Some(v)) => (v.months, i64::from(v.days), v.nanoseconds),
         ScalarValue::IntervalDayTime(Some(v)) => {
             (0, i64::from(v.days), i64::from(v.milliseconds) * 1_000_000)
         }
         ScalarValue::IntervalYearMonth(Some(months)) => (*months, 0, 0),
-        _ => return Err(invalid("a window's width is not a literal interval")),
+        _ => return Err(invalid("is not a literal interval")),
     };
     if months != 0 {
-        return Err(Error::new(
-            Code::InvalidWindow,
-            "a window's width has months or years, which have no fixed length",
-        )
-        .with_help("write the width in days, hours, minutes or seconds"));
+        let noun = what.rsplit(' ').next().unwrap_or(what);
+        return Err(invalid("has months or years, which have no fixed length")
+            .with_help(format!("write the {noun} in days, hours, minutes or seconds")));
     }
-    let width = days.checked_mul(DAY_NANOS).and_then(|days| days.checked_add(nanos));
-    match width.map(u64::try_from) {
-        Some(Ok(width)) if width > 0 => Ok(Duration::from_nanos(width)),
-        _ => Err(invalid("a window's width is not greater than zero, or too great")),
+    let nanos = days.checked_mul(DAY_NANOS).and_then(|days| days.checked_add(nanos));
+    match nanos.map(u64::try_from) {
+        Some(Ok(nanos)) if nanos > 0 => Ok(Duration::from_nanos(nanos)),
+        _ => Err(invalid("is not greater than zero, or too great")),
     }
 }
 

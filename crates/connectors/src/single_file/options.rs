@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
 use thalweg_dataflow::connector::{
     Connector, ConnectorTable, Declaration, MetadataKey, SinkDescription, SourceDescription,
 };
@@ -10,12 +10,11 @@ use thalweg_dataflow::sink::SinkGuarantee;
 use thalweg_dataflow::source::SourceGuarantee;
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Code, Error, Result, SinkSpec, SourceSpec};
-use thalweg_formats::Format;
 
 use super::sink::FileSinkSpec;
 use super::source::{FileSourceSpec, Metadata};
 use crate::format_options::{
-    Defaults, Reading, Role, finish, format_missing, refused, take_format, take_reading, take_role,
+    Defaults, Reading, Role, finish, format_missing, own_columns, refused, take_format, take_reading, take_role,
 };
 use crate::row_writer::{Writing, changelog_support};
 
@@ -68,16 +67,11 @@ impl FileTable {
         if self.role == Some(Role::Sink) {
             return Err(Error::new(Code::WrongRole, "a table of type 'sink' cannot be read"));
         }
-        let columns = match (&self.columns, &self.reading.format) {
-            (Some(columns), _) => columns.clone(),
-            (None, Format::RawString) => {
-                Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, false)]))
-            }
-            (None, Format::Json(_) | Format::DebeziumJson(_)) => {
-                return Err(Error::new(Code::InvalidColumn, "a file to be read needs columns")
-                    .with_help("declare the columns between the table's name and WITH"));
-            }
-        };
+        let columns = self.columns.clone().or_else(|| own_columns(&self.reading.format));
+        let columns = columns.ok_or_else(|| {
+            Error::new(Code::InvalidColumn, "a file to be read needs columns")
+                .with_help("declare the columns between the table's name and WITH")
+        })?;
         self.reading.format.check_readable(&columns).map_err(refused)?;
         Ok(columns)
     }

@@ -7,10 +7,13 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
+use thalweg_formats::framing::LineFramer;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Bytes that are asked for at once.
-pub(super) const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
+/// Room before them for the line that the chunk before left unfinished.
+const ROOM_BYTES: usize = 16 << 10;
 
 /// A file, what is being read, and the buffer that is free.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub(super) struct ReadAhead {
 struct Chunk {
     file: File,
     buffer: Vec<u8>,
+    /// How many bytes were read, behind the room.
     read: io::Result<usize>,
 }
 
@@ -31,21 +35,28 @@ impl ReadAhead {
     /// Opens `path` and begins to read at byte `offset`.
     pub(super) async fn open(path: String, offset: u64) -> io::Result<Self> {
         let file = spawn_blocking(move || open(&path, offset)).await.map_err(io::Error::other)??;
-        Ok(Self { running: Some(start(file, vec![0; CHUNK_BYTES])), spare: vec![0; CHUNK_BYTES] })
+        Ok(Self { running: Some(start(file, Vec::new())), spare: Vec::new() })
     }
 
-    /// Hands the next bytes to `take`; gives false at the end. May be dropped while it waits.
-    pub(super) async fn next(&mut self, take: impl FnOnce(&[u8])) -> io::Result<bool> {
+    /// Hands the next bytes to `framer`; gives false at the end. May be dropped while it waits.
+    pub(super) async fn next(&mut self, framer: &mut LineFramer) -> io::Result<bool> {
         let Some(running) = &mut self.running else { return Ok(false) };
         // From here on nothing waits: a chunk that has come is taken.
-        let chunk = running.await.map_err(io::Error::other)?;
+        let mut chunk = running.await.map_err(io::Error::other)?;
         self.running = None;
         let length = chunk.read?;
         if length == 0 {
             return Ok(false);
         }
         self.running = Some(start(chunk.file, std::mem::take(&mut self.spare)));
-        take(&chunk.buffer[..length]);
+        let end = ROOM_BYTES + length;
+        if length < CHUNK_BYTES / 2 {
+            // Little, as from a pipe, costs less to copy than memory does to change hands.
+            framer.push(&chunk.buffer[ROOM_BYTES..end]);
+        } else {
+            chunk.buffer.truncate(end);
+            framer.exchange(&mut chunk.buffer, ROOM_BYTES);
+        }
         self.spare = chunk.buffer;
         Ok(true)
     }
@@ -64,8 +75,11 @@ fn open(path: &str, offset: u64) -> io::Result<File> {
 
 fn start(mut file: File, mut buffer: Vec<u8>) -> JoinHandle<Chunk> {
     spawn_blocking(move || {
+        // The framer may have let it grow for a long line.
+        buffer.resize(ROOM_BYTES + CHUNK_BYTES, 0);
+        buffer.shrink_to(ROOM_BYTES + CHUNK_BYTES);
         let read = loop {
-            match file.read(&mut buffer) {
+            match file.read(&mut buffer[ROOM_BYTES..]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read,
             }

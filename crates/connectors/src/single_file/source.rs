@@ -169,8 +169,7 @@ impl FileSource {
                     return Ok(SourceEvent::SplitEnd { split: self.spec.split() });
                 }
                 Progress::Reading => {
-                    let framer = &mut file.framer;
-                    let more = file.input.next(|bytes| framer.push(bytes)).await;
+                    let more = file.input.next(&mut file.framer).await;
                     if !more.map_err(|e| file_error("read", &self.spec.path, &e))? {
                         file.framer.finish();
                         file.progress = Progress::AllRead;

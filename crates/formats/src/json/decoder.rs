@@ -7,6 +7,7 @@ use super::JsonOptions;
 use super::column::Column;
 use super::cursor::{Cursor, Reason};
 use super::nested::Structs;
+use super::scan::{Survey, survey};
 use crate::decode::{BadRecord, DecodeError, Decoded, Decoder, RowNotes};
 use crate::format::FormatError;
 use crate::framing::FrameBlock;
@@ -25,12 +26,13 @@ impl JsonDecoder {
     }
 
     /// Appends the row that the line holds, or nothing.
-    fn read_line(&mut self, line: &[u8], valid_utf8: bool) -> Result<(), Reason> {
-        if !valid_utf8 && let Err(error) = simdutf8::compat::from_utf8(line) {
+    fn read_line(&mut self, line: &[u8]) -> Result<(), Reason> {
+        let Survey { ascii, plain } = survey(line);
+        if !ascii && let Err(error) = simdutf8::compat::from_utf8(line) {
             return Err(Reason::new(format!("not valid UTF-8 at byte {}", error.valid_up_to())));
         }
         let len = self.rows.len();
-        let mut input = Cursor::new(line, &mut self.scratch);
+        let mut input = Cursor::new(line, plain, &mut self.scratch);
         let mut read = self.rows.read(&mut input);
         if read.is_ok() && input.peek().is_some() {
             read = Err(input.expected("the end of the line"));
@@ -44,14 +46,13 @@ impl JsonDecoder {
 
 impl Decoder for JsonDecoder {
     fn decode(&mut self, frames: &FrameBlock<'_>) -> Result<Decoded, DecodeError> {
-        let valid_utf8 = simdutf8::basic::from_utf8(frames.bytes()).is_ok();
         let (mut notes, mut bad) = (RowNotes::default(), Vec::new());
         for (frame, line) in frames.iter().enumerate() {
             if line.trim_ascii_start().is_empty() {
                 notes.next(false);
                 continue;
             }
-            let read = self.read_line(line, valid_utf8);
+            let read = self.read_line(line);
             notes.next(read.is_ok());
             if let Err(reason) = read {
                 bad.push(BadRecord { frame, reason: reason.to_string() });

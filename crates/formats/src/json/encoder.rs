@@ -5,8 +5,9 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 use super::JsonOptions;
 use super::writer::{struct_writers, unsupported, write_object};
-use crate::encode::{EncodeError, Encoder};
+use crate::encode::{EncodeError, Encoder, write_records};
 use crate::format::FormatError;
+use crate::framing::Framing;
 
 /// Writes one object a row: all columns in the schema's order, nulls as `null`.
 pub(crate) struct JsonEncoder {
@@ -22,15 +23,16 @@ impl JsonEncoder {
 }
 
 impl Encoder for JsonEncoder {
-    fn encode(&mut self, records: &RecordBatch, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn encode_framed(
+        &mut self,
+        records: &RecordBatch,
+        framing: Option<Framing>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         check_same(&self.schema, records)?;
         let writers = struct_writers(self.schema.fields(), records.columns(), &self.options)
             .map_err(|error| EncodeError::Column(error.to_string()))?;
-        for row in 0..records.num_rows() {
-            write_object(&writers, row, out);
-            out.push(b'\n');
-        }
-        Ok(())
+        write_records(records.num_rows(), framing, out, |row, out| write_object(&writers, row, out))
     }
 }
 

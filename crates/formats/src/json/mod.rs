@@ -4,6 +4,19 @@
 //! each column takes its own value from it. A record that fails half-way is cut
 //! off from all columns again, so its neighbours never notice.
 //!
+//! Most lines are like the one before, so an object is read by the layout of an
+//! earlier one as far as it goes, and token by token from there:
+//!
+//! ```text
+//!            ┌──────── as before: compare bytes ────────┐
+//! object ─► Layouts ── differs: what comes next ─► Keys ┴─► Column::read, Cursor::skip
+//!            ▲                                      │
+//!            └── learn, at most one object in 32 ───┘
+//! ```
+//!
+//! Both ways call the same readers of values in the same order, so that a layout
+//! changes how long a line takes and nothing else.
+//!
 //! What is read as what:
 //!
 //! * A column that is missing or `null` is null, or a bad record where it is `NOT NULL`.
@@ -20,8 +33,10 @@ mod column;
 mod cursor;
 mod decoder;
 mod encoder;
+mod layout;
 mod nested;
 mod number;
+mod scan;
 mod time;
 mod writer;
 

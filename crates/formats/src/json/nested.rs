@@ -2,7 +2,6 @@
 //!
 //! Reading recurses as deep as the schema is nested, and no deeper.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::builder::NullBufferBuilder;
@@ -14,12 +13,13 @@ use arrow::error::ArrowError;
 use super::JsonOptions;
 use super::column::{Column, column};
 use super::cursor::{Cursor, Reason};
+use super::layout::{FieldsByName, Layouts};
 use crate::format::FormatError;
 
 /// Objects, field by field. Keys that no field has are skipped.
 pub(super) struct Structs {
-    fields: Fields,
-    children: Vec<Box<dyn Column>>,
+    members: Members,
+    layouts: Layouts,
     keys: Keys,
     nulls: NullBufferBuilder,
 }
@@ -32,26 +32,76 @@ impl Structs {
             column(field, &inner, options)
         };
         let children = fields.iter().map(child).collect::<Result<_, _>>()?;
-        let keys = Keys::new(fields);
-        Ok(Self { fields: fields.clone(), children, keys, nulls: NullBufferBuilder::new(0) })
+        let members = Members { fields: fields.clone(), children };
+        let (layouts, keys) = (Layouts::default(), Keys::new(fields));
+        Ok(Self { members, layouts, keys, nulls: NullBufferBuilder::new(0) })
     }
 
     /// All children, as the columns of a batch.
     pub(super) fn finish_columns(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {
         self.nulls.finish();
-        self.children.iter_mut().map(|child| child.finish()).collect()
+        self.members.finish()
+    }
+
+    /// Reads what is left of an object behind its first `nth` values, token by token.
+    /// Gives how many fields were found that had no value before.
+    fn read_by_key(&mut self, mut nth: usize, row: usize, input: &mut Cursor<'_>) -> Result<usize, Reason> {
+        let mut found = 0;
+        let mut more = if nth == 0 {
+            if !input.take(b'{') {
+                return Err(input.expected("an object"));
+            }
+            !input.take(b'}')
+        } else {
+            one_more(input)?
+        };
+        while more {
+            let field = self.keys.take(nth, input)?;
+            nth += 1;
+            input.expect(b':')?;
+            match field {
+                Some(index) => found += usize::from(self.members.read(index, row, input)?),
+                None => input.skip()?,
+            }
+            more = one_more(input)?;
+        }
+        Ok(found)
+    }
+}
+
+/// Takes what stands between two values of an object, or behind the last one.
+#[inline]
+fn one_more(input: &mut Cursor<'_>) -> Result<bool, Reason> {
+    let more = input.take(b',');
+    if !more && !input.take(b'}') {
+        return Err(input.expected("',' or '}'"));
+    }
+    Ok(more)
+}
+
+/// The fields of an object and their values so far.
+struct Members {
+    fields: Fields,
+    children: Vec<Box<dyn Column>>,
+}
+
+impl Members {
+    /// Reads the value of a field that the object had none for before.
+    #[inline]
+    fn read_first(&mut self, index: usize, input: &mut Cursor<'_>) -> Result<(), Reason> {
+        let field = &self.fields[index];
+        read_value(field, &mut *self.children[index], input).map_err(|reason| reason.within(field.name()))
     }
 
     /// Reads the value of a field, and says whether the object had none before.
-    fn read_field(&mut self, index: usize, row: usize, input: &mut Cursor<'_>) -> Result<bool, Reason> {
+    fn read(&mut self, index: usize, row: usize, input: &mut Cursor<'_>) -> Result<bool, Reason> {
         let child = &mut self.children[index];
         let first = child.len() == row;
         if !first {
             // A duplicate key: the last one wins.
             child.truncate(row);
         }
-        let field = &self.fields[index];
-        read_value(field, &mut **child, input).map_err(|reason| reason.within(field.name()))?;
+        self.read_first(index, input)?;
         Ok(first)
     }
 
@@ -68,9 +118,14 @@ impl Structs {
         }
         Ok(())
     }
+
+    fn finish(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {
+        self.children.iter_mut().map(|child| child.finish()).collect()
+    }
 }
 
 /// Reads a value or `null`.
+#[inline]
 fn read_value(field: &FieldRef, column: &mut dyn Column, input: &mut Cursor<'_>) -> Result<(), Reason> {
     if input.peek() != Some(b'n') || !input.take_literal(b"null") {
         return column.read(input);
@@ -85,33 +140,30 @@ fn read_value(field: &FieldRef, column: &mut dyn Column, input: &mut Cursor<'_>)
 impl Column for Structs {
     fn read(&mut self, input: &mut Cursor<'_>) -> Result<(), Reason> {
         let row = self.len();
-        if !input.take(b'{') {
-            return Err(input.expected("an object"));
-        }
-        let (mut nth, mut found) = (0, 0);
-        let mut more = !input.take(b'}');
-        while more {
-            let field = self.keys.take(nth, input)?;
-            nth += 1;
-            input.expect(b':')?;
-            match field {
-                Some(index) => found += usize::from(self.read_field(index, row, input)?),
-                None => input.skip()?,
+        let start = input.next_at();
+        let (members, mut found) = (&mut self.members, 0);
+        let followed = self.layouts.follow(input, |field, input| match field {
+            Some(index) => {
+                found += 1;
+                members.read_first(index, input)
             }
-            more = input.take(b',');
-            if !more && !input.take(b'}') {
-                return Err(input.expected("',' or '}'"));
-            }
+            None => input.skip(),
+        })?;
+        if !followed.ended {
+            found += self.read_by_key(followed.values, row, input)?;
         }
-        if found < self.children.len() {
-            self.complete(row)?;
+        if found < self.members.children.len() {
+            self.members.complete(row)?;
+        }
+        if !followed.ended {
+            self.layouts.miss(input.since(start), &self.keys.fields);
         }
         self.nulls.append_non_null();
         Ok(())
     }
 
     fn null(&mut self) {
-        self.children.iter_mut().for_each(|child| child.null());
+        self.members.children.iter_mut().for_each(|child| child.null());
         self.nulls.append_null();
     }
 
@@ -120,20 +172,20 @@ impl Column for Structs {
     }
 
     fn truncate(&mut self, len: usize) {
-        self.children.iter_mut().for_each(|child| child.truncate(len));
+        self.members.children.iter_mut().for_each(|child| child.truncate(len));
         self.nulls.truncate(len);
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let (len, nulls) = (self.len(), self.nulls.finish());
-        let columns = self.finish_columns()?;
-        Ok(Arc::new(StructArray::try_new_with_length(self.fields.clone(), columns, nulls, len)?))
+        let columns = self.members.finish()?;
+        Ok(Arc::new(StructArray::try_new_with_length(self.members.fields.clone(), columns, nulls, len)?))
     }
 }
 
 /// Which field a key means. It bets that keys come in the same order as in the object before.
 struct Keys {
-    fields: HashMap<Box<[u8]>, usize>,
+    fields: FieldsByName,
     /// The keys of earlier objects, by their place.
     expected: Vec<(Box<[u8]>, Option<usize>)>,
 }
@@ -159,10 +211,7 @@ impl Keys {
     }
 
     fn look_up(&mut self, nth: usize, input: &mut Cursor<'_>) -> Result<Option<usize>, Reason> {
-        if input.peek() != Some(b'"') {
-            return Err(input.expected("a key"));
-        }
-        let key = input.text()?;
+        let key = input.key()?;
         let field = self.fields.get(key).copied();
         let plain = key.iter().all(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
         if plain && key.len() <= Self::EXPECTED_BYTES_MAX {

@@ -5,17 +5,21 @@ use chrono::{Datelike, NaiveDate};
 use super::TimestampUnit;
 use super::cursor::{Cursor, Reason};
 use super::number::scaled_number;
+use super::scan::{DigitForm, leading_number};
 
 const SECONDS_A_DAY: i64 = 86_400;
 /// 1970-01-01 in days since 0001-01-01, as chrono counts.
 const EPOCH_DAYS: i32 = 719_163;
+const DAYS_IN_400_YEARS: i32 = 146_097;
+/// From 0000-03-01 to 1970-01-01.
+const MARCH_OF_YEAR_0_TO_EPOCH: i32 = 719_468;
 
 /// Takes a timestamp in units of `10^-digits` seconds since 1970.
 pub(super) fn timestamp(input: &mut Cursor<'_>, unit: TimestampUnit, digits: i8) -> Result<i64, Reason> {
     let at = input.next_at();
     let value = match input.peek() {
         Some(b'"') => match parse_timestamp(input.text()?) {
-            Some((seconds, nanos)) => in_units(seconds, nanos, digits),
+            Some((seconds, nanos)) => Some(in_units(seconds, nanos, digits)),
             None => return Err(input.expected_at(at, "a timestamp")),
         },
         Some(b'-' | b'0'..=b'9') => scaled_number(input, digits - unit.digits())?,
@@ -27,10 +31,15 @@ pub(super) fn timestamp(input: &mut Cursor<'_>, unit: TimestampUnit, digits: i8)
     })
 }
 
-fn in_units(seconds: i64, nanos: u32, digits: i8) -> Option<i128> {
-    let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-    let unit = 10i128.checked_pow(u32::try_from(9 - digits).ok()?)?;
-    Some(nanos.div_euclid(unit))
+/// Units of `10^-digits` seconds, which are 0, 3, 6 or 9 digits.
+fn in_units(seconds: i64, nanos: u32, digits: i8) -> i128 {
+    let (units_a_second, nanos_a_unit) = match digits {
+        0 => (1, 1_000_000_000),
+        3 => (1_000, 1_000_000),
+        6 => (1_000_000, 1_000),
+        _ => (1_000_000_000, 1),
+    };
+    i128::from(seconds) * units_a_second + i128::from(nanos / nanos_a_unit)
 }
 
 /// Takes a date in days since 1970.
@@ -61,7 +70,42 @@ pub(super) fn time_of_day(input: &mut Cursor<'_>) -> Result<i64, Reason> {
 
 /// Seconds since 1970 and nanoseconds of an RFC 3339 text. A space may stand for `T`, the time
 /// may be missing, and so may the zone, which is then UTC.
+#[inline]
 fn parse_timestamp(text: &[u8]) -> Option<(i64, u32)> {
+    parse_usual_timestamp(text).or_else(|| parse_any_timestamp(text))
+}
+
+/// `2013-01-31T06:00:00`, then digits behind a point or none, then `Z` or nothing: what nearly all are.
+/// Leaves the rest, also what is wrong, to [`parse_any_timestamp`].
+#[inline]
+fn parse_usual_timestamp(text: &[u8]) -> Option<(i64, u32)> {
+    const DATE: DigitForm = DigitForm::new(b"0000-00-");
+    const DAY: DigitForm = DigitForm::new(b"0-00-00T");
+    const TIME: DigitForm = DigitForm::new(b"00:00:00");
+    let (date, time, behind) = (text.first_chunk()?, text.get(11..)?.first_chunk()?, &text[19..]);
+    let [century, _, year, _, _, month, ..] = DATE.pairs(date)?;
+    let [_, _, _, _, _, day, ..] = DAY.pairs(text[3..].first_chunk()?)?;
+    let [hour, _, _, minute, _, _, second, _] = TIME.pairs(time)?;
+    if hour >= 24 || minute >= 60 || second > 60 {
+        return None;
+    }
+    let days = days(100 * u32::from(century) + u32::from(year), month.into(), day.into())?;
+    let seconds = 3600 * u32::from(hour) + 60 * u32::from(minute) + u32::from(second);
+    let nanos = match behind.strip_suffix(b"Z").unwrap_or(behind) {
+        [] => 0,
+        [b'.', fraction @ ..] => {
+            let (value, count @ 1..=9) = leading_number(fraction) else { return None };
+            if count < fraction.len() {
+                return None;
+            }
+            value as u32 * 10u32.pow(9 - count as u32)
+        }
+        _ => return None,
+    };
+    Some((i64::from(days) * SECONDS_A_DAY + i64::from(seconds), nanos))
+}
+
+fn parse_any_timestamp(text: &[u8]) -> Option<(i64, u32)> {
     let mut rest = text;
     let days = take_date(&mut rest)?;
     let mut seconds = i64::from(days) * SECONDS_A_DAY;
@@ -79,8 +123,29 @@ fn take_date(rest: &mut &[u8]) -> Option<i32> {
     let year = take_digits(rest, 4)?;
     let month = take_byte(rest, b'-').then(|| take_digits(rest, 2)).flatten()?;
     let day = take_byte(rest, b'-').then(|| take_digits(rest, 2)).flatten()?;
-    let date = NaiveDate::from_ymd_opt(year as i32, month, day)?;
-    Some(date.num_days_from_ce() - EPOCH_DAYS)
+    days(year, month, day)
+}
+
+/// Days since 1970, if the calendar has that day. The year is one of four digits.
+///
+/// Years begin in March, so that a leap day is the last; after H. Hinnant, "chrono-compatible low-level date algorithms".
+#[inline]
+fn days(year: u32, month: u32, day: u32) -> Option<i32> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let month_days = match month {
+        2 => 28 + u32::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        _ => return None,
+    };
+    if day == 0 || day > month_days {
+        return None;
+    }
+    // One cycle of 400 years more, lest the year before the first be negative.
+    let year = year + 400 - u32::from(month <= 2);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + day_of_year;
+    Some(days as i32 - MARCH_OF_YEAR_0_TO_EPOCH - DAYS_IN_400_YEARS)
 }
 
 /// `06:00`, `06:00:00` or `06:00:00.123` in seconds and nanoseconds. Second 60, a leap second, is the next minute's first.
@@ -230,6 +295,39 @@ mod tests {
         for text in bad {
             assert_eq!(parse_timestamp(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for year in 0..=9999 {
+            for month in 0..=13 {
+                for day in 0..=32 {
+                    let date = NaiveDate::from_ymd_opt(year as i32, month, day);
+                    let expected = date.map(|date| date.num_days_from_ce() - EPOCH_DAYS);
+                    assert_eq!(days(year, month, day), expected, "{year}-{month}-{day}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_usual_timestamp_is_read_as_any_other() {
+        let text = b"2016-12-31T23:59:60.123456789Z";
+        for length in 0..=text.len() {
+            let mut text = text[..length].to_vec();
+            for place in 0..length {
+                let byte = text[place];
+                for other in (0..=255).filter(|other| *other < 0x80 || other % 16 == 9) {
+                    text[place] = other;
+                    let shown = String::from_utf8_lossy(&text);
+                    let any = parse_any_timestamp(&text);
+                    assert!(parse_usual_timestamp(&text).is_none_or(|usual| any == Some(usual)), "{shown}");
+                    assert_eq!(parse_timestamp(&text), any, "{shown}");
+                }
+                text[place] = byte;
+            }
+        }
+        assert_eq!(parse_usual_timestamp(text), Some((1_483_228_800, 123_456_789)));
     }
 
     #[test]

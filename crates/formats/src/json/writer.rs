@@ -14,7 +14,7 @@ use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde::Serialize;
 
-use super::cursor::special_byte;
+use super::scan::special_byte;
 use super::time::write_timestamp;
 use super::{DecimalEncoding, JsonOptions, TimestampFormat};
 

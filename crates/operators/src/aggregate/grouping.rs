@@ -118,7 +118,7 @@ impl Inputs {
             if call.counts_rows() {
                 expressions.push(Expression::column(input, rows));
             } else {
-                expressions.extend(call.fed().cloned());
+                expressions.extend(call.fed());
             }
             let arguments = start..expressions.len();
             let filter = call.filter().map(|filter| {

@@ -18,7 +18,8 @@ use datafusion::logical_expr::Accumulator;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::scalar::ScalarValue;
 
-use super::{AggregateCall, nullable};
+use super::function::{FunctionCall, Ordering};
+use super::nullable;
 
 /// The most pieces that rows are kept in before they are joined, and repetitions dropped.
 const PIECES_MAX: usize = 64;
@@ -35,23 +36,23 @@ pub(super) struct KeptRows {
 }
 
 impl KeptRows {
-    pub(super) fn new(call: &AggregateCall) -> Result<Self, DataFusionError> {
+    pub(super) fn new(call: &FunctionCall) -> Result<Self, DataFusionError> {
         Ok(Self {
             physical: Arc::clone(&call.physical),
             arguments: call.call.arguments.len(),
             distinct: call.call.distinct,
-            options: call.call.order_by.iter().map(super::Ordering::options).collect(),
+            options: call.call.order_by.iter().map(Ordering::options).collect(),
             fields: Self::fields(call),
             rows: Vec::new(),
         })
     }
 
-    fn fields(call: &AggregateCall) -> Fields {
+    fn fields(call: &FunctionCall) -> Fields {
         call.fed().enumerate().map(|(i, e)| nullable(format!("c{i}"), e.data_type())).collect()
     }
 
     /// The state as a column: a list of rows.
-    pub(super) fn state_field(call: &AggregateCall) -> Field {
+    pub(super) fn state_field(call: &FunctionCall) -> Field {
         nullable(format!("{}[rows]", call.name()), &DataType::List(row_field(Self::fields(call))))
     }
 

@@ -123,9 +123,23 @@ pub(crate) struct Instance {
 
 impl Instance {
     pub(crate) fn new(spec: &dyn OperatorSpec, batch_rows_max: usize, restored: Restored) -> Self {
+        Self::build(spec, &Functions::default(), batch_rows_max, restored)
+    }
+
+    /// An instance of a program's spec, without a past.
+    pub(crate) fn with_functions(spec: &dyn OperatorSpec, functions: &Functions) -> Self {
+        Self::build(spec, functions, 8192, Restored::nothing())
+    }
+
+    fn build(
+        spec: &dyn OperatorSpec,
+        functions: &Functions,
+        batch_rows_max: usize,
+        restored: Restored,
+    ) -> Self {
         let settings =
             Settings { subtask: Subtask(0), parallelism: 1, batch_rows_max, key_space: KeySpace::default() };
-        let (operator, counters) = (spec.build(&Functions::default()).unwrap(), OperatorCounters::default());
+        let (operator, counters) = (spec.build(functions).unwrap(), OperatorCounters::default());
         let mut instance = Self { operator, counters, settings, output: Vec::new() };
         instance.call(|operator, cx| {
             operator.open(restored, cx).unwrap();
@@ -157,10 +171,14 @@ impl Instance {
     }
 
     pub(crate) fn rows(&mut self, rows: &RecordBatch) {
+        self.rows_on(Port::MAIN, rows);
+    }
+
+    pub(crate) fn rows_on(&mut self, input: Port, rows: &RecordBatch) {
         for start in (0..rows.num_rows()).step_by(self.settings.batch_rows_max) {
             let length = self.settings.batch_rows_max.min(rows.num_rows() - start);
             let batch = Batch::new(rows.slice(start, length));
-            self.call(|operator, cx| operator.on_batch(Port::MAIN, batch, cx).unwrap());
+            self.call(|operator, cx| operator.on_batch(input, batch, cx).unwrap());
         }
     }
 

@@ -1,5 +1,20 @@
-use super::planned::{CALLS, grouping, random_schema};
+use arrow::array::{AsArray, BinaryArray, BooleanArray, Int64Array};
+use arrow::datatypes::Int64Type;
+use thalweg_dataflow::OperatorSpec;
+use thalweg_dataflow::function::FunctionId;
+use thalweg_dataflow::text::read_rows;
+
+use super::function::Strategy;
+use super::planned::{CALLS, Instance, grouping, lines, random_schema};
 use super::*;
+use crate::testing::schema;
+
+fn strategy_of(call: &AggregateCall) -> Strategy {
+    match &call.0 {
+        Kind::Function(call) => call.strategy,
+        Kind::Program(call) => panic!("{call} is a program's"),
+    }
+}
 
 #[test]
 fn every_call_survives_its_way_through_bytes() {
@@ -9,7 +24,7 @@ fn every_call_survives_its_way_through_bytes() {
         let after: Grouping = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(after.label(), before.label());
         let (before, after) = (&before.calls()[0], &after.calls()[0]);
-        assert_eq!((before.field(), before.strategy), (after.field(), after.strategy), "{call}");
+        assert_eq!((before.field(), strategy_of(before)), (after.field(), strategy_of(after)), "{call}");
         assert_eq!(before.state_fields().unwrap(), after.state_fields().unwrap(), "{call}");
     }
 }
@@ -45,10 +60,98 @@ fn only_small_states_that_know_no_order_are_split() {
 
 #[test]
 fn rows_are_kept_for_functions_that_cannot_order_or_tell_them_apart() {
-    let strategy = |call| grouping(&random_schema(), "k", call).calls()[0].strategy;
+    let strategy = |call| strategy_of(&grouping(&random_schema(), "k", call).calls()[0]);
     assert_eq!(strategy("nth_value(v, 2 ORDER BY o)"), Strategy::Kept);
     assert_eq!(strategy("avg(f ORDER BY v)"), Strategy::Kept);
     assert_eq!(strategy("stddev(DISTINCT f)"), Strategy::Kept);
     assert_eq!(strategy("array_agg(v ORDER BY o DESC)"), Strategy::Native);
     assert_eq!(strategy("string_agg(DISTINCT s, ',' ORDER BY s)"), Strategy::Native);
+}
+
+/// The sum of integers, kept as eight bytes.
+#[derive(Default)]
+struct Total(Vec<i64>);
+
+impl Total {
+    fn add(&mut self, values: impl Iterator<Item = i64>, groups: &[usize], total_groups: usize) {
+        self.0.resize(total_groups, 0);
+        groups.iter().zip(values).for_each(|(&group, value)| self.0[group] += value);
+    }
+}
+
+type Answer<T> = std::result::Result<T, DataFusionError>;
+
+impl GroupsAccumulator for Total {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total_groups: usize,
+    ) -> Answer<()> {
+        assert!(filter.is_none());
+        let values = values[0].as_primitive::<Int64Type>();
+        self.add(values.iter().map(Option::unwrap_or_default), groups, total_groups);
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef], groups: &[usize], total_groups: usize) -> Answer<()> {
+        let number = |bytes: Option<&[u8]>| i64::from_le_bytes(bytes.unwrap().try_into().unwrap());
+        self.add(states[0].as_binary::<i32>().iter().map(number), groups, total_groups);
+        Ok(())
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Answer<ArrayRef> {
+        Ok(Arc::new(Int64Array::from(emit_to.take_needed(&mut self.0))))
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Answer<Vec<ArrayRef>> {
+        let bytes = emit_to.take_needed(&mut self.0).into_iter().map(|total| Some(total.to_le_bytes()));
+        Ok(vec![Arc::new(bytes.collect::<BinaryArray>())])
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], _: Option<&BooleanArray>) -> Answer<Vec<ArrayRef>> {
+        let values = values[0].as_primitive::<Int64Type>();
+        Ok(vec![Arc::new(values.iter().map(|v| v.map(i64::to_le_bytes)).collect::<BinaryArray>())])
+    }
+
+    fn size(&self) -> usize {
+        self.0.capacity() * 8
+    }
+}
+
+#[test]
+fn a_program_brings_its_own_aggregate() {
+    let input = schema("k:text v:int _timestamp:time");
+    let id = FunctionId("app/total".into());
+    let call = ProgramCall::new(
+        id.clone(),
+        vec![Expression::column(&input, 1)],
+        Field::new("total", DataType::Int64, true),
+    );
+    let keys = vec![(Expression::column(&input, 0), "k".to_owned())];
+    let grouping = Grouping::new(keys, vec![AggregateCall::program(call.split())]);
+    assert!(grouping.splits());
+    assert_eq!(grouping.label(), "by k: app/total(v)");
+    let panes = crate::window::Panes::Instants { width_nanos: 1 };
+    let partial =
+        crate::window::WindowPartial::new(panes, grouping, Arc::clone(&input), crate::RowPolicy::Fail).unwrap();
+    let merged = partial.merged(None).unwrap();
+    let bytes = serde_json::to_vec(&merged).unwrap();
+    let merged: crate::window::WindowAggregate = serde_json::from_slice(&bytes).unwrap();
+    assert!(partial.build(&Functions::default()).is_err(), "the program is another");
+    let mut functions = Functions::default();
+    functions.add(id, ProgramAggregate::new(|| Ok(Box::new(Total::default()))));
+    let rows = read_rows(&input, "a 1 5\nb 2 5\na 3 5\na 10 7\n").unwrap();
+    let mut before = Instance::with_functions(&partial, &functions);
+    before.rows(&rows);
+    before.flush();
+    let mut behind = Instance::with_functions(&merged, &functions);
+    before.output.drain(..).for_each(|states| behind.rows(&states));
+    let snapshot = behind.barrier(1);
+    assert_eq!(snapshot.tables[0].rows(), 3);
+    behind.watermark(i64::MAX);
+    let cells: Vec<String> =
+        lines(&behind.output).into_iter().map(|line| line.split(" | ").take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(cells, ["a 10", "a 4", "b 2"]);
 }

@@ -14,7 +14,7 @@ use arrow::array::{
 use arrow::compute::take_arrays;
 use arrow::datatypes::{SchemaRef, TimestampNanosecondType};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
-use thalweg_dataflow::{Code, Error, Result};
+use thalweg_dataflow::{Code, Error, Functions, Result};
 use thalweg_state::{Epoch, KeyGroup, KeySpace, Table, TableError, hash_keys};
 
 use super::changes::{mark_changed, rows};
@@ -35,6 +35,8 @@ pub(super) struct Kernel {
     value: usize,
     /// The values already seen, if only distinct ones count.
     pub(super) seen: Option<Seen>,
+    /// State and result over no row, if that may be asked for: where there are no keys.
+    of_nothing: Option<(Columns, ArrayRef)>,
 }
 
 impl Kernel {
@@ -63,7 +65,7 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    pub(super) fn new(grouping: &Grouping, output: &SchemaRef) -> Result<Self> {
+    pub(super) fn new(grouping: &Grouping, output: &SchemaRef, functions: &Functions) -> Result<Self> {
         let key_columns = grouping.keys().len();
         let mut columns = vec![grouping.key_fields()];
         let mut kernels = Vec::new();
@@ -80,7 +82,10 @@ impl Groups {
                 columns.push(vec![call.field()]);
                 next += 1;
             }
-            kernels.push(Kernel { accumulator: call.accumulator()?, call, states, value, seen });
+            let of_nothing =
+                (key_columns == 0).then(|| call.of_nothing(functions)).transpose()?;
+            let accumulator = call.accumulator(functions)?;
+            kernels.push(Kernel { accumulator, call, states, value, seen, of_nothing });
         }
         columns.push(vec![timestamp_field()]);
         Ok(Self {
@@ -243,7 +248,7 @@ impl Groups {
         self.keys.intern(&[], 1, &mut self.ids)?;
         let touched = self.toucher.touch(&self.ids, 0, 1);
         let new_groups = self.key_groups(&[], 1)?;
-        let computed = self.kernels.iter().map(computed_over_nothing).collect::<Result<Vec<_>>>()?;
+        let computed = self.kernels.iter().filter_map(computed_over_nothing).collect();
         let changes = self.change(&touched, Vec::new(), computed, &new_groups, vec![0])?;
         Ok(changes.into_iter().next())
     }
@@ -261,12 +266,9 @@ impl Groups {
     }
 }
 
-fn computed_over_nothing(kernel: &Kernel) -> Result<Computed> {
-    let array = |scalar: datafusion::scalar::ScalarValue| scalar.to_array().map_err(failed);
-    let mut accumulator = kernel.call.row_accumulator()?;
-    let states = accumulator.state().map_err(failed)?.into_iter().map(array).collect::<Result<Columns>>()?;
-    let new_value = array(kernel.call.row_accumulator()?.evaluate().map_err(failed)?)?;
-    Ok(Computed { states, old_value: new_value.slice(0, 0), new_value })
+fn computed_over_nothing(kernel: &Kernel) -> Option<Computed> {
+    let (states, new_value) = kernel.of_nothing.clone()?;
+    Some(Computed { states, old_value: new_value.slice(0, 0), new_value })
 }
 
 fn slice(columns: &[ArrayRef], from: usize, to: usize) -> Columns {

@@ -15,12 +15,14 @@
 //! What the source itself knows of a split counts like what its rows tell: the
 //! greater of both.
 
+mod clock;
 mod lateness;
 mod snapshot;
 mod spec;
 mod split;
 mod splits;
 
+pub use clock::SplitClock;
 pub use spec::{EventTimeFrom, Generator, Watermark};
 
 use std::sync::Arc;
@@ -31,20 +33,18 @@ use arrow::compute::{filter, filter_record_batch, is_not_null};
 use arrow::datatypes::TimestampNanosecondType;
 use thalweg_dataflow::source::SplitEvent;
 use thalweg_dataflow::{
-    Batch, Code, Context, Error, EventTime, Operator, Port, ProcessingTime, Result, Step,
+    Batch, Code, Context, Error, Operator, Port, ProcessingTime, Result, Step,
 };
-use thalweg_state::{Epoch, KeyGroups, KeySpace, Restored, Snapshot, SplitId};
+use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot, SplitId};
 
 use crate::expression::{Expression, append_now, without_now};
 use crate::row_policy::{Computed, RowPolicy, compute};
 use split::Advance;
-use splits::Splits;
 
 struct WatermarkOperator {
     spec: Watermark,
     expressions: Vec<Expression>,
-    splits: Splits,
-    key_space: KeySpace,
+    clock: SplitClock,
 }
 
 /// Rows that have an event time, with what a generator needs.
@@ -60,7 +60,7 @@ struct Timed {
 impl WatermarkOperator {
     fn new(spec: Watermark) -> Self {
         let expressions = spec.expressions().cloned().collect();
-        Self { spec, expressions, splits: Splits::new(), key_space: KeySpace::default() }
+        Self { spec, expressions, clock: SplitClock::default() }
     }
 
     /// Finds the event time of each row; rows without one are refused.
@@ -120,7 +120,7 @@ impl WatermarkOperator {
 
     /// Moves the watermark of a split on, and gives the number of rows that are ahead.
     fn advance(&mut self, id: &SplitId, timed: &Timed, mut advance: Advance<'_>) -> usize {
-        let split = self.splits.active(id);
+        let split = self.clock.active(id);
         let event_times = timed.event_times.values();
         match &self.spec.generator {
             Generator::Delay(delay) => {
@@ -146,24 +146,11 @@ impl WatermarkOperator {
         RecordBatch::try_new(Arc::clone(&self.spec.output), columns)
             .map_err(|e| Error::internal("the event time cannot be appended to a batch").because(e))
     }
-
-    /// Tells the stream what the splits together have to say, if it is new.
-    fn say(&mut self, cx: &mut Context<'_>) {
-        let news = self.splits.news();
-        if let Some(watermark) = news.watermark {
-            cx.emit_watermark(watermark);
-        }
-        if news.idle {
-            cx.emit_idle();
-        }
-    }
 }
 
 impl Operator for WatermarkOperator {
     fn open(&mut self, mut restored: Restored, cx: &mut Context<'_>) -> Result<()> {
-        self.key_space = cx.settings().key_space;
-        self.splits.remember(snapshot::thaw(restored.take(snapshot::TABLE))?);
-        Ok(())
+        self.clock.open(&mut restored, cx.settings().key_space)
     }
 
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
@@ -181,35 +168,27 @@ impl Operator for WatermarkOperator {
         cx.counters.ahead.add(ahead);
         cx.counters.taken.add(rows);
         cx.emit(Port::MAIN, self.output(timed, row_watermarks)?);
-        self.say(cx);
+        self.clock.say(cx);
         Ok(Step::Done)
     }
 
     fn on_split(&mut self, id: &SplitId, event: SplitEvent, cx: &mut Context<'_>) -> Result<Step> {
-        match event {
-            SplitEvent::Assigned => self.splits.assign(id),
-            SplitEvent::Watermark(EventTime(time)) => self.splits.active(id).raise(time),
-            SplitEvent::Idle => self.splits.rest(id),
-            SplitEvent::End => self.splits.end(id),
-        }
-        self.say(cx);
+        self.clock.on_split(id, event);
+        self.clock.say(cx);
         Ok(Step::Done)
     }
 
     fn on_barrier(&mut self, _: Epoch, cx: &mut Context<'_>) -> Result<Snapshot> {
-        cx.counters.state_bytes.set(self.splits.bytes() as i64);
-        snapshot::freeze(self.splits.iter(), self.key_space)
+        cx.counters.state_bytes.set(self.clock.bytes() as i64);
+        self.clock.freeze()
     }
 
     fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        let taken = self.splits.take(|id| groups.contains(snapshot::group_of(id, self.key_space)));
-        snapshot::freeze(taken.iter().map(|(id, split)| (id, split)), self.key_space)
+        self.clock.take(groups)
     }
 
     fn put(&mut self, groups: Snapshot) -> Result<()> {
-        let mut restored: Restored = [groups].into_iter().collect();
-        self.splits.remember(snapshot::thaw(restored.take(snapshot::TABLE))?);
-        Ok(())
+        self.clock.put(groups)
     }
 }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use thalweg_state::KeyGroups;
+use thalweg_state::{KeyGroups, KeySpace};
 use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size};
 
 use super::*;

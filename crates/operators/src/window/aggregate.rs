@@ -1,11 +1,5 @@
-//! Windows: a table per pane, given out when the watermark reaches its end.
-//!
-//! Each pane has two tables, what is durable (or on its way to be) and what came since the last
-//! barrier. At a barrier the second is the increment of the snapshot and goes
-//! into the first, so nothing is ever read that must be kept. While there are
-//! no barriers only the second exists.
+//! Windows of event time: gathered by slot, given out when the watermark reaches their end.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StructArray, TimestampNanosecondArray};
@@ -16,18 +10,16 @@ use thalweg_dataflow::{
 };
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 
-use super::assigner::Pane;
+use super::held::Age;
+use super::open::Windows;
+use super::panes::Panes;
 use super::pieces::{Content, Pieces};
 use super::snapshot::Durable;
-use super::split::{Part, by_pane};
-use super::{Assigner, TIME, times, timestamp_field, timestamp_index};
+use super::split::{Times, by_slot};
+use super::{TIME, times, timestamp_field, timestamp_index};
 use crate::aggregate::{Columns, Grouping, Inputs, schema_of};
-use crate::group_table::GroupTable;
 use crate::row_policy::{Computed, RowPolicy};
 use crate::spec;
-
-/// The most emptied tables that are kept for later panes.
-const TABLES_KEPT_MAX: usize = 2;
 
 /// What comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,15 +32,16 @@ enum Stage {
 
 /// A window aggregate behind its shuffle, as plain data.
 ///
-/// Its output, once per key and window: the keys, the window as a struct of
-/// `start` and `end`, the results, and `_timestamp`, the window's last instant.
+/// Its output, once per key and window: the keys, the window (if it is wanted)
+/// as a struct of `start` and `end`, the results, and `_timestamp`, the window's last instant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WindowAggregate {
-    assigner: Assigner,
+    panes: Panes,
     grouping: Grouping,
     stage: Stage,
     policy: RowPolicy,
     input: SchemaRef,
+    has_window: bool,
     output: SchemaRef,
 }
 
@@ -59,55 +52,64 @@ impl WindowAggregate {
     /// Aggregates the output of a [`WindowAssign`](super::WindowAssign).
     ///
     /// The keys must be whole columns of `input`, for they are also the key of
-    /// the shuffle. Windows come out as a struct column named `window`.
+    /// the shuffle. Windows come out as a struct column of the name `window`, or not at all.
     pub fn of_rows(
-        assigner: Assigner,
+        panes: Panes,
         grouping: Grouping,
         input: SchemaRef,
-        window: &str,
+        window: Option<&str>,
         policy: RowPolicy,
     ) -> Result<Self> {
-        Self::new(assigner, grouping, Stage::Rows, input, window, policy)
+        Self::new(panes, grouping, Stage::Rows, input, window, policy)
     }
 
     /// Merges the output of a [`WindowPartial`](super::WindowPartial), which knows how to make this.
     pub(super) fn of_states(
-        assigner: Assigner,
+        panes: Panes,
         grouping: Grouping,
         input: SchemaRef,
-        window: &str,
+        window: Option<&str>,
     ) -> Result<Self> {
-        Self::new(assigner, grouping, Stage::States, input, window, RowPolicy::Fail)
+        Self::new(panes, grouping, Stage::States, input, window, RowPolicy::Fail)
     }
 
     fn new(
-        assigner: Assigner,
+        panes: Panes,
         grouping: Grouping,
         stage: Stage,
         input: SchemaRef,
-        window: &str,
+        window: Option<&str>,
         policy: RowPolicy,
     ) -> Result<Self> {
         grouping.key_columns()?;
-        let window: FieldRef = Arc::new(Field::new(window, DataType::Struct(bounds()), false));
         let output = schema_of([
             grouping.key_fields(),
-            vec![window],
+            window.map(window_field).into_iter().collect(),
             grouping.value_fields(),
             vec![timestamp_field()],
         ]);
-        Ok(Self { assigner, grouping, stage, policy, input, output })
+        Ok(Self { panes, grouping, stage, policy, input, has_window: window.is_some(), output })
     }
 
-    /// The input columns to shuffle by: the keys or, where there is none, `_timestamp`.
-    pub fn shuffle_key(&self) -> Result<Vec<usize>> {
+    /// The input columns to shuffle by: the keys or, where there is none and
+    /// windows do not overlap, `_timestamp`. None: all rows go to one subtask.
+    pub fn shuffle_key(&self) -> Result<Option<Vec<usize>>> {
         let keys = self.grouping.key_columns()?;
-        if keys.is_empty() { Ok(vec![timestamp_index(&self.input)?]) } else { Ok(keys) }
+        match keys.is_empty() {
+            false => Ok(Some(keys)),
+            true if self.panes.overlap() => Ok(None),
+            true => Ok(Some(vec![timestamp_index(&self.input)?])),
+        }
     }
 }
 
+/// The column of windows.
+pub(super) fn window_field(name: &str) -> FieldRef {
+    Arc::new(Field::new(name, DataType::Struct(bounds()), false))
+}
+
 /// The fields of a window.
-fn bounds() -> Fields {
+pub(super) fn bounds() -> Fields {
     Fields::from(vec![Field::new("start", TIME, false), Field::new("end", TIME, false)])
 }
 
@@ -121,18 +123,19 @@ impl Spec for WindowAggregate {
     }
 
     fn label(&self) -> String {
-        format!("{} {}", self.assigner.label(), self.grouping.label())
+        format!("{} {}", self.panes.label(), self.grouping.label())
     }
 }
 
 impl OperatorSpec for WindowAggregate {
-    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
+    fn build(&self, functions: &Functions) -> Result<Box<dyn Operator>> {
         let timestamp = timestamp_index(&self.input)?;
+        let inputs = Inputs::new(&self.grouping, &self.input, timestamp);
         Ok(Box::new(AggregateOperator {
-            windows: Windows::new(self, timestamp)?,
+            windows: Windows::new(self.panes, &self.grouping, inputs, functions)?,
             timestamp,
             spec: self.clone(),
-            durable: Durable::new(self.assigner, &self.grouping)?,
+            durable: Durable::new(self.panes, &self.grouping)?,
             giving: None,
         }))
     }
@@ -143,90 +146,6 @@ impl OperatorSpec for WindowAggregate {
 
     fn stateful(&self) -> bool {
         true
-    }
-}
-
-/// What is known of one pane.
-#[derive(Default)]
-pub(super) struct Window {
-    /// What barriers have already taken note of.
-    pub(super) frozen: Option<GroupTable>,
-    /// What came since.
-    pub(super) fresh: Option<GroupTable>,
-}
-
-/// All open windows.
-pub(super) struct Windows {
-    grouping: Grouping,
-    pub(super) inputs: Inputs,
-    pub(super) open: BTreeMap<Pane, Window>,
-    /// Emptied tables.
-    kept: Vec<GroupTable>,
-}
-
-impl Windows {
-    fn new(spec: &WindowAggregate, timestamp: usize) -> Result<Self> {
-        Ok(Self {
-            inputs: Inputs::new(&spec.grouping, &spec.input, timestamp),
-            grouping: spec.grouping.clone(),
-            open: BTreeMap::new(),
-            kept: Vec::new(),
-        })
-    }
-
-    /// An empty table, used or new.
-    pub(super) fn table(&mut self) -> Result<GroupTable> {
-        match self.kept.pop() {
-            Some(table) => Ok(table),
-            None => GroupTable::new(&self.grouping, &self.inputs),
-        }
-    }
-
-    /// Takes back a table that was emptied.
-    pub(super) fn keep(&mut self, table: GroupTable) {
-        if self.kept.len() < TABLES_KEPT_MAX {
-            self.kept.push(table);
-        }
-    }
-
-    fn add(&mut self, part: &Part, stage: Stage) -> Result<()> {
-        let mut window = self.open.remove(&part.pane).unwrap_or_default();
-        let mut table = match window.fresh.take() {
-            Some(table) => table,
-            None => self.table()?,
-        };
-        match stage {
-            Stage::Rows => table.update(&part.columns, part.rows)?,
-            Stage::States => table.merge(&part.columns, part.rows)?,
-        }
-        window.fresh = Some(table);
-        self.open.insert(part.pane, window);
-        Ok(())
-    }
-
-    /// Keys and results of a window that closes.
-    fn close(&mut self, window: Window) -> Result<(Columns, usize)> {
-        let mut table = match window {
-            Window { frozen: None, fresh: Some(table) } | Window { frozen: Some(table), fresh: None } => {
-                table
-            }
-            Window { frozen: Some(mut frozen), fresh: Some(mut fresh) } => {
-                let rows = fresh.len();
-                frozen.merge(&fresh.take_state()?, rows)?;
-                self.keep(fresh);
-                frozen
-            }
-            Window { frozen: None, fresh: None } => return Ok((Vec::new(), 0)),
-        };
-        let groups = table.len();
-        let columns = table.take_values()?;
-        self.keep(table);
-        Ok((columns, groups))
-    }
-
-    fn bytes(&self) -> usize {
-        let tables = self.open.values().flat_map(|w| [&w.frozen, &w.fresh]).flatten();
-        tables.chain(&self.kept).map(GroupTable::bytes).sum()
     }
 }
 
@@ -241,7 +160,7 @@ struct AggregateOperator {
 impl AggregateOperator {
     fn columns_of(&self, records: RecordBatch, cx: &mut Context<'_>) -> Result<Computed> {
         match self.spec.stage {
-            Stage::Rows => self.windows.inputs.compute(records, self.spec.policy, cx.now()),
+            Stage::Rows => self.windows.tables.inputs().compute(records, self.spec.policy, cx.now()),
             Stage::States => {
                 let columns = records.columns()[..self.timestamp].to_vec();
                 Ok(Computed { records, columns, refused: 0 })
@@ -267,18 +186,16 @@ impl AggregateOperator {
         Ok(if more { Step::More } else { Step::Done })
     }
 
-    fn first_closed(&self) -> Option<Pane> {
-        let first = self.windows.open.keys().next().copied();
-        first.filter(|&pane| self.spec.assigner.is_closed(pane, self.durable.closed()))
+    fn first_closed(&self) -> Option<i64> {
+        self.windows.first_closed(self.durable.progress.closed())
     }
 
     fn next_window(&mut self, piece_rows_max: usize) -> Result<Option<Pieces>> {
-        while let Some(pane) = self.first_closed() {
-            let window = self.windows.open.remove(&pane).expect("it was just seen");
+        while let Some(window) = self.first_closed() {
             let (mut columns, groups) = self.windows.close(window)?;
             if groups > 0 {
                 let values = columns.split_off(self.spec.grouping.keys().len());
-                return Ok(Some(self.pieces(pane, columns, values, groups, piece_rows_max)));
+                return Ok(Some(self.pieces(window, columns, values, groups, piece_rows_max)));
             }
         }
         Ok(None)
@@ -286,32 +203,31 @@ impl AggregateOperator {
 
     fn pieces(
         &self,
-        pane: Pane,
+        window: i64,
         keys: Columns,
         values: Columns,
         groups: usize,
         piece_rows_max: usize,
     ) -> Pieces {
-        let assigner = self.spec.assigner;
+        let panes = self.spec.panes;
         Pieces::new(Arc::clone(&self.spec.output), groups, piece_rows_max, |piece_rows| {
             let constant =
                 |time| Arc::new(TimestampNanosecondArray::from_value(time, piece_rows)) as ArrayRef;
-            let window = StructArray::new(
-                bounds(),
-                vec![constant(assigner.start_of(pane)), constant(assigner.end_of(pane))],
-                None,
-            );
+            let bounds_of = || {
+                let columns = vec![constant(panes.start_of(window)), constant(panes.end_of(window))];
+                Content::Constant(Arc::new(StructArray::new(bounds(), columns, None)))
+            };
             keys.into_iter()
                 .map(Content::Rows)
-                .chain([Content::Constant(Arc::new(window))])
+                .chain(self.spec.has_window.then(bounds_of))
                 .chain(values.into_iter().map(Content::Rows))
-                .chain([Content::Constant(constant(assigner.last_of(pane)))])
+                .chain([Content::Constant(constant(panes.last_of(window)))])
                 .collect()
         })
     }
 
     fn report(&self, cx: &Context<'_>) {
-        cx.counters.open_windows.set(self.windows.open.len() as i64);
+        cx.counters.open_windows.set(self.windows.slots.len() as i64);
         cx.counters.state_bytes.set(self.windows.bytes() as i64);
     }
 }
@@ -326,20 +242,25 @@ impl Operator for AggregateOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
         let Computed { records, columns, refused } = self.columns_of(batch.records, cx)?;
         cx.counters.refused.add(refused);
-        for part in by_pane(self.spec.assigner, times(&records, self.timestamp)?, columns)? {
-            if self.spec.assigner.is_closed(part.pane, self.durable.closed()) {
+        let slots = Times::OfSlots(times(&records, self.timestamp)?.into());
+        for part in by_slot(self.spec.panes, &slots, columns)? {
+            let Some(slot) = self.spec.panes.raised(part.slot, self.durable.progress.closed()) else {
                 cx.counters.late.add(part.rows);
-            } else {
-                cx.counters.taken.add(part.rows);
-                self.windows.add(&part, self.spec.stage)?;
-            }
+                continue;
+            };
+            cx.counters.taken.add(part.rows);
+            let stage = self.spec.stage;
+            self.windows.add(slot, Age::Fresh, |table| match stage {
+                Stage::Rows => table.update(&part.columns, part.rows),
+                Stage::States => table.merge(&part.columns, part.rows),
+            })?;
         }
-        cx.counters.open_windows.set(self.windows.open.len() as i64);
+        cx.counters.open_windows.set(self.windows.slots.len() as i64);
         Ok(Step::Done)
     }
 
     fn on_watermark(&mut self, watermark: Watermark, cx: &mut Context<'_>) -> Result<Step> {
-        self.durable.close_until(watermark);
+        self.durable.progress.close_until(watermark);
         self.give(cx)
     }
 
@@ -354,7 +275,7 @@ impl Operator for AggregateOperator {
     }
 
     fn on_settled(&mut self, epoch: Epoch, complete: bool) {
-        self.durable.settle(epoch, complete);
+        self.durable.increments.settle(epoch, complete);
     }
 
     fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {

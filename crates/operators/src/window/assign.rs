@@ -1,22 +1,25 @@
 //! Rows on time, before the shuffle of a window aggregate that is not split.
+//!
+//! Also before that of sessions and count windows, which are never split.
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, TimestampNanosecondArray};
+use arrow::array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::{
     Batch, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, columns,
 };
 
-use super::lateness::Lateness;
-use super::{Assigner, times, timestamp_field, timestamp_index};
+use super::lateness::{Judged, Lateness};
+use super::{Assigner, timestamp_field, timestamp_index};
 use crate::spec;
 
 /// The assignment of rows to panes as plain data.
 ///
 /// Drops late rows and counts them. What goes on are all columns but
-/// `_watermark`, with `_timestamp` now the last instant of the row's pane.
+/// `_watermark`. Where windows are the same for all keys, `_timestamp` is now
+/// the row's slot: the last instant of its pane, if it is late for no window.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WindowAssign {
     assigner: Assigner,
@@ -83,14 +86,19 @@ struct AssignOperator {
 
 impl Operator for AssignOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
-        let (records, late) = self.lateness.judge(batch.records)?;
+        let Judged { records, late, between } = self.lateness.judge(batch.records)?;
         cx.counters.late.add(late);
+        cx.counters.filtered.add(between);
         cx.counters.taken.add(records.num_rows());
-        let last = |&time: &i64| self.assigner.last_of(self.assigner.pane_of(time));
-        let lasts: Vec<i64> = times(&records, self.timestamp)?.iter().map(last).collect();
-        let lasts = Arc::new(TimestampNanosecondArray::from(lasts));
+        let timestamps: ArrayRef = match self.assigner {
+            Assigner::Aligned(panes) => {
+                let slots = self.lateness.slots(panes, &records)?.of_slots(panes);
+                Arc::new(TimestampNanosecondArray::from(slots))
+            }
+            Assigner::Session { .. } | Assigner::Count { .. } => Arc::clone(records.column(self.timestamp)),
+        };
         let kept = self.kept.iter().map(|&index| {
-            if index == self.timestamp { Arc::clone(&lasts) as _ } else { Arc::clone(records.column(index)) }
+            if index == self.timestamp { Arc::clone(&timestamps) } else { Arc::clone(records.column(index)) }
         });
         let output = RecordBatch::try_new(Arc::clone(&self.output), kept.collect())
             .map_err(|e| Error::internal("assigned rows do not fit their schema").because(e))?;

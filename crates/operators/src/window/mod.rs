@@ -1,24 +1,34 @@
-//! Aggregates over windows of event time.
+//! Aggregates over windows.
 //!
-//! An *assigner* says which panes there are and which windows read them; rows
-//! go into one table per pane, so the pane is no part of a group's key. A
-//! window closes when the watermark reaches its end.
+//! An [`Assigner`] says which windows there are. Those of event time that are
+//! the same for all keys are made of *panes*: rows go into one table per pane,
+//! so the pane is no part of a group's key, and a window merges its panes when
+//! the watermark reaches its end. Sessions, and windows of so many rows, are
+//! each key's own.
 //!
 //! ```text
 //!  split:   rows ─► partial ─► shuffle by key ─► aggregate(states) ─► a row per key and window
 //!  whole:   rows ─► assign  ─► shuffle by key ─► aggregate(rows)   ─► a row per key and window
+//!  keyed:   rows ─► assign  ─► shuffle by key ─► sessions | counts ─► a row per key and window
 //! ```
 //!
 //! * [`WindowPartial`] stands in the source's chain: it drops late rows and
 //!   aggregates panes before the shuffle, for calls whose state is small.
-//! * [`WindowAssign`] stands there for all other calls: it drops late rows.
-//! * [`WindowAggregate`] stands behind the shuffle and holds the windows.
+//! * [`WindowAssign`] stands there for all other calls, and for windows of keys: it drops late rows.
+//! * [`WindowAggregate`] stands behind the shuffle and holds the windows that are the same for all keys.
+//! * [`SessionAggregate`] and [`CountAggregate`] stand there for the others.
+//! * [`Stages`] knows which two of them a window needs.
 //!
 //! Lateness is judged row by row where rows still know the watermark of their
 //! own split, `_watermark`; where there is no such column, rows come from
-//! windows and none is late. Behind the assignment `_timestamp` is the last
-//! instant of the row's pane, so `_timestamp` is also the key of the shuffle
-//! where there is no other.
+//! windows and none is late. A row that is late for some of its windows only is
+//! a row of the others. Behind the assignment to panes `_timestamp` is the
+//! row's *slot*: the last instant of its pane, less a nanosecond for each window
+//! that it came too late for. So `_timestamp` is also the key of the shuffle
+//! where there is no other, if windows do not overlap.
+//!
+//! Rows that come out of windows have the last instant of theirs as
+//! `_timestamp`: [`Assigner::same_window`] puts them into that window again.
 //!
 //! *The law*: a closed window never opens again. A row for it, possible only
 //! when an idle split comes back, is counted late.
@@ -26,18 +36,30 @@
 mod aggregate;
 mod assign;
 mod assigner;
+mod combine;
+mod held;
+mod increments;
+mod keyed;
 mod lateness;
+mod open;
+mod panes;
 mod partial;
 mod pieces;
+mod progress;
 mod reduction;
 mod snapshot;
 mod split;
+mod stages;
+mod tables;
 
 pub use aggregate::WindowAggregate;
 pub use assign::WindowAssign;
-pub use assigner::Assigner;
-pub(crate) use assigner::duration;
+pub use assigner::{Assigner, Incomplete};
+pub use keyed::{CountAggregate, SessionAggregate};
+pub use panes::Panes;
+pub(crate) use panes::duration;
 pub use partial::WindowPartial;
+pub use stages::Stages;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit, TimestampNanosecondType};

@@ -1,42 +1,77 @@
-//! Rows of one batch by pane.
+//! Rows of one batch by slot.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take_arrays;
 use thalweg_dataflow::Result;
 
-use super::Assigner;
-use super::assigner::Pane;
+use super::panes::{Panes, Slot};
 use crate::aggregate::{Columns, failed};
 
-/// The rows of one pane.
+/// The rows of one slot.
 pub(super) struct Part {
-    pub(super) pane: Pane,
+    pub(super) slot: Slot,
     pub(super) columns: Columns,
     pub(super) rows: usize,
 }
 
-/// Splits columns by the panes of `times`, in the order of panes; rows keep
-/// their order within each. Costs a look at the times where all is one pane,
-/// else one take of each column.
-pub(super) fn by_pane(assigner: Assigner, times: &[i64], columns: Columns) -> Result<Vec<Part>> {
-    let (Some(&first), Some(&last)) = (times.iter().min(), times.iter().max()) else { return Ok(Vec::new()) };
-    let pane = assigner.pane_of(first);
-    if pane == assigner.pane_of(last) {
-        return Ok(vec![Part { pane, columns, rows: times.len() }]);
+/// What says where a row belongs.
+pub(super) enum Times<'a> {
+    /// The rows' own times; they are late for no window.
+    OfRows(&'a [i64]),
+    /// Slots, as the times that they travel as.
+    OfSlots(Cow<'a, [i64]>),
+}
+
+impl Times<'_> {
+    /// One time per row.
+    pub(super) fn as_slice(&self) -> &[i64] {
+        match self {
+            Times::OfRows(times) => times,
+            Times::OfSlots(times) => times,
+        }
     }
-    let mut rows_of: BTreeMap<Pane, Vec<u32>> = BTreeMap::new();
-    for (row, &time) in (0..).zip(times) {
-        rows_of.entry(assigner.pane_of(time)).or_default().push(row);
+
+    /// The slots as the times that they travel as, one per row.
+    pub(super) fn of_slots(&self, panes: Panes) -> Vec<i64> {
+        match self {
+            Times::OfRows(times) => times.iter().map(|&time| panes.time_of(panes.slot_of(time))).collect(),
+            Times::OfSlots(times) => times.to_vec(),
+        }
+    }
+
+    #[inline]
+    fn slot(&self, panes: Panes, time: i64) -> Slot {
+        match self {
+            Times::OfRows(_) => panes.slot_of(time),
+            Times::OfSlots(_) => panes.slot_at(time),
+        }
+    }
+}
+
+/// Splits columns by slot, in the order of slots; rows keep their order within
+/// each. Costs a look at the times where all is one slot, else one take of each column.
+pub(super) fn by_slot(panes: Panes, times: &Times<'_>, columns: Columns) -> Result<Vec<Part>> {
+    let all = times.as_slice();
+    let (Some(&first), Some(&last)) = (all.iter().min(), all.iter().max()) else { return Ok(Vec::new()) };
+    let slot = times.slot(panes, first);
+    // Times of one pane lie side by side, and each slot has a time of its own.
+    if slot == times.slot(panes, last) {
+        return Ok(vec![Part { slot, columns, rows: all.len() }]);
+    }
+    let mut rows_of: BTreeMap<Slot, Vec<u32>> = BTreeMap::new();
+    for (row, &time) in (0..).zip(all) {
+        rows_of.entry(times.slot(panes, time)).or_default().push(row);
     }
     let order: UInt32Array = rows_of.values().flatten().copied().collect();
     let ordered = take_arrays(&columns, &order, None).map_err(|e| failed(e.into()))?;
     let mut start = 0;
-    let parts = rows_of.into_iter().map(|(pane, rows)| {
+    let parts = rows_of.into_iter().map(|(slot, rows)| {
         let part: Columns = ordered.iter().map(|column: &ArrayRef| column.slice(start, rows.len())).collect();
         start += rows.len();
-        Part { pane, columns: part, rows: rows.len() }
+        Part { slot, columns: part, rows: rows.len() }
     });
     Ok(parts.collect())
 }

@@ -16,28 +16,44 @@ use crate::testing::schema;
 
 const SECOND: i64 = 1_000_000_000;
 
-fn seconds(width: i64) -> Assigner {
-    Assigner::tumble(width * SECOND).unwrap()
+fn tumble(width: i64) -> Panes {
+    hop(width, width)
+}
+
+fn hop(slide: i64, width: i64) -> Panes {
+    Panes::hop(slide * SECOND, width * SECOND).unwrap()
 }
 
 /// The two nodes of a window aggregate: before the shuffle, and behind it.
 fn nodes(input: &SchemaRef, keys: &str, calls: &str, width: i64) -> (Box<dyn OperatorSpec>, WindowAggregate) {
+    nodes_of(tumble(width), input, keys, calls)
+}
+
+fn nodes_of(
+    panes: Panes,
+    input: &SchemaRef,
+    keys: &str,
+    calls: &str,
+) -> (Box<dyn OperatorSpec>, WindowAggregate) {
     let planned = grouping(input, keys, calls);
     if planned.splits() {
-        return split_nodes(input, planned, width);
+        return split_nodes(input, planned, panes);
     }
-    let assign = WindowAssign::new(seconds(width), SchemaRef::clone(input));
+    let assign = WindowAssign::new(Assigner::Aligned(panes), SchemaRef::clone(input));
     let behind = grouping(&assign.output_schema(), keys, calls);
     let schema = assign.output_schema();
     let aggregate =
-        WindowAggregate::of_rows(seconds(width), behind, schema, "window", RowPolicy::Fail).unwrap();
+        WindowAggregate::of_rows(panes, behind, schema, Some("window"), RowPolicy::Fail).unwrap();
     (Box::new(assign), aggregate)
 }
 
-fn split_nodes(input: &SchemaRef, planned: Grouping, width: i64) -> (Box<dyn OperatorSpec>, WindowAggregate) {
-    let partial =
-        WindowPartial::new(seconds(width), planned, SchemaRef::clone(input), RowPolicy::Fail).unwrap();
-    let aggregate = partial.merged("window").unwrap();
+fn split_nodes(
+    input: &SchemaRef,
+    planned: Grouping,
+    panes: Panes,
+) -> (Box<dyn OperatorSpec>, WindowAggregate) {
+    let partial = WindowPartial::new(panes, planned, SchemaRef::clone(input), RowPolicy::Fail).unwrap();
+    let aggregate = partial.merged(Some("window")).unwrap();
     (Box::new(partial), aggregate)
 }
 
@@ -59,6 +75,51 @@ fn expected(rows: &RecordBatch, keys: &str, calls: &str, width: i64) -> Vec<Stri
     )
 }
 
+/// What DataFusion makes of these rows, each in all its windows.
+fn expected_of_hop(rows: &RecordBatch, keys: &str, calls: &str, slide: i64, width: i64) -> Vec<String> {
+    let (selected, by) = if keys.is_empty() {
+        (String::new(), "w".to_owned())
+    } else {
+        (format!("{keys}, "), format!("{keys}, w"))
+    };
+    let time = |seconds: &str| format!("to_timestamp_nanos(({seconds}) * {SECOND})");
+    let (start, end) = (time(&format!("w * {slide}")), time(&format!("w * {slide} + {width}")));
+    by_datafusion(
+        rows,
+        &format!(
+            "SELECT {selected}named_struct('start', {start}, 'end', {end}), {calls},
+                    {end} - INTERVAL '1 nanosecond'
+             FROM (SELECT *, unnest(generate_series(
+                       (CAST(_timestamp AS BIGINT) / {SECOND} + 1000 * {slide} - {width}) / {slide} - 999,
+                       CAST(_timestamp AS BIGINT) / {SECOND} / {slide})) AS w
+                   FROM t)
+             WHERE CAST(_timestamp AS BIGINT) / {SECOND} < w * {slide} + {width}
+             GROUP BY {by}"
+        ),
+    )
+}
+
+/// Slides and widths in seconds: dividing, not dividing, with gaps, and with many panes.
+const HOPS: [(i64, i64); 6] = [(10, 40), (20, 50), (7, 10), (30, 12), (3, 90), (5, 143)];
+
+#[test]
+fn hops_give_what_datafusion_gives_of_rows_in_all_their_windows() {
+    for (number, (slide, width)) in HOPS.into_iter().enumerate() {
+        let rows = random_rows(number as u64, 300);
+        for (keys, calls) in
+            [("k", "count(*), sum(v), max(s)"), ("", "avg(v), count(DISTINCT s), median(f)"), ("k, j", "sum(v)")]
+        {
+            let nodes = nodes_of(hop(slide, width), &rows.schema(), keys, calls);
+            let expected = expected_of_hop(&rows, keys, calls, slide, width);
+            for (batch_rows_max, restore) in [(8192, false), (1, true), (3, false), (8192, true)] {
+                let answer = through_both(&nodes, &rows, batch_rows_max, restore);
+                let how = format!("hop({slide}, {width}) {batch_rows_max} rows, restored: {restore}");
+                assert_same(&answer, &expected, calls, &how);
+            }
+        }
+    }
+}
+
 /// Rows through both nodes, with a watermark in between and, if asked, barriers at which all is restored.
 fn through_both(
     (before, behind): &(Box<dyn OperatorSpec>, WindowAggregate),
@@ -66,7 +127,18 @@ fn through_both(
     batch_rows_max: usize,
     restore: bool,
 ) -> Vec<String> {
-    let mut first = Instance::new(&**before, batch_rows_max, Restored::nothing());
+    through(&**before, behind, rows, batch_rows_max, restore)
+}
+
+/// The same of any two nodes.
+pub(super) fn through(
+    before: &dyn OperatorSpec,
+    behind: &dyn OperatorSpec,
+    rows: &RecordBatch,
+    batch_rows_max: usize,
+    restore: bool,
+) -> Vec<String> {
+    let mut first = Instance::new(before, batch_rows_max, Restored::nothing());
     let mut second = Instance::new(behind, batch_rows_max, Restored::nothing());
     let mut snapshots: Vec<Snapshot> = Vec::new();
     let parts = 4;
@@ -90,7 +162,7 @@ fn through_both(
     first.output.drain(..).for_each(|batch| second.rows(&batch));
     second.watermark(Watermark::END.nanos());
     assert_eq!(first.counters.late.get() + second.counters.late.get(), 0);
-    assert_eq!(first.counters.taken.get(), rows.num_rows() as u64);
+    assert_eq!(first.counters.taken.get() + first.counters.filtered.get(), rows.num_rows() as u64);
     assert_eq!(second.counters.open_windows.get(), 0);
     lines(&second.output)
 }
@@ -181,6 +253,98 @@ fn a_row_is_late_by_the_watermark_of_its_own_split() {
     assert_eq!((driver.counters().late.get(), driver.counters().taken.get()), (2, 5));
 }
 
+/// Windows of 40 every 10, and a row at 32 whose split is at 45, 50 or 70: late
+/// for the windows that end at 40, 50, 60 and 70, by turns.
+#[test]
+fn a_row_that_is_late_for_some_windows_counts_in_the_others() {
+    let panes = Panes::hop(10 * SECOND, 40 * SECOND).unwrap();
+    for calls in ["count(*), sum(v)", "count(*), median(v)"] {
+        let (before, behind) = nodes_of(panes, &schema(INPUT), "k", calls);
+        let stream = format!(
+            "columns {INPUT}\n\
+             a 1 32 0\n\
+             a 1 32 39\n\
+             a 1 32 45\n\
+             a 1 32 50\n\
+             a 1 32 69\n\
+             # its last window ended at 70\n\
+             a 1 32 70\n\
+             flush\n"
+        );
+        let mut driver = Driver::new(&*before, 3, OnBarrier::GoOn).unwrap();
+        let given = driver.run(&stream).unwrap();
+        assert_eq!((driver.counters().late.get(), driver.counters().taken.get()), (1, 5), "{calls}");
+        let types = if calls.contains("sum") { "k:text? n:int s:int?" } else { "k:text? v:int?" };
+        let stream = format!("columns {types} _timestamp:time\n{given}barrier\nwm 40\nbarrier\nwm 60\nend\n");
+        let answer = at_every_batch_size(&behind, &stream).unwrap();
+        let last = if calls.contains("sum") { ["2", "3", "4", "5"] } else { ["1.0"; 4] };
+        let expected = format!(
+            "a {{0,40}} 2 {} 39.999999999\nwm 40\n\
+             a {{10,50}} 3 {} 49.999999999\na {{20,60}} 4 {} 59.999999999\nwm 60\n\
+             a {{30,70}} 5 {} 69.999999999\nend\n",
+            last[0], last[1], last[2], last[3]
+        );
+        assert_eq!(answer, expected, "{calls}");
+    }
+}
+
+#[test]
+fn rows_between_two_windows_are_filtered_out() {
+    let panes = Panes::hop(10 * SECOND, 4 * SECOND).unwrap();
+    let (before, _) = nodes_of(panes, &schema(INPUT), "k", "count(*)");
+    let stream = format!("columns {INPUT}\na 1 3 0\na 1 4 0\na 1 9 0\nb 1 10 0\nb 1 2 5\nflush\n");
+    let mut driver = Driver::new(&*before, 3, OnBarrier::GoOn).unwrap();
+    assert_eq!(driver.run(&stream).unwrap(), "a 1 3.999999999\nb 1 13.999999999\n");
+    let counters = driver.counters();
+    assert_eq!((counters.taken.get(), counters.filtered.get(), counters.late.get()), (2, 2, 1));
+}
+
+#[test]
+fn hops_without_keys_go_to_one_subtask() {
+    let (_, behind) = nodes_of(hop(10, 40), &schema(INPUT), "", "sum(v)");
+    assert_eq!(behind.shuffle_key().unwrap(), None);
+    let (_, behind) = nodes_of(hop(40, 10), &schema(INPUT), "", "sum(v)");
+    assert_eq!(behind.shuffle_key().unwrap(), Some(vec![1]));
+}
+
+/// Rows that come behind a watermark that closed some of their windows, as when an idle split comes back.
+#[test]
+fn what_comes_behind_the_watermark_counts_in_the_windows_that_are_open() {
+    let (_, behind) = nodes_of(hop(10, 200), &schema(INPUT), "k", "count(*)");
+    let mut stream = String::from("columns k:text n:int _timestamp:time\n");
+    for pane in 0..30 {
+        stream += &format!("a 1 {}.999999999\nwm {}\n", pane * 10 + 9, pane * 10 + 10);
+        if pane == 25 {
+            stream += "a 100 159.999999999\n";
+        }
+    }
+    let mut driver = Driver::new(&behind, 3, OnBarrier::GoOn).unwrap();
+    let answer = driver.run(&(stream + "end\n")).unwrap();
+    let counts: Vec<i64> = answer
+        .lines()
+        .filter(|line| line.starts_with('a'))
+        .map(|line| line.split(' ').nth(2).unwrap().parse().unwrap())
+        .collect();
+    let expected = |end: i64| {
+        let panes = (end - 20).max(0)..end.min(30);
+        panes.end - panes.start + if end > 26 && end - 20 <= 15 { 100 } else { 0 }
+    };
+    assert_eq!(counts, (1..50).map(expected).collect::<Vec<_>>());
+}
+
+#[test]
+fn rows_of_windows_go_into_the_same_window_by_their_instant() {
+    let input = schema("k:text? n:int? _timestamp:time");
+    let panes = Panes::Instants { width_nanos: 40 * SECOND };
+    let (before, behind) = nodes_of(panes, &input, "", "max(n)");
+    let rows = "columns k:text? n:int? _timestamp:time\n\
+                a 3 39.999999999\nb 4 39.999999999\nwm 40\na 1 49.999999999\nwm 50\nend\n";
+    let states = at_every_batch_size(&*before, rows).unwrap();
+    assert_eq!(states, "4 39.999999999\nwm 40\n1 49.999999999\nwm 50\nend\n");
+    let answer = at_every_batch_size(&behind, &format!("columns n:int? _timestamp:time\n{states}")).unwrap();
+    assert_eq!(answer, "{0,40} 4 39.999999999\nwm 40\n{10,50} 1 49.999999999\nwm 50\nend\n");
+}
+
 #[test]
 fn states_leave_before_the_watermark_that_closes_their_window() {
     let (partial, _) = nodes(&schema(INPUT), "k", "count(*)", 10);
@@ -199,7 +363,7 @@ fn assignment_drops_late_rows_and_the_watermark_column() {
 #[test]
 fn windows_come_out_in_the_order_of_time_when_the_watermark_reaches_their_end() {
     let (_, aggregate) = nodes(&schema(INPUT), "k", "count(v), max(v)", 10);
-    assert_eq!(aggregate.shuffle_key().unwrap(), [0]);
+    assert_eq!(aggregate.shuffle_key().unwrap(), Some(vec![0]));
     let stream = "columns k:text? count:int max:int? _timestamp:time\n\
                   b 1 5 19.999999999\n\
                   a 2 7 9.999999999\n\
@@ -231,7 +395,7 @@ fn windows_come_out_in_the_order_of_time_when_the_watermark_reaches_their_end() 
 #[test]
 fn without_keys_the_window_is_the_key_of_the_shuffle() {
     let (partial, aggregate) = nodes(&schema(INPUT), "", "sum(v)", 10);
-    assert_eq!(aggregate.shuffle_key().unwrap(), [1]);
+    assert_eq!(aggregate.shuffle_key().unwrap(), Some(vec![1]));
     assert_eq!(partial.output_schema().field(1).name(), columns::TIMESTAMP);
 }
 
@@ -338,7 +502,7 @@ fn a_large_window_that_fires_stays_under_twice_its_state() {
     let (_, aggregate) = nodes(&input, "k", "count(*), sum(v), max(v)", 10);
     let mut windows = Instance::new(&aggregate, 8192, Restored::nothing());
     let state_schema =
-        split_nodes(&input, grouping(&input, "k", "count(*), sum(v), max(v)"), 10).0.output_schema();
+        split_nodes(&input, grouping(&input, "k", "count(*), sum(v), max(v)"), tumble(10)).0.output_schema();
     for start in (0..GROUPS).step_by(8192) {
         let keys: Vec<i64> = (start..GROUPS.min(start + 8192)).collect();
         let column = || Arc::new(arrow::array::Int64Array::from(keys.clone())) as arrow::array::ArrayRef;

@@ -55,13 +55,13 @@ impl Chain {
     /// An operator that makes its own watermarks is where splits end.
     fn stack_own(&mut self, index: usize, packet: Packet) {
         self.nodes[index].ends_splits = true;
-        self.stack.push(Item::Tell(index, packet));
+        self.stack.push(Item::Tell(index, 0, packet));
     }
 
     fn stack_rows(&mut self, index: usize, port: Port, records: RecordBatch) {
         let node = &mut self.nodes[index];
         node.counters.rows_out.add(records.num_rows());
-        node.told_idle = false;
+        node.lanes.on_output(port);
         let batch = node.batch(records);
         let mut targets = node.outputs.iter().rev().filter(|(p, _)| *p == port).map(|&(_, target)| target);
         let last = targets.next_back();
@@ -73,26 +73,27 @@ impl Chain {
         }
     }
 
-    /// Hands something to all targets of a node, as far as it is news to them.
-    pub(super) fn tell(&mut self, index: usize, packet: Packet) {
+    /// Hands something to all targets of a node's lane, as far as it is news to them.
+    pub(super) fn tell(&mut self, index: usize, lane: usize, packet: Packet) {
         let node = &mut self.nodes[index];
+        let lane = node.lanes.lane(lane);
         match &packet {
             Packet::Watermark(watermark) => {
-                if *watermark < node.sent || (*watermark == node.sent && !node.told_idle) {
+                if *watermark < lane.sent || (*watermark == lane.sent && !lane.told_idle) {
                     return;
                 }
-                node.sent = *watermark;
-                node.told_idle = false;
+                lane.sent = *watermark;
+                lane.told_idle = false;
             }
             Packet::Idle => {
-                if std::mem::replace(&mut node.told_idle, true) {
+                if std::mem::replace(&mut lane.told_idle, true) {
                     return;
                 }
             }
-            Packet::Rows(_) => node.told_idle = false,
+            Packet::Rows(_) => lane.told_idle = false,
             Packet::Split(..) => {}
         }
-        for &(_, target) in node.outputs.iter().rev() {
+        for &(_, target) in node.outputs.iter().rev().filter(|(port, _)| lane.speaks_on(*port)) {
             self.stack.push(Item::Deliver(target, packet.clone()));
         }
     }
@@ -102,80 +103,87 @@ impl Chain {
         let node = &mut self.nodes[index];
         match packet {
             Packet::Rows(batch) => {
-                node.merge.on_rows(input);
+                node.lanes.on_rows(input);
                 let mixes_splits = node.split.is_some() && node.split != batch.split;
                 self.stack.push(Item::Call(index, Call::Rows(port, batch)));
                 if mixes_splits {
                     self.stack.push(Item::Call(index, Call::Flush));
                 }
-                self.wake(index);
+                let lane = self.nodes[index].lanes.lane_of(input);
+                self.wake(index, lane);
             }
             Packet::Watermark(watermark) => {
-                let merged = node.merge.on_watermark(input, watermark);
-                self.merged(index, merged);
+                let merged = node.lanes.hear(input, |merge, place| merge.on_watermark(place, watermark));
+                self.merged(index, input, merged);
             }
             Packet::Idle => {
-                let merged = node.merge.on_idle(input);
-                self.merged(index, merged);
+                let merged = node.lanes.hear(input, |merge, place| merge.on_idle(place));
+                self.merged(index, input, merged);
             }
             Packet::Split(split, event) => {
-                self.stack.push(Item::Tell(index, Packet::Split(split.clone(), event)));
+                self.stack.push(Item::Tell(index, 0, Packet::Split(split.clone(), event)));
                 self.stack.push(Item::Call(index, Call::Split(split, event)));
                 self.stack.push(Item::Call(index, Call::Flush));
             }
         }
     }
 
-    /// Plans what a node has to do now that its inputs together say something new.
-    pub(super) fn merged(&mut self, index: usize, merged: Merged) {
+    /// Plans what a node has to do now that the inputs of the lane of `input` together say something new.
+    pub(super) fn merged(&mut self, index: usize, input: usize, merged: Merged) {
+        let lane = self.nodes[index].lanes.lane_of(input);
         match merged {
-            Merged::Same => self.wake(index),
+            Merged::Same => self.wake(index, lane),
             Merged::Idle(rose) => {
-                self.nodes[index].inputs_idle = true;
-                self.stack.push(Item::Tell(index, Packet::Idle));
+                self.nodes[index].lanes.lane(lane).inputs_idle = true;
+                self.stack.push(Item::Tell(index, lane, Packet::Idle));
                 if let Some(watermark) = rose {
-                    self.rose(index, watermark);
+                    self.rose(index, lane, watermark);
                 }
             }
             Merged::Rose(watermark) => {
-                self.nodes[index].inputs_idle = false;
-                self.rose(index, watermark);
+                self.nodes[index].lanes.lane(lane).inputs_idle = false;
+                self.rose(index, lane, watermark);
             }
         }
     }
 
-    fn rose(&mut self, index: usize, watermark: Watermark) {
-        let node = &self.nodes[index];
-        node.counters.watermark.set(watermark.nanos());
+    fn rose(&mut self, index: usize, lane: usize, watermark: Watermark) {
+        let node = &mut self.nodes[index];
+        let lowest = node.lanes.lowest();
+        node.counters.watermark.set(lowest.nanos());
         if !node.is_operator() {
             return;
         }
-        self.stack.push(Item::Reached(index, watermark));
-        self.stack.push(Item::Call(index, Call::Watermark(watermark)));
+        self.stack.push(Item::Reached(index, lane, watermark));
+        if lowest > node.called {
+            node.called = lowest;
+            self.stack.push(Item::Call(index, Call::Watermark(lowest)));
+        }
         if watermark == Watermark::END {
             self.stack.push(Item::Call(index, Call::Flush));
         }
     }
 
-    /// If the inputs of a node were all idle and one counts again, says so downstream.
-    fn wake(&mut self, index: usize) {
-        let node = &mut self.nodes[index];
-        if node.inputs_idle && !node.merge.is_idle() {
-            node.inputs_idle = false;
-            self.stack.push(Item::Tell(index, Packet::Watermark(node.sent)));
+    /// If the inputs of a lane were all idle and one counts again, says so downstream.
+    fn wake(&mut self, index: usize, lane: usize) {
+        let known = self.nodes[index].lanes.lane(lane);
+        if known.inputs_idle && !known.is_idle() {
+            known.inputs_idle = false;
+            let sent = known.sent;
+            self.stack.push(Item::Tell(index, lane, Packet::Watermark(sent)));
         }
     }
 
     /// An operator has done all that a watermark asks of it: what may be said of its output?
-    pub(super) fn reached(&mut self, index: usize, watermark: Watermark) -> Result<()> {
+    pub(super) fn reached(&mut self, index: usize, lane: usize, watermark: Watermark) -> Result<()> {
         let ChainNode { site, piece, .. } = &mut self.nodes[index];
         let operator = operator_of(piece)?;
         let said = match watermark {
             Watermark::END => Watermark::END,
             watermark => site.call(|| Ok(operator.output_watermark(watermark)))?,
         };
-        if said > self.nodes[index].sent {
-            self.stack.push(Item::Tell(index, Packet::Watermark(said)));
+        if said > self.nodes[index].lanes.lane(lane).sent {
+            self.stack.push(Item::Tell(index, lane, Packet::Watermark(said)));
         }
         Ok(())
     }
@@ -185,7 +193,7 @@ impl Chain {
         match packet {
             Packet::Rows(batch) => {
                 let node = &mut self.nodes[index];
-                node.merge.on_rows(input);
+                node.lanes.on_rows(input);
                 let rows = batch.rows();
                 node.counters.rows_in.add(rows);
                 let began = self.clock.monotonic();
@@ -196,12 +204,13 @@ impl Chain {
                 node.counters.rows_out.add(rows);
             }
             Packet::Watermark(watermark) => {
-                let merged = self.nodes[index].merge.on_watermark(input, watermark);
-                self.merged(index, merged);
+                let lanes = &mut self.nodes[index].lanes;
+                let merged = lanes.hear(input, |merge, place| merge.on_watermark(place, watermark));
+                self.merged(index, input, merged);
             }
             Packet::Idle => {
-                let merged = self.nodes[index].merge.on_idle(input);
-                self.merged(index, merged);
+                let merged = self.nodes[index].lanes.hear(input, |merge, place| merge.on_idle(place));
+                self.merged(index, input, merged);
             }
             Packet::Split(..) => {}
         }

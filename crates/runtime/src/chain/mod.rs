@@ -11,6 +11,7 @@
 //! ```
 
 mod calls;
+mod lane;
 mod node;
 mod passage;
 
@@ -25,6 +26,7 @@ use thalweg_world::Clock;
 use crate::exchange::Exchange;
 use crate::guard::Failure;
 
+pub(crate) use lane::Lanes;
 pub(crate) use node::{ChainNode, NodePiece, Target};
 pub(crate) use passage::Answer;
 
@@ -55,10 +57,10 @@ enum Item {
     Call(usize, Call),
     /// Hand something to one target.
     Deliver(Target, Packet),
-    /// The inputs of a node have reached a watermark and it has done its part: say so downstream.
-    Reached(usize, Watermark),
-    /// Tell all targets of a node.
-    Tell(usize, Packet),
+    /// The inputs of a node's lane have reached a watermark and it has done its part: say so downstream.
+    Reached(usize, usize, Watermark),
+    /// Tell all targets of a node's lane.
+    Tell(usize, usize, Packet),
 }
 
 /// The nodes of one subtask.
@@ -122,7 +124,7 @@ impl Chain {
             self.nodes[0].counters.rows_out.add(batch.rows());
             self.dirty = true;
         }
-        self.stack.push(Item::Tell(0, packet));
+        self.stack.push(Item::Tell(0, 0, packet));
         self.run().await
     }
 
@@ -158,9 +160,11 @@ impl Chain {
         for node in 0..self.nodes.len() {
             self.flush_node(node).await?;
             self.flush_sink(node).await?;
-            if self.nodes[node].is_idle_again() {
-                self.stack.push(Item::Tell(node, Packet::Idle));
-                self.run().await?;
+            for lane in 0..self.nodes[node].lanes.len() {
+                if self.nodes[node].lanes.lane(lane).is_idle_again() {
+                    self.stack.push(Item::Tell(node, lane, Packet::Idle));
+                    self.run().await?;
+                }
             }
         }
         for exchange in &mut self.exchanges {
@@ -182,8 +186,8 @@ impl Chain {
         while let Some(item) = self.stack.pop() {
             match item {
                 Item::Call(node, call) => self.call(node, call)?,
-                Item::Tell(node, packet) => self.tell(node, packet),
-                Item::Reached(node, watermark) => self.reached(node, watermark)?,
+                Item::Tell(node, lane, packet) => self.tell(node, lane, packet),
+                Item::Reached(node, lane, watermark) => self.reached(node, lane, watermark)?,
                 Item::Deliver(Target::Node { node, port, input }, packet) => {
                     if self.nodes[node].is_operator() {
                         self.hear(node, port, input, packet);

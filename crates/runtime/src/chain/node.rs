@@ -8,8 +8,8 @@ use thalweg_dataflow::{Batch, NodeId, Operator, Port, Sink, Watermark};
 
 use thalweg_state::SplitId;
 
+use super::lane::Lanes;
 use crate::guard::Site;
-use crate::merge::WatermarkMerge;
 
 /// Where an output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +36,11 @@ pub(crate) struct ChainNode {
     pub(crate) site: Site,
     pub(crate) piece: NodePiece,
     pub(crate) counters: Arc<OperatorCounters>,
-    pub(crate) merge: WatermarkMerge,
+    pub(crate) lanes: Lanes,
     /// All outgoing edges, by port.
     pub(crate) outputs: Vec<(Port, Target)>,
-    /// The highest watermark that was sent.
-    pub(super) sent: Watermark,
-    /// Whether downstream was told that this node holds nothing back, and has heard nothing since.
-    pub(super) told_idle: bool,
-    /// Whether the inputs were last seen idle, all of them.
-    pub(super) inputs_idle: bool,
+    /// The highest watermark that the operator was called with.
+    pub(super) called: Watermark,
     /// The split of the rows last taken; the rows that follow from them carry it on.
     pub(super) split: Option<SplitId>,
     /// Whether this operator turns splits into watermarks, so that no split is known behind it.
@@ -52,27 +48,24 @@ pub(crate) struct ChainNode {
 }
 
 impl ChainNode {
-    /// A node that has done nothing yet, with this many inputs.
+    /// A node that has done nothing yet.
     pub(crate) fn new(
         id: NodeId,
         site: Site,
         piece: NodePiece,
         counters: Arc<OperatorCounters>,
-        inputs: usize,
+        lanes: Lanes,
         outputs: Vec<(Port, Target)>,
     ) -> Self {
         counters.watermark.set(Watermark::START.nanos());
-        let merge = WatermarkMerge::new(inputs);
         Self {
             id,
             site,
             piece,
             counters,
-            merge,
+            lanes,
             outputs,
-            sent: Watermark::START,
-            told_idle: false,
-            inputs_idle: false,
+            called: Watermark::START,
             split: None,
             ends_splits: false,
         }
@@ -86,10 +79,5 @@ impl ChainNode {
 
     pub(super) fn is_operator(&self) -> bool {
         matches!(self.piece, NodePiece::Operator(_))
-    }
-
-    /// Whether the node spoke, by a timer or late output, though its inputs are idle.
-    pub(super) fn is_idle_again(&self) -> bool {
-        !self.told_idle && self.merge.is_idle()
     }
 }

@@ -51,7 +51,7 @@ impl Chain {
             self.run().await?;
             self.prepare(index, barrier.epoch, &mut answer).await?;
             if barrier.stop {
-                self.nodes[index].merge.stop();
+                self.nodes[index].lanes.stop();
             }
         }
         for exchange in &mut self.exchanges {
@@ -99,9 +99,11 @@ impl Chain {
 
     /// An input channel of the head ended by `End` or `Retire`.
     pub(crate) async fn input_ended(&mut self, input: usize, by_end: bool) -> Result<(), Failure> {
-        let merge = &mut self.nodes[0].merge;
-        let merged = if by_end { merge.on_end(input) } else { merge.on_retire(input) };
-        self.merged(0, merged);
+        let merged = self.nodes[0].lanes.hear(input, |merge, place| match by_end {
+            true => merge.on_end(place),
+            false => merge.on_retire(place),
+        });
+        self.merged(0, input, merged);
         if merged != Merged::Same {
             self.dirty = true;
         }
@@ -110,7 +112,7 @@ impl Chain {
 
     /// A channel of the head was born: its rows come on `port`.
     pub(crate) fn input_born(&mut self, input: usize) {
-        self.nodes[0].merge.hold(input);
+        self.nodes[0].lanes.hold(input);
     }
 
     /// All input is gone: what was held back leaves, then every output ends the same way.

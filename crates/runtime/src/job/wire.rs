@@ -17,7 +17,7 @@ use thalweg_world::{SeededRandom, World};
 use tokio::sync::mpsc;
 
 use super::{Job, OperatorReading, Role};
-use crate::chain::{Chain, ChainNode, NodePiece, Target};
+use crate::chain::{Chain, ChainNode, Lanes, NodePiece, Target};
 use crate::channel::{Bounds, Inbox, NewChannel, Probe, Sender, channels};
 use crate::exchange::{Exchange, Origin};
 use crate::guard::Site;
@@ -161,11 +161,11 @@ impl Wiring<'_> {
             let site = Site::new(&self.graph.node(id).piece, &self.graph.node(id).id, subtask);
             let counters = Arc::new(OperatorCounters::default());
             let outputs = self.outputs(chain, (id, subtask), &site, &counters, &mut exchanges)?;
-            let channel_count = inbox.as_ref().filter(|_| nodes.is_empty()).map(|(_, ports)| ports.len());
-            let inputs = channel_count.unwrap_or_else(|| self.graph.inputs(id).count());
+            let channels = inbox.as_ref().filter(|_| nodes.is_empty()).map(|(_, ports)| ports.as_slice());
+            let lanes = self.lanes(id, channels);
             let piece = self.build(id, &settings, &counters, &mut source)?;
             self.readings.push(self.reading(id, subtask, &counters));
-            nodes.push(ChainNode::new(id, site, piece, counters, inputs, outputs));
+            nodes.push(ChainNode::new(id, site, piece, counters, lanes, outputs));
         }
         let feed = self.feed(source, inbox, &nodes[0].site, splits)?;
         let (commands, obey) = mpsc::unbounded_channel();
@@ -186,6 +186,16 @@ impl Wiring<'_> {
             budget: Budget::default(),
         };
         Ok(ReadySubtask { subtask, feed, commands, executor, name, nodes: chain_nodes })
+    }
+
+    /// The lanes of a node whose inputs are these channels, by port, or else the edges of its chain.
+    fn lanes(&self, id: NodeId, channels: Option<&[Port]>) -> Lanes {
+        let edges: Vec<Port> = self.graph.inputs(id).map(|edge| edge.to.1).collect();
+        let ports = channels.unwrap_or(&edges);
+        match &self.graph.node(id).piece {
+            Piece::Operator(spec) if spec.watermarks_per_port() => Lanes::per_port(ports),
+            Piece::Operator(_) | Piece::Source(_) | Piece::Sink(_) => Lanes::one(ports.len()),
+        }
     }
 
     fn reading(

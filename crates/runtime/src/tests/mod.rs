@@ -1,6 +1,7 @@
 //! Whole jobs made of toy pieces.
 
 mod barriers;
+mod diamond;
 mod faults;
 mod jobs;
 mod pressure;

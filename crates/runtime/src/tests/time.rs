@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use thalweg_dataflow::{Batch, Context, Distribution, Operator, Port, Result, Step, Watermark};
+use arrow::datatypes::SchemaRef;
+use thalweg_dataflow::{
+    Batch, Context, Distribution, Functions, Operator, OperatorSpec, Port, Result, Step, Watermark,
+};
 
 use super::toys::*;
 use crate::RuntimeSettings;
@@ -105,4 +108,65 @@ async fn a_stop_ends_no_time_though_some_input_has_ended() {
     job.stop();
     within(10, job.wait()).await.expect("the job stops");
     assert!((0..2).all(|s| heard.by(s).is_empty()), "no window may close");
+}
+
+/// Gives rows on by the port that they came in on, and so their watermarks.
+#[derive(Clone, Default)]
+struct Ports {
+    called: Heard,
+}
+
+impl Operator for Ports {
+    fn on_batch(&mut self, input: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
+        cx.emit(input, batch.records);
+        Ok(Step::Done)
+    }
+    fn on_watermark(&mut self, watermark: Watermark, cx: &mut Context<'_>) -> Result<Step> {
+        self.called.on_watermark(watermark, cx)
+    }
+}
+
+toy_spec!(Ports);
+
+impl OperatorSpec for Ports {
+    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
+        Ok(Box::new(self.clone()))
+    }
+    fn output_schema(&self) -> SchemaRef {
+        schema()
+    }
+    fn watermarks_per_port(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn watermarks_per_port_wait_for_no_other_port() {
+    let (mut net, ports) = (Net::default(), Ports::default());
+    let [ended, waiting] = [Heard::default(), Heard::default()];
+    let numbers = |endless| Numbers { times: true, endless, ..Numbers::new(&[50], 10) };
+    let mut marked = Vec::new();
+    for (name, endless) in [("first", false), ("second", true)] {
+        let source = net.source(name, numbers(endless));
+        marked.push((source, format!("{name}-marks")));
+    }
+    let marked: Vec<_> = marked
+        .into_iter()
+        .map(|(source, name)| {
+            let marks = net.operator(&name, made(Watermarks::default()), &[(source, Distribution::Forward)]);
+            (marks, shuffle())
+        })
+        .collect();
+    let node = net.operator("state", Arc::new(ports.clone()), &marked);
+    for (port, (name, heard)) in [(0, ("a", &ended)), (1, ("b", &waiting))] {
+        let hear = net.operator(name, made(heard.clone()), &[]);
+        net.edge((node, Port(port)), (hear, Port::MAIN), shuffle());
+        net.sink(&format!("{name}-out"), &Collect::new(), &[(hear, Distribution::Forward)]);
+    }
+    let job = net.start(1, RuntimeSettings::default(), &two_threads());
+    until("the first pipeline ends", || ended.by(0).last() == Some(&i64::MAX)).await;
+    until("the second has heard all it can", || waiting.by(0).last() == Some(&49)).await;
+    until("the node itself knows the lowest", || ports.called.by(0).last() == Some(&49)).await;
+    job.stop();
+    within(10, job.wait()).await.expect("the job stops");
 }

@@ -1,6 +1,5 @@
 //! Sources, operators and sinks that do what a test says.
 
-use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use thalweg_dataflow::source::{Assignment, Position, SourceGuarantee};
 use thalweg_dataflow::spec::{PieceContext, RowKind};
 use thalweg_dataflow::{
     Batch, Committable, Context, Distribution, Edge, EventTime, Functions, Graph, Node, NodeId, Operator,
-    OperatorSpec, Port, Result, Sink, SinkSpec, Source, SourceEvent, SourceSpec, Spec, SplitEvent, Step,
+    OperatorSpec, Port, Result, Sink, SinkSpec, Source, SourceEvent, SourceSpec, SplitEvent, Step,
     Watermark,
 };
 use thalweg_state::{Epoch, Incarnation, JobId, OperatorId, SplitId};
@@ -42,13 +41,13 @@ pub(crate) fn pairs(records: &RecordBatch) -> Vec<(i64, i64)> {
 
 macro_rules! toy_spec {
     ($type:ty) => {
-        impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("toy")
             }
         }
 
-        impl Spec for $type {
+        impl thalweg_dataflow::Spec for $type {
             fn kind(&self) -> &'static str {
                 "toy"
             }
@@ -104,6 +103,8 @@ impl Numbers {
         Self { lengths, batch_rows, keys: 97, times: false, endless: false, pause: None, fault: None }
     }
 }
+
+pub(crate) use toy_spec;
 
 toy_spec!(Numbers);
 
@@ -451,7 +452,7 @@ impl Net {
     pub(crate) fn operator(
         &mut self,
         name: &str,
-        spec: Arc<Made>,
+        spec: Arc<dyn OperatorSpec>,
         from: &[(NodeId, Distribution)],
     ) -> NodeId {
         self.node(name, Piece::Operator(spec), from)
@@ -464,15 +465,13 @@ impl Net {
     fn node(&mut self, name: &str, piece: Piece, from: &[(NodeId, Distribution)]) -> NodeId {
         let to = self.0.add_node(Node { id: OperatorId::new(name), piece, parallelism: None });
         for (port, (from, distribution)) in from.iter().enumerate() {
-            self.0.add_edge(Edge {
-                from: (*from, Port::MAIN),
-                to: (to, Port(port as u16)),
-                distribution: distribution.clone(),
-                schema: schema(),
-                rows: RowKind::Append,
-            });
+            self.edge((*from, Port::MAIN), (to, Port(port as u16)), distribution.clone());
         }
         to
+    }
+
+    pub(crate) fn edge(&mut self, from: (NodeId, Port), to: (NodeId, Port), distribution: Distribution) {
+        self.0.add_edge(Edge { from, to, distribution, schema: schema(), rows: RowKind::Append });
     }
 
     pub(crate) fn graph(self) -> Graph {

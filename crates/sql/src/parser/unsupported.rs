@@ -5,8 +5,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Distinct, Expr, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
-    TableFactor, Visit, Visitor,
+    self, Distinct, Expr, GroupByExpr, NamedWindowDefinition, NamedWindowExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
+    TableFactor, Visit, Visitor, WindowType,
 };
 use thalweg_dataflow::{Code, Error, Span};
 
@@ -62,8 +62,19 @@ impl Check<'_> {
 }
 
 const NO_ORDER: &str = "a stream has no end to order it by; order the rows where they are read";
-const NO_JOIN: &str = "join the tables where the rows are read, or bring them together with UNION ALL";
+const NO_LATERAL: &str = "join the results of both queries on their window";
 const UNNEST: &str = "write unnest(list) in the SELECT list";
+
+const EXTENDED: &str = "a named window with more clauses";
+const WHOLE: &str = "write all clauses of the window, or its name alone: OVER name";
+
+/// Whether a call says `OVER (name …)`: the planner would forget the name.
+fn extends_named_window(function: &ast::Function) -> bool {
+    match &function.over {
+        Some(WindowType::WindowSpec(window)) => window.window_name.is_some(),
+        Some(WindowType::NamedWindow(_)) | None => false,
+    }
+}
 
 impl Visitor for Check<'_> {
     type Break = Box<Error>;
@@ -105,12 +116,6 @@ impl Visitor for Check<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> Verdict {
-        if let Some(from) = select.from.get(1) {
-            return self.refuse("a join of several tables in FROM", NO_JOIN, &from.relation, "from");
-        }
-        if let Some(join) = select.from.iter().find_map(|from| from.joins.first()) {
-            return self.refuse("JOIN", NO_JOIN, join, "join");
-        }
         if let Some(Distinct::On(keys)) = &select.distinct {
             let instead = "group by the columns and take first_value() of the others";
             return match keys.first() {
@@ -131,11 +136,17 @@ impl Visitor for Check<'_> {
             (!select.cluster_by.is_empty(), "CLUSTER BY", "cluster"),
             (!select.distribute_by.is_empty(), "DISTRIBUTE BY", "distribute"),
             (!select.sort_by.is_empty(), "SORT BY", "sort"),
-            (select.qualify.is_some(), "QUALIFY", "qualify"),
             (select.value_table_mode.is_some(), "SELECT AS", "as"),
         ];
-        match dropped.iter().find(|(given, ..)| *given) {
-            Some((_, clause, word)) => self.refuse(clause, "take the clause away", select, word),
+        if let Some((_, clause, word)) = dropped.iter().find(|(given, ..)| *given) {
+            return self.refuse(clause, "take the clause away", select, word);
+        }
+        let extended = select.named_window.iter().find(|NamedWindowDefinition(_, window)| match window {
+            NamedWindowExpr::NamedWindow(_) => false,
+            NamedWindowExpr::WindowSpec(window) => window.window_name.is_some(),
+        });
+        match extended {
+            Some(window) => self.refuse(EXTENDED, WHOLE, window, "window"),
             None => ControlFlow::Continue(()),
         }
     }
@@ -152,7 +163,7 @@ impl Visitor for Check<'_> {
             TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
                 self.refuse("TABLESAMPLE", "filter with WHERE random() < 0.1", factor, "tablesample")
             }
-            TableFactor::Derived { lateral: true, .. } => self.refuse("LATERAL", NO_JOIN, factor, "lateral"),
+            TableFactor::Derived { lateral: true, .. } => self.refuse("LATERAL", NO_LATERAL, factor, "lateral"),
             TableFactor::Table { .. } | TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } => {
                 ControlFlow::Continue(())
             }
@@ -165,9 +176,8 @@ impl Visitor for Check<'_> {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> Verdict {
         match expr {
-            Expr::Function(function) if function.over.is_some() => {
-                let instead = "group by a window, or by the columns of PARTITION BY";
-                self.refuse("OVER", instead, function, "over")
+            Expr::Function(function) if extends_named_window(function) => {
+                self.refuse(EXTENDED, WHOLE, function, "over")
             }
             Expr::Exists { .. } | Expr::InSubquery { .. } | Expr::Subquery(_) => self.refuse(
                 "a query within an expression",

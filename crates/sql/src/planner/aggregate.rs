@@ -10,28 +10,32 @@ use thalweg_dataflow::{Code, Distribution, Error, OperatorSpec, Result};
 use thalweg_operators::Expression;
 use thalweg_operators::aggregate::{AggregateCall, Grouping};
 use thalweg_operators::updating_aggregate::UpdatingAggregate;
-use thalweg_operators::window::{Assigner, WindowAggregate, WindowAssign, WindowPartial};
+use thalweg_operators::window::{Assigner, SessionAggregate, WindowAggregate, WindowAssign, WindowPartial};
 
 use super::expression::{asks_time_of_day, compile, compile_call};
 use super::graph::Stream;
 use super::names::{Names, computed_name};
 use super::write::Lowering;
 use crate::markers::Marker;
-use crate::windows::Window;
+use crate::windows::{self, Window};
 
 /// The window's column.
 const WINDOW: &str = "window";
 
-/// The window that an aggregate groups by, and where it stands in `GROUP BY`.
+/// The window that an aggregate groups by.
 struct By {
     window: Window,
-    position: usize,
+    assigner: Assigner,
+    /// Where it stands in `GROUP BY`, if the aggregate is to make it; else it is a key like any other.
+    made_at: Option<usize>,
+    /// Where the results have it, if they do.
+    stands_at: Option<usize>,
 }
 
 impl Lowering<'_> {
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate, path: &str) -> Result<Stream> {
         let input = self.lower(&aggregate.input, path)?;
-        match window_of(aggregate, &input) {
+        match window_of(aggregate, &input)? {
             Some(by) => self.windowed(aggregate, input, &by, path),
             None => self.updating(aggregate, input, path),
         }
@@ -42,24 +46,36 @@ impl Lowering<'_> {
             return Err(Error::new(Code::NotSupported, "a window over rows that change is not supported")
                 .with_help("group by the window first, and aggregate its results"));
         }
-        let nanos = i64::try_from(by.window.width.as_nanos())
-            .map_err(|e| Error::internal("a window's width is out of range").because(e))?;
-        let assigner = Assigner::tumble(nanos)?;
         let names = &aggregate.schema;
-        let grouping = grouping(aggregate, &input, names, Some(by.position))?;
-        let (input, last) = if grouping.splits() {
-            let partial = WindowPartial::new(assigner, grouping, Arc::clone(&input.schema), self.policy())?;
-            let merged = partial.merged(WINDOW)?;
-            (self.behind(input, partial, path)?, merged)
-        } else {
-            let (aggregate, input) = self.precompute(aggregate, input, Some(by.position), path)?;
-            let assign = WindowAssign::new(assigner, Arc::clone(&input.schema));
-            let input = self.behind(input, assign, path)?;
-            let grouping = self::grouping(&aggregate, &input, names, Some(by.position))?;
-            let schema = Arc::clone(&input.schema);
-            (input, WindowAggregate::of_rows(assigner, grouping, schema, WINDOW, self.policy())?)
-        };
-        self.behind_shuffle(aggregate, input, last, by, path)
+        let made = by.made_at.map(|_| WINDOW);
+        let grouping = grouping(aggregate, &input, names, by.made_at)?;
+        if let Assigner::Aligned(panes) = by.assigner
+            && grouping.splits()
+        {
+            let partial = WindowPartial::new(panes, grouping, Arc::clone(&input.schema), self.policy())?;
+            let merged = partial.merged(made)?;
+            let input = self.behind(input, partial, path)?;
+            let key = merged.shuffle_key()?;
+            return self.behind_shuffle(aggregate, input, merged, key, by, path);
+        }
+        let (whole, input) = self.precompute(aggregate, input, by.made_at, Over::Window, path)?;
+        let assign = WindowAssign::new(by.assigner, Arc::clone(&input.schema));
+        let input = self.behind(input, assign, path)?;
+        let grouping = self::grouping(&whole, &input, names, by.made_at)?;
+        let (schema, policy) = (Arc::clone(&input.schema), self.policy());
+        match by.assigner {
+            Assigner::Aligned(panes) => {
+                let spec = WindowAggregate::of_rows(panes, grouping, schema, made, policy)?;
+                let key = spec.shuffle_key()?;
+                self.behind_shuffle(aggregate, input, spec, key, by, path)
+            }
+            Assigner::Session { gap_nanos } => {
+                let spec = SessionAggregate::new(gap_nanos, grouping, schema, WINDOW, policy)?;
+                let key = spec.shuffle_key()?;
+                self.behind_shuffle(aggregate, input, spec, key, by, path)
+            }
+            Assigner::Count { .. } => Err(Error::internal("no SQL names a window of rows")),
+        }
     }
 
     /// The stream behind an operator of its chain. Columns are no longer a plan's.
@@ -74,28 +90,35 @@ impl Lowering<'_> {
         &mut self,
         aggregate: &Aggregate,
         input: Stream,
-        spec: WindowAggregate,
+        spec: impl OperatorSpec + 'static,
+        key: Option<Vec<usize>>,
         by: &By,
         path: &str,
     ) -> Result<Stream> {
         let schema = spec.output_schema();
-        let distribution = Distribution::Shuffle(spec.shuffle_key()?);
-        let node = self.writer.operator(path, &[(&input, distribution)], None, spec)?;
+        let (distribution, parallelism) = match key {
+            Some(key) => (Distribution::Shuffle(key), None),
+            None => (input.distribution(Some(1)), Some(1)),
+        };
+        let node = self.writer.operator(path, &[(&input, distribution)], parallelism, spec)?;
         let width = aggregate.schema.fields().len();
-        let keys = aggregate.group_expr.len() - 1;
+        let made = usize::from(by.made_at.is_some());
+        let keys = aggregate.group_expr.len() - made;
         // The operator gives keys, window, results; the plan has the window among the keys.
-        let mut order: Vec<usize> = (0..keys).chain(keys + 1..width).collect();
-        order.insert(by.position, keys);
+        let mut order: Vec<usize> = (0..keys).chain(keys + made..width).collect();
+        if let Some(position) = by.made_at {
+            order.insert(position, keys);
+        }
         order.push(width);
         let results = Stream {
             node,
             schema,
             width,
             rows: RowKind::Append,
-            parallelism: None,
+            parallelism,
             key: None,
-            window: Some(by.window),
-            window_columns: vec![keys],
+            window: by.stands_at.map(|_| by.window),
+            window_columns: by.stands_at.map(|position| order[position]).into_iter().collect(),
             pending: None,
         };
         self.writer.select(path, results, &order, width)
@@ -108,13 +131,14 @@ impl Lowering<'_> {
         aggregate: &Aggregate,
         input: Stream,
         window: Option<usize>,
+        over: Over,
         path: &str,
     ) -> Result<(Aggregate, Stream)> {
         let is_column =
             |(index, expr): (usize, &Expr)| Some(index) == window || matches!(expr, Expr::Column(_));
         let plain = aggregate.group_expr.iter().enumerate().all(is_column);
         let timeless = |expr: &Expr| !expr.exists(|e| Ok(asks_time(e))).unwrap_or(true);
-        if plain && (window.is_none() || aggregate.aggr_expr.iter().all(timeless)) {
+        if plain && (over == Over::All || aggregate.aggr_expr.iter().all(timeless)) {
             return Ok((aggregate.clone(), input));
         }
         let mut computed: Vec<Expr> = Vec::new();
@@ -153,7 +177,7 @@ impl Lowering<'_> {
             .with_help("group by a window in the inner query, or bring both aggregates into one query"));
         }
         let names = &aggregate.schema;
-        let (aggregate, input) = self.precompute(aggregate, input, None, path)?;
+        let (aggregate, input) = self.precompute(aggregate, input, None, Over::All, path)?;
         let grouping = grouping(&aggregate, &input, names, None)?;
         let spec = UpdatingAggregate::new(grouping, Arc::clone(&input.schema), self.policy())?;
         let key = spec.shuffle_key()?;
@@ -178,21 +202,54 @@ impl Lowering<'_> {
     }
 }
 
-/// The window that is assigned below, or a column that is a window already.
-fn window_of(aggregate: &Aggregate, input: &Stream) -> Option<By> {
+/// What an aggregate ranges over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// The rows of a window; their own times are lost.
+    Window,
+    /// All rows.
+    All,
+}
+
+/// The window that is assigned below, or a column that is a window already, or a field of one.
+fn window_of(aggregate: &Aggregate, input: &Stream) -> Result<Option<By>> {
     let schema = aggregate.input.schema();
     let index_of = |expr: &Expr| match expr {
         Expr::Column(column) => schema.maybe_index_of_column(column),
         _ => None,
     };
-    let find = |wanted: &dyn Fn(usize) -> bool| {
-        aggregate.group_expr.iter().position(|expr| index_of(expr).is_some_and(wanted))
-    };
+    let find = |wanted: &dyn Fn(&Expr) -> bool| aggregate.group_expr.iter().position(wanted);
     if let Some(window) = input.pending {
-        return find(&|index| index == input.width).map(|position| By { window, position });
+        let again = input.window == Some(window);
+        let assigner = if again { same_window(window)? } else { window.assigner()? };
+        let position = find(&|expr| index_of(expr) == Some(input.width));
+        return Ok(position.map(|at| By { window, assigner, made_at: Some(at), stands_at: Some(at) }));
     }
-    let window = input.window?;
-    find(&|index| input.window_columns.contains(&index)).map(|position| By { window, position })
+    let Some(window) = input.window else { return Ok(None) };
+    let is_window = |expr: &Expr| index_of(expr).is_some_and(|index| input.window_columns.contains(&index));
+    if let Some(at) = find(&is_window) {
+        let made_at = window.width().map(|_| at);
+        return Ok(Some(By { window, assigner: same_window(window)?, made_at, stands_at: Some(at) }));
+    }
+    // The end says which window it is, and the start says it where all are of one width.
+    let names_window = |expr: &Expr| {
+        windows::field_of(expr).is_some_and(|(of, field)| {
+            is_window(of) && (field == "end" || field == "start" && window.width().is_some())
+        })
+    };
+    Ok(find(&names_window)
+        .is_some()
+        .then_some(By { window, assigner: same_window(window)?, made_at: None, stands_at: None }))
+}
+
+/// How rows that carry this window are put into it again: by their instants.
+pub(super) fn same_window(window: Window) -> Result<Assigner> {
+    match window {
+        Window::Tumble { .. } => window.assigner(),
+        Window::Hop { width, .. } | Window::Session { gap: width } => {
+            Ok(Assigner::same_window(windows::nanos(width)?))
+        }
+    }
 }
 
 /// Keys, less the window, and calls: named as they read, where that names one thing only.

@@ -3,16 +3,18 @@
 //! A relation gives only the columns that some reader asks for, and rows carry
 //! their split's watermark only where a window is assigned behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableScan};
 use thalweg_dataflow::{Error, Result};
 
 use super::Query;
+use super::fields::{self, Read};
 use crate::catalog::{Catalog, Relation, RelationId};
 use crate::context::RelationSource;
 use crate::logical::Logical;
+use crate::row_windows::RowWindows;
 use crate::windows;
 
 /// What is asked of a relation.
@@ -20,6 +22,8 @@ use crate::windows;
 pub(super) struct Demand {
     /// The columns that somebody reads, by their index in the declaration.
     pub(super) columns: BTreeSet<usize>,
+    /// How much of each of them is read.
+    pub(super) reads: BTreeMap<usize, Read>,
     /// Whether rows must carry their split's watermark.
     pub(super) row_watermark: bool,
     /// For a query that somebody reads: its plan, with the columns that are asked for, ascending.
@@ -43,6 +47,7 @@ pub(super) fn find(logical: &Logical<'_>, catalog: &Catalog, queries: &[Query]) 
     for query in queries {
         let plan = logical.optimise(query.plan.clone(), query.at)?;
         note(&plan, false, &mut demands.relations)?;
+        note_reads(&plan, &fields::whole(&plan), &mut demands.relations)?;
         demands.queries.push(plan);
     }
     for (index, relation) in relations.iter().enumerate().rev() {
@@ -52,9 +57,11 @@ pub(super) fn find(logical: &Logical<'_>, catalog: &Catalog, queries: &[Query]) 
             continue;
         }
         let row_watermark = demand.row_watermark;
+        let output: Vec<Read> = demand.columns.iter().map(|column| demand.reads.get(column).cloned().unwrap_or_default()).collect();
         let narrowed = narrow(plan, demand)?;
         let plan = logical.optimise(narrowed, *at)?;
         note(&plan, row_watermark, &mut demands.relations)?;
+        note_reads(&plan, &output, &mut demands.relations)?;
         demands.relations[index].plan = Some(plan);
     }
     Ok(demands)
@@ -89,6 +96,10 @@ fn note(plan: &LogicalPlan, row_watermark: bool, relations: &mut [Demand]) -> Re
             Ok(())
         }
         LogicalPlan::Aggregate(aggregate) => note(&aggregate.input, false, relations),
+        LogicalPlan::Extension(extension) => match RowWindows::of(extension) {
+            Some(windows) => note(&windows.input, true, relations),
+            None => Err(Error::internal("a plan has a node of somebody else's")),
+        },
         LogicalPlan::Projection(projection) => {
             let mut assigns = false;
             for expr in &projection.expr {
@@ -97,6 +108,24 @@ fn note(plan: &LogicalPlan, row_watermark: bool, relations: &mut [Demand]) -> Re
             note(&projection.input, row_watermark || assigns, relations)
         }
         other => other.inputs().into_iter().try_for_each(|input| note(input, row_watermark, relations)),
+    }
+}
+
+/// Notes how much a plan reads of each column of its relations, where `output` is read of its own.
+fn note_reads(plan: &LogicalPlan, output: &[Read], relations: &mut [Demand]) -> Result<()> {
+    fields::note(plan, output, &mut |scan, reads| {
+        let demand = &mut relations[relation_of(scan)?.0];
+        match &scan.projection {
+            Some(columns) => add_reads(demand, columns.iter().copied().zip(reads)),
+            None => add_reads(demand, reads.iter().enumerate()),
+        }
+        Ok(())
+    })
+}
+
+fn add_reads<'r>(demand: &mut Demand, reads: impl Iterator<Item = (usize, &'r Read)>) {
+    for (column, read) in reads {
+        demand.reads.entry(column).or_default().add(read);
     }
 }
 

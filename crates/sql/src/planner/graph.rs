@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use thalweg_dataflow::graph::Piece;
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{
-    Distribution, Edge, Error, Graph, Node, NodeId, OperatorSpec, Port, Result, SinkSpec, SourceSpec, columns,
+    Distribution, Edge, Error, Graph, Node, NodeId, OperatorSpec, Outlet, Port, Result, SinkSpec, SourceSpec, columns,
 };
 use thalweg_operators::project::Project;
 use thalweg_operators::{Expression, RowPolicy};
@@ -65,9 +65,50 @@ impl Stream {
 pub(super) struct Writer {
     graph: Graph,
     names: HashMap<String, usize>,
+    /// What stands before every name.
+    prefix: String,
 }
 
 impl Writer {
+    /// Goes on writing a graph; what is added is named under `name`.
+    pub(super) fn behind(graph: Graph, name: &str) -> Self {
+        Self { graph, names: HashMap::new(), prefix: format!("{name}/") }
+    }
+
+    /// The graph as it is, for somebody who goes on writing it.
+    pub(super) fn into_graph(self) -> Graph {
+        self.graph
+    }
+
+    /// A stream of a program as one that plans read. What comes from another port than the main one passes
+    /// through a node of its own.
+    pub(super) fn inlet(&mut self, path: &str, outlet: &Outlet, width: usize) -> Stream {
+        let (mut node, port) = outlet.from;
+        if port != Port::MAIN {
+            let every: Vec<usize> = (0..outlet.schema.fields().len()).collect();
+            let spec: Arc<dyn OperatorSpec> = Arc::new(Project::select(&outlet.schema, &every));
+            node = self.node(path, Piece::Operator(spec), outlet.parallelism);
+            self.graph.add_edge(Edge {
+                from: outlet.from,
+                to: (node, Port::MAIN),
+                distribution: Distribution::Forward,
+                schema: Arc::clone(&outlet.schema),
+                rows: outlet.rows,
+            });
+        }
+        Stream {
+            node,
+            schema: Arc::clone(&outlet.schema),
+            width,
+            rows: outlet.rows,
+            parallelism: outlet.parallelism,
+            key: None,
+            window: None,
+            window_columns: Vec::new(),
+            pending: None,
+        }
+    }
+
     /// The finished graph, checked.
     pub(super) fn finish(self) -> Result<Graph> {
         self.graph.check()?;
@@ -124,7 +165,7 @@ impl Writer {
             Piece::Operator(spec) => spec.kind(),
             Piece::Sink(_) => "sink",
         };
-        let name = format!("{path}/{role}");
+        let name = format!("{}{path}/{role}", self.prefix);
         let taken = self.names.entry(name.clone()).or_insert(0);
         *taken += 1;
         let id = if *taken == 1 { name } else { format!("{name}-{taken}") };

@@ -8,12 +8,17 @@
 mod aggregate;
 mod demand;
 mod expression;
+mod fields;
 mod filter;
 mod graph;
 mod insert;
+mod join;
 mod names;
+mod over;
 mod project;
+mod row_windows;
 mod scan;
+mod top;
 mod union;
 mod unnest;
 mod write;
@@ -25,10 +30,12 @@ use datafusion::logical_expr::LogicalPlan;
 use thalweg_dataflow::connector::Connector;
 use thalweg_dataflow::sink::SinkGuarantee;
 use thalweg_dataflow::spec::RowKind;
-use thalweg_dataflow::{Code, Error, Graph, NodeId, Result, Span};
+use thalweg_dataflow::{Code, Error, Graph, NodeId, Outlet, Result, Span};
 use thalweg_operators::RowPolicy;
 
-use crate::catalog::{BROKEN, Catalog, Relation, RelationId, Target, check_names};
+use self::demand::Demands;
+use self::graph::Writer;
+use crate::catalog::{BROKEN, Catalog, Inlet, Relation, RelationId, Target, check_names};
 use crate::context::Functions;
 use crate::declare::{Declared, declare};
 use crate::headings;
@@ -98,24 +105,42 @@ impl Planner {
     /// script. Every span is in bytes of `script`.
     pub fn plan(&self, script: &str) -> Result<Plan, Vec<Error>> {
         let script = Script::new(script).map_err(|e| vec![e])?;
-        std::thread::scope(|scope| {
-            let planning = std::thread::Builder::new()
-                .name("thalweg-plan".into())
-                .stack_size(STACK_BYTES)
-                .spawn_scoped(scope, || self.plan_script(&script));
-            match planning.map(|thread| thread.join()) {
-                Ok(Ok(planned)) => planned,
-                Ok(Err(panic)) => std::panic::resume_unwind(panic),
-                Err(e) => Err(vec![Error::new(Code::Io, "no thread can be started for planning").because(e)]),
-            }
+        on_deep_stack(|| {
+            let logical = Logical { script: &script, functions: &self.functions };
+            let Planned { catalog, queries, demands } = self.plan_script(&logical, Catalog::default())?;
+            write::write(self, &logical, &catalog, &queries, &demands).map_err(|e| vec![e])
         })
     }
 
-    fn plan_script(&self, script: &Script<'_>) -> Result<Plan, Vec<Error>> {
-        let statements = parse(script)?;
-        let logical = Logical { script, functions: &self.functions };
-        let mut session =
-            Session { planner: self, logical: &logical, catalog: Catalog::default(), queries: vec![] };
+    /// Writes into `graph` what a script means whose last statement is a `SELECT`, and which reads
+    /// `streams` by name. Gives the graph and the rows of that `SELECT`. New nodes are named under `name`.
+    ///
+    /// The graph is not checked: who asked goes on writing it.
+    pub fn extend(
+        &self,
+        graph: Graph,
+        name: &str,
+        script: &str,
+        streams: &[(String, Outlet)],
+    ) -> Result<(Graph, Outlet), Vec<Error>> {
+        let script = Script::new(script).map_err(|e| vec![e])?;
+        on_deep_stack(|| {
+            let logical = Logical { script: &script, functions: &self.functions };
+            let mut catalog = Catalog::default();
+            for (name, outlet) in streams {
+                let inlet = Inlet::new(name, outlet.clone()).map_err(|e| vec![e])?;
+                catalog.add(&name.to_lowercase(), Relation::Stream(Arc::new(inlet)));
+            }
+            let Planned { catalog, queries, demands } = self.plan_script(&logical, catalog)?;
+            only_last_is_asked_for(&queries).map_err(|e| vec![e])?;
+            let writer = Writer::behind(graph, name);
+            write::write_behind(self, &logical, &catalog, &queries, &demands, writer).map_err(|e| vec![e])
+        })
+    }
+
+    fn plan_script(&self, logical: &Logical<'_>, catalog: Catalog) -> Result<Planned, Vec<Error>> {
+        let statements = parse(logical.script)?;
+        let mut session = Session { planner: self, logical, catalog, queries: vec![] };
         let mut errors = Vec::new();
         for statement in &statements {
             if let Err(error) = session.execute(statement) {
@@ -134,9 +159,45 @@ impl Planner {
             ]);
         }
         let Session { catalog, queries, .. } = session;
-        let demands = demand::find(&logical, &catalog, &queries).map_err(|e| vec![e])?;
-        write::write(self, &logical, &catalog, &queries, &demands).map_err(|e| vec![e])
+        let demands = demand::find(logical, &catalog, &queries).map_err(|e| vec![e])?;
+        Ok(Planned { catalog, queries, demands })
     }
+}
+
+/// A script whose queries are optimised, and nothing of it written.
+struct Planned {
+    catalog: Catalog,
+    queries: Vec<Query>,
+    demands: Demands,
+}
+
+/// Runs a planning on a thread with room for deep trees.
+fn on_deep_stack<T: Send>(plan: impl FnOnce() -> Result<T, Vec<Error>> + Send) -> Result<T, Vec<Error>> {
+    std::thread::scope(|scope| {
+        let planning = std::thread::Builder::new()
+            .name("thalweg-plan".into())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, plan);
+        match planning.map(|thread| thread.join()) {
+            Ok(Ok(planned)) => planned,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(e) => Err(vec![Error::new(Code::Io, "no thread can be started for planning").because(e)]),
+        }
+    })
+}
+
+/// A script within a program gives rows by its last statement alone.
+fn only_last_is_asked_for(queries: &[Query]) -> Result<()> {
+    let selects: Vec<usize> = (0..queries.len())
+        .filter(|&index| matches!(queries[index].target, Output::Stdout))
+        .collect();
+    if selects == [queries.len() - 1] {
+        return Ok(());
+    }
+    let at = selects.first().map_or(queries[queries.len() - 1].at, |&index| queries[index].at);
+    Err(Error::new(Code::NotSupported, "SQL within a program ends with its one SELECT, and this script does not")
+        .at(at)
+        .with_help("declare tables and views first, and write one SELECT as the last statement"))
 }
 
 /// A query whose rows leave the job.

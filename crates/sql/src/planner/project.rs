@@ -17,6 +17,16 @@ use crate::windows::{self, Window};
 impl Lowering<'_> {
     pub(super) fn projection(&mut self, projection: &Projection, path: &str) -> Result<Stream> {
         let input = self.lower(&projection.input, path)?;
+        self.projection_of(projection, input, path)
+    }
+
+    /// A projection of a stream that gives the rows of its input.
+    pub(super) fn projection_of(
+        &mut self,
+        projection: &Projection,
+        input: Stream,
+        path: &str,
+    ) -> Result<Stream> {
         let mut expressions = projection.expr.as_slice();
         let mut pending = None;
         if let Some((last, before)) = expressions.split_last()
@@ -32,7 +42,7 @@ impl Lowering<'_> {
     }
 
     /// A window over the results of windows is that window again, or it has no meaning.
-    fn check_window(&self, input: &Stream, pending: Option<Window>) -> Result<()> {
+    pub(super) fn check_window(&self, input: &Stream, pending: Option<Window>) -> Result<()> {
         let Some(window) = pending else { return Ok(()) };
         let error = match (input.rows, input.window) {
             (RowKind::Changelog, _) => {
@@ -43,11 +53,15 @@ impl Lowering<'_> {
                 Code::InvalidWindow,
                 "the window differs from the one that the rows are grouped by already",
             )
-            .because(format!("tumble({:?}) reads results of tumble({:?})", window.width, inner.width))
-            .with_help("use the window column of the inner query, or the same width"),
-            (RowKind::Append, Some(_) | None) => return Ok(()),
+            .because(format!("{window} reads results of {inner}"))
+            .with_help("use the window column of the inner query, or the same window"),
+            (RowKind::Append, Some(Window::Session { .. })) => {
+                Error::new(Code::InvalidWindow, "sessions of sessions have no meaning")
+                    .with_help("group by the window column of the inner query")
+            }
+            (RowKind::Append, Some(Window::Tumble { .. } | Window::Hop { .. }) | None) => return Ok(()),
         };
-        Err(error.at(self.place_of("tumble")))
+        Err(error.at(self.place_of(window.name())))
     }
 
     /// Computes these columns under these names; the engine's own come along.

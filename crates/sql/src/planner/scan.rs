@@ -1,19 +1,20 @@
 //! Tables: source, generated columns, event time and watermark; and what each
 //! reader takes of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, TableScan};
-use thalweg_dataflow::connector::SourceDescription;
+use thalweg_dataflow::connector::{SourceColumn, SourceDescription};
 use thalweg_dataflow::{Error, OperatorSpec, Result};
 use thalweg_operators::watermark::{EventTimeFrom, Generator, Watermark as WatermarkOperator};
 
 use super::demand::{Demand, relation_of};
 use super::expression::compile_bare;
+use super::fields::{self, Read};
 use super::graph::Stream;
 use super::write::{Given, Lowering};
-use crate::catalog::{Column, Table, Watermark};
+use crate::catalog::{Column, Inlet, Table, Watermark};
 use crate::declare::{DEFAULT_DELAY, nanoseconds};
 
 /// The column of the source's own event time, where the table declares none.
@@ -42,23 +43,37 @@ impl Lowering<'_> {
         let description =
             table.source.as_ref().ok_or_else(|| Error::internal(format!("'{}' is no source", table.name)))?;
         let needed = needed(table, demand)?;
-        let stream = self.source(table, description, &needed)?;
+        let stream = self.source(table, description, demand, &needed)?;
         let stream = self.generate(table, &needed, stream)?;
         let stream = self.watermark(table, description, demand, stream)?;
         Ok(Given { columns: demand.columns.iter().copied().collect(), stream })
+    }
+
+    /// A program's stream, with the columns that anybody reads.
+    pub(super) fn inlet(&mut self, inlet: &Inlet, demand: &Demand) -> Result<Given> {
+        let width = inlet.schema.fields().len();
+        let stream = self.writer.inlet(&inlet.name, &inlet.outlet, width);
+        let mut columns: Vec<usize> = demand.columns.iter().copied().collect();
+        let given = columns.clone();
+        columns.extend(stream.own_columns());
+        let stream = self.writer.select(&inlet.name, stream, &columns, given.len())?;
+        Ok(Given { columns: given, stream })
     }
 
     fn source(
         &mut self,
         table: &Table,
         description: &SourceDescription,
+        demand: &Demand,
         needed: &BTreeSet<usize>,
     ) -> Result<Stream> {
-        let (mut physical, mut metadata) = (BTreeSet::new(), Vec::new());
+        let reads = reads(table, demand, needed)?;
+        let (mut physical, mut metadata) = (BTreeMap::new(), Vec::new());
         for &index in needed {
             match &table.columns[index] {
                 Column::Physical(column) => {
-                    physical.insert(*column);
+                    let fields = reads[index].fields_of(table.schema.field(index).data_type());
+                    physical.insert(*column, SourceColumn { index: *column, fields });
                 }
                 Column::Metadata(key) => metadata.push((table.schema.field(index).name().clone(), *key)),
                 Column::Generated(_) => {}
@@ -67,8 +82,8 @@ impl Lowering<'_> {
         if let (None, Some(key)) = (&table.event_time, description.event_time) {
             metadata.push((SOURCE_TIME.to_owned(), key));
         }
-        let physical: Vec<usize> = physical.into_iter().collect();
-        let spec = table.adapter.source(&physical, &metadata)?;
+        let physical: Vec<SourceColumn> = physical.into_values().collect();
+        let spec = table.adapter.source_of_fields(&physical, &metadata)?;
         let schema = spec.output_schema();
         self.live = spec.live();
         let (node, parallelism) = self.writer.source(&table.name, spec);
@@ -155,6 +170,28 @@ impl Lowering<'_> {
         columns.extend(timed.own_columns());
         self.writer.select(&table.name, timed, &columns, width)
     }
+}
+
+/// How much is read of each column of the table: by readers, by the event time, and by what is generated.
+fn reads(table: &Table, demand: &Demand, needed: &BTreeSet<usize>) -> Result<Vec<Read>> {
+    let mut reads = vec![Read::Nothing; table.columns.len()];
+    for (&column, read) in &demand.reads {
+        reads[column].add(read);
+    }
+    let schema = DFSchema::try_from(table.schema.as_ref().clone())
+        .map_err(|e| Error::internal("a table's columns cannot be named").because(e))?;
+    if let Some(time) = &table.event_time {
+        reads[time.column].add(&Read::Whole);
+        if let Watermark::Expression(expr) = &time.watermark {
+            fields::add(expr, &schema, &mut reads)?;
+        }
+    }
+    for &index in needed {
+        if let Column::Generated(expr) = &table.columns[index] {
+            fields::add(expr, &schema, &mut reads)?;
+        }
+    }
+    Ok(reads)
 }
 
 /// The columns that are read, and those that they and the event time are made from.

@@ -7,7 +7,7 @@ use datafusion::logical_expr::LogicalPlan;
 use thalweg_dataflow::connector::{ConnectorTable, Declaration, SinkDescription};
 use thalweg_dataflow::options::{OptionValue, Options};
 use thalweg_dataflow::spec::RowKind;
-use thalweg_dataflow::{Code, Error, OperatorSpec, Result, Span};
+use thalweg_dataflow::{Code, Error, Graph, OperatorSpec, Outlet, Port, Result, Span};
 use thalweg_operators::RowPolicy;
 use thalweg_operators::upsert::Upsert;
 
@@ -28,22 +28,59 @@ pub(super) fn write(
     queries: &[Query],
     demands: &Demands,
 ) -> Result<Plan> {
+    let mut warnings = Vec::new();
+    let mut lowering = relations(planner, logical, catalog, demands, Writer::default(), &mut warnings)?;
+    let sinks = lowering.sinks(catalog, queries, demands)?;
+    let graph = lowering.writer.finish()?;
+    Ok(Plan { graph, sinks, warnings })
+}
+
+/// Writes everything that leads to a sink or to the last query, whose rows are the outlet.
+pub(super) fn write_behind(
+    planner: &Planner,
+    logical: &Logical<'_>,
+    catalog: &Catalog,
+    queries: &[Query],
+    demands: &Demands,
+    writer: Writer,
+) -> Result<(Graph, Outlet)> {
+    let mut lowering = relations(planner, logical, catalog, demands, writer, &mut Vec::new())?;
+    let Some((last, inserts)) = queries.split_last().filter(|(last, _)| matches!(last.target, Output::Stdout))
+    else {
+        return Err(Error::internal("the last query is not the one that is asked for"));
+    };
+    lowering.sinks(catalog, inserts, demands)?;
+    let plan = demands.queries.last().ok_or_else(|| Error::internal("the last query has no plan"))?;
+    lowering.at = last.at;
+    let stream = lowering.lower(plan, "query").map_err(|e| e.at(last.at))?;
+    let names: Vec<&str> = plan.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    let stream = lowering.writer.rename("query", stream, &names)?;
+    let Stream { node, schema, rows, parallelism, .. } = stream;
+    Ok((lowering.writer.into_graph(), Outlet { from: (node, Port::MAIN), schema, rows, parallelism }))
+}
+
+/// Writes all relations that somebody reads.
+fn relations<'a>(
+    planner: &'a Planner,
+    logical: &'a Logical<'a>,
+    catalog: &Catalog,
+    demands: &Demands,
+    writer: Writer,
+    warnings: &mut Vec<String>,
+) -> Result<Lowering<'a>> {
     let mut lowering = Lowering {
         settings: &planner.settings,
         planner,
         logical,
-        writer: Writer::default(),
+        writer,
         given: HashMap::new(),
         at: Span { start: 0, end: logical.script.text().len() },
         live: false,
     };
-    let mut warnings = Vec::new();
     for (index, relation) in catalog.relations().iter().enumerate() {
-        lowering.relation(RelationId(index), relation, demands, &mut warnings)?;
+        lowering.relation(RelationId(index), relation, demands, warnings)?;
     }
-    let sinks = lowering.sinks(catalog, queries, demands)?;
-    let graph = lowering.writer.finish()?;
-    Ok(Plan { graph, sinks, warnings })
+    Ok(lowering)
 }
 
 /// A relation that is written, with the columns that it gives.
@@ -82,6 +119,12 @@ impl Lowering<'_> {
         self.logical.script.words(self.at, word).next().unwrap_or(self.at)
     }
 
+    /// The first join of the statement that is written, or the tables that it lists.
+    pub(super) fn place_of_join(&self) -> Span {
+        let words = |word| self.logical.script.words(self.at, word).next();
+        words("join").or_else(|| words("from")).unwrap_or(self.at)
+    }
+
     pub(super) fn given(&self, id: RelationId) -> Result<&Given> {
         self.given
             .get(&id)
@@ -103,7 +146,8 @@ impl Lowering<'_> {
                 let stream = self.lower(plan, name).map_err(|e| e.at(*at))?;
                 Given { columns: demand.columns.iter().copied().collect(), stream }
             }
-            (Relation::Table(_), _) => return Ok(()),
+            (Relation::Stream(inlet), _) if demand.read => self.inlet(inlet, demand)?,
+            (Relation::Table(_) | Relation::Stream(_), _) => return Ok(()),
             (Relation::Query { name, .. }, None) => {
                 warnings.push(format!("nobody reads '{name}': it is not computed"));
                 return Ok(());
@@ -132,17 +176,17 @@ impl Lowering<'_> {
                     .at(self.at)
                     .with_help("a stream comes from a table: SELECT … FROM …"))
             }
-            LogicalPlan::Join(_) => Err(not_supported("JOIN")),
+            LogicalPlan::Join(join) => self.join(join, path),
             LogicalPlan::Sort(_) => Err(not_supported("ORDER BY")),
             LogicalPlan::Limit(_) => Err(not_supported("LIMIT")),
-            LogicalPlan::Window(_) => Err(not_supported("OVER")),
+            LogicalPlan::Window(window) => self.over(window, None, path),
+            LogicalPlan::Extension(extension) => self.extension(extension, path),
             LogicalPlan::RecursiveQuery(_) => Err(not_supported("WITH RECURSIVE")),
             LogicalPlan::Distinct(_)
             | LogicalPlan::Repartition(_)
             | LogicalPlan::Statement(_)
             | LogicalPlan::Explain(_)
             | LogicalPlan::Analyze(_)
-            | LogicalPlan::Extension(_)
             | LogicalPlan::Dml(_)
             | LogicalPlan::Ddl(_)
             | LogicalPlan::Copy(_)
@@ -159,8 +203,8 @@ impl Lowering<'_> {
                 Output::Stdout => None,
                 Output::Table(id) => match &catalog.relations()[id.0] {
                     Relation::Table(table) => Some(Arc::clone(table)),
-                    Relation::Query { name, .. } => {
-                        return Err(Error::internal(format!("'{name}' is no sink")));
+                    Relation::Stream(_) | Relation::Query { .. } => {
+                        return Err(Error::internal("what is inserted into is no sink"));
                     }
                 },
             };

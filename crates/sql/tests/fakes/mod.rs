@@ -17,13 +17,13 @@ use thalweg_sql::{Planner, PlannerSettings};
 /// many splits, live, read at most once. `stdout`: written only. `counter`:
 /// has columns of its own.
 pub(crate) fn planner() -> Planner {
-    let connectors: Vec<Arc<dyn Connector>> = vec![
-        Arc::new(Fake { name: "file", splits: Some(1) }),
-        Arc::new(Fake { name: "wide", splits: None }),
-        Arc::new(Fake { name: "stdout", splits: Some(1) }),
-        Arc::new(Fake { name: "counter", splits: None }),
-    ];
-    Planner::new(connectors, PlannerSettings::default())
+    Planner::new(["file", "wide", "stdout", "counter"].map(connector).into(), PlannerSettings::default())
+}
+
+/// One of the connectors.
+pub(crate) fn connector(name: &'static str) -> Arc<dyn Connector> {
+    let splits = ["file", "stdout"].contains(&name).then_some(1);
+    Arc::new(Fake { name, splits })
 }
 
 struct Fake {

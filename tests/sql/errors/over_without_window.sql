@@ -4,5 +4,5 @@ CREATE TABLE t (
     time TIMESTAMP NOT NULL,
     WATERMARK FOR time
 ) WITH (connector = 'single_file', path = 't.jsonl', type = 'source', format = 'json');
-SELECT tumble(INTERVAL '1 minute'), name FROM t;
---# error invalid-window
+SELECT id, row_number() OVER (PARTITION BY name ORDER BY time) AS n FROM t;
+--# error over-without-window

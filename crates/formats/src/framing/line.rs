@@ -1,72 +1,12 @@
-//! Where one record ends and the next begins.
+//! A stream of bytes into lines, for what is read from its start to its end.
 //!
-//! [`LineFramer`] cuts a stream of bytes into lines. It holds at most one
-//! unfinished line and what was pushed last, so its memory is bounded by the
-//! limit on a line and the size of a push, whatever the input.
+//! [`LineFramer`] holds at most one unfinished line and what was pushed last,
+//! so its memory is bounded by the limit on a line and the size of a push,
+//! whatever the input.
 
 use memchr::memchr;
 
-/// One record within a block: `bytes[start..end]` of the block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// The first byte, counted from the start of the block.
-    pub start: u32,
-    /// The byte behind the last one.
-    pub end: u32,
-    /// The number of the line, from 1.
-    pub line: u64,
-}
-
-/// Some complete records that lie in one piece of memory.
-#[derive(Clone, Copy, Debug)]
-pub struct FrameBlock<'a> {
-    bytes: &'a [u8],
-    frames: &'a [Frame],
-    offset: u64,
-}
-
-impl<'a> FrameBlock<'a> {
-    /// A block of frames within `bytes`, whose first byte is byte `offset` of the whole input.
-    ///
-    /// # Panics
-    /// If a frame does not lie within `bytes`.
-    pub fn new(bytes: &'a [u8], frames: &'a [Frame], offset: u64) -> Self {
-        let within = |frame: &Frame| frame.start <= frame.end && frame.end as usize <= bytes.len();
-        assert!(frames.iter().all(within), "a frame lies within its block");
-        Self { bytes, frames, offset }
-    }
-
-    /// The number of frames.
-    pub fn len(&self) -> usize {
-        self.frames.len()
-    }
-
-    /// Whether there are no frames.
-    pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
-    }
-
-    /// All bytes: the frames and what lies between them.
-    pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
-    /// The bytes of each frame, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
-        let bytes = self.bytes;
-        self.frames.iter().map(move |frame| &bytes[frame.start as usize..frame.end as usize])
-    }
-
-    /// The number of the line that frame `index` is, from 1.
-    pub fn line(&self, index: usize) -> u64 {
-        self.frames[index].line
-    }
-
-    /// Where in the whole input frame `index` begins.
-    pub fn offset(&self, index: usize) -> u64 {
-        self.offset + u64::from(self.frames[index].start)
-    }
-}
+use super::{Frame, FrameBlock};
 
 /// A place between two lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +96,27 @@ impl LineFramer {
         self.taken = 0;
         self.buffer.extend_from_slice(bytes);
         assert!(u32::try_from(self.buffer.len()).is_ok(), "a push and a line stay under 4 GiB");
+    }
+
+    /// Does what [`push`](Self::push) does with `chunk[start..]`, mostly without copying it: the chunk becomes
+    /// the framer's memory, and the chunk is given the memory that the framer had. What lies before `start` is
+    /// room for the unfinished line; if that is too long, all is copied after all.
+    ///
+    /// # Panics
+    /// If `start` lies behind the chunk.
+    pub fn exchange(&mut self, chunk: &mut Vec<u8>, start: usize) {
+        debug_assert!(!self.finished, "nothing comes after the end");
+        let unfinished = self.buffer.len() - self.taken;
+        if self.skipped.is_some() || unfinished > start {
+            self.push(&chunk[start..]);
+            return;
+        }
+        let begin = start - unfinished;
+        chunk[begin..start].copy_from_slice(&self.buffer[self.taken..]);
+        std::mem::swap(&mut self.buffer, chunk);
+        self.scanned = self.scanned - self.taken + begin;
+        self.taken = begin;
+        assert!(u32::try_from(self.buffer.len()).is_ok(), "a chunk stays under 4 GiB");
     }
 
     /// Says that no more bytes come: what is left is the last line.
@@ -250,27 +211,29 @@ mod tests {
     fn frames(limit: usize, rows_max: usize, from: LinePosition, pushes: &[&[u8]]) -> Vec<String> {
         let mut framer = LineFramer::new(limit, from);
         let mut found = Vec::new();
-        let mut drain = |framer: &mut LineFramer| {
-            while let Some(framed) = framer.next(rows_max) {
-                match framed {
-                    Framed::Block(block) => {
-                        assert!(block.len() <= rows_max);
-                        found.extend(block.iter().enumerate().map(|(i, frame)| {
-                            let text = String::from_utf8_lossy(frame);
-                            format!("{}@{}:{text}", block.line(i), block.offset(i))
-                        }));
-                    }
-                    Framed::TooLong(at) => found.push(format!("{}@{}!", at.line, at.offset)),
-                }
-            }
-        };
         for push in pushes {
             framer.push(push);
-            drain(&mut framer);
+            drain(&mut framer, rows_max, &mut found);
         }
         framer.finish();
-        drain(&mut framer);
+        drain(&mut framer, rows_max, &mut found);
         found
+    }
+
+    /// Appends all that the framer has to give.
+    fn drain(framer: &mut LineFramer, rows_max: usize, found: &mut Vec<String>) {
+        while let Some(framed) = framer.next(rows_max) {
+            match framed {
+                Framed::Block(block) => {
+                    assert!(block.len() <= rows_max);
+                    found.extend(block.iter().enumerate().map(|(i, frame)| {
+                        let text = String::from_utf8_lossy(frame);
+                        format!("{}@{}:{text}", block.line(i), block.offset(i))
+                    }));
+                }
+                Framed::TooLong(at) => found.push(format!("{}@{}!", at.line, at.offset)),
+            }
+        }
     }
 
     #[test]
@@ -282,6 +245,33 @@ mod tests {
             for rows_max in [1, 2, 100] {
                 let pushes: Vec<&[u8]> = input.chunks(size).collect();
                 assert_eq!(frames(10, rows_max, LinePosition::START, &pushes), expected, "chunks of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_exchanged_are_as_good_as_pushed() {
+        let input = b"one\n\ntwo\r\nlonger than ten\n\r\n  \nthree\nfour is way too long\nend";
+        let expected = frames(10, 2, LinePosition::START, &[input]);
+        for size in 1..=input.len() {
+            for room in 0..15 {
+                let mut framer = LineFramer::new(10, LinePosition::START);
+                let mut found = Vec::new();
+                let mut chunk = Vec::new();
+                for (index, bytes) in input.chunks(size).enumerate() {
+                    if index % 3 == 2 {
+                        framer.push(bytes);
+                    } else {
+                        chunk.clear();
+                        chunk.resize(room, b'\n');
+                        chunk.extend_from_slice(bytes);
+                        framer.exchange(&mut chunk, room);
+                    }
+                    drain(&mut framer, 2, &mut found);
+                }
+                framer.finish();
+                drain(&mut framer, 2, &mut found);
+                assert_eq!(found, expected, "chunks of {size} behind {room}");
             }
         }
     }

@@ -1,0 +1,154 @@
+//! A program: pipelines that are deployed together.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::DataType;
+use thalweg_dataflow::spec::SourceSpec;
+use thalweg_dataflow::{Code, Error, Functions, Graph, Result};
+use thalweg_operators::RowPolicy;
+
+use crate::columns::{Record, Table, VALUE};
+use crate::decode::Decoder;
+use crate::open::Open;
+use crate::plan::{Place, Plan, SharedPlan, Work};
+use crate::segment::head::{Frames, Records, TimeFrom, read_table};
+use crate::segment::{Lane, Next, SourceTime};
+use crate::sql::SqlPlanner;
+use crate::state::{Key, State};
+use crate::stream::{Rows, Stream};
+
+/// How far ahead of the wall clock a record of a live source may move its watermark, unless it is set.
+const MAX_FUTURE_SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// A set of pipelines that are deployed together.
+///
+/// Pipelines begin at [`source`](Self::source), [`table`](Self::table) or
+/// [`view`](Self::view); what they compute is said with the steps of a
+/// [`Stream`]. A mistake is kept until [`build`](Self::build), which tells all of them.
+pub struct Application {
+    plan: SharedPlan,
+}
+
+/// What a program comes to: a graph, and the functions that the graph knows by name.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The application's name.
+    pub name: String,
+    /// Operators and edges.
+    pub graph: Graph,
+    /// The program's own functions.
+    pub functions: Functions,
+}
+
+impl Application {
+    /// An application without pipelines.
+    pub fn new(name: &str) -> Self {
+        Self { plan: Rc::new(RefCell::new(Plan::new(name.to_owned(), MAX_FUTURE_SKEW))) }
+    }
+
+    /// What becomes of a frame that its decoder refuses: the job fails, as is the default,
+    /// or the frame is dropped and counted. Holds for the sources that are declared after it.
+    pub fn set_bad_records(&self, policy: RowPolicy) {
+        self.plan.borrow_mut().policy = policy;
+    }
+
+    /// How far ahead of the wall clock a record of a live source may move its
+    /// watermark; 5 minutes by default. Holds for the sources that are declared after it.
+    pub fn set_max_future_skew(&self, skew: Duration) {
+        self.plan.borrow_mut().skew_max = skew;
+    }
+
+    /// Records from frames: `spec` is a source with a binary column `value`.
+    pub fn source<T, D>(&self, name: &str, spec: Arc<dyn SourceSpec>, decoder: D) -> Stream<T>
+    where
+        T: Send + 'static,
+        D: Decoder<T>,
+    {
+        let field = spec.output_schema().field_with_name(VALUE).ok().map(|field| field.data_type().clone());
+        if field != Some(DataType::Binary) {
+            let what = format!("the source '{name}' gives no frames: it has no binary column 'value'");
+            let help = "read a source of columns with 'table'";
+            self.plan.borrow_mut().errors.push(Error::new(Code::TypeMismatch, what).with_help(help));
+        }
+        let (policy, source, decoder) = (self.plan.borrow().policy, Arc::<str>::from(name), Arc::new(decoder));
+        let head = move |time, next: Box<dyn Next<T>>| -> Box<dyn Lane<SourceTime>> {
+            Box::new(Frames::new(Arc::clone(&source), Arc::clone(&decoder), policy, time, next))
+        };
+        self.begin(name, spec, head, "decode")
+    }
+
+    /// Records from the columns of a source, by the names of the fields of `T`.
+    pub fn table<T: Record>(&self, name: &str, spec: Arc<dyn SourceSpec>) -> Stream<T> {
+        let table = Table::<T>::find();
+        if let Err(error) = table.check(&spec.output_schema()) {
+            self.plan.borrow_mut().errors.push(error.in_site(format!("source '{name}'")));
+        }
+        let read = read_table(table);
+        let head = move |time, next| -> Box<dyn Lane<SourceTime>> {
+            Box::new(Records::new(Arc::clone(&read), Some(time), next))
+        };
+        self.begin(name, spec, head, "read")
+    }
+
+    fn begin<T: Send + 'static>(
+        &self,
+        name: &str,
+        spec: Arc<dyn SourceSpec>,
+        head: impl Fn(TimeFrom, Box<dyn Next<T>>) -> Box<dyn Lane<SourceTime>> + Send + Sync + 'static,
+        reads: &'static str,
+    ) -> Stream<T> {
+        let mut plan = self.plan.borrow_mut();
+        let skew = i64::try_from(plan.skew_max.as_nanos()).unwrap_or(i64::MAX);
+        let skew = spec.live().then_some(skew);
+        let node = plan.add_named(name, "source", Work::Source(spec), Vec::new());
+        let remembered = Arc::new(move || SourceTime::new(skew));
+        let open = Open::first(Place { node, port: 0 }, name.to_owned(), head, remembered, reads);
+        Stream::new(Rc::clone(&self.plan), open)
+    }
+
+    /// A named state that several pipelines may share; see
+    /// [`with_state`](crate::KeyedStream::with_state). The same name with the
+    /// same types is the same state.
+    pub fn state<K: Key, S: Record + Default>(&self, name: &str) -> State<K, S> {
+        self.state_with(name, |_| S::default())
+    }
+
+    /// Like [`state`](Self::state), with states made by `init`.
+    pub fn state_with<K, S, N>(&self, name: &str, init: N) -> State<K, S>
+    where
+        K: Key,
+        S: Record,
+        N: Fn(&K) -> S + Send + Sync + 'static,
+    {
+        self.plan.borrow_mut().shared_state(name, Arc::new(init))
+    }
+
+    /// The rows that SQL answers, as records of type `U`. `text` ends with one `SELECT`, which may read these
+    /// streams as tables by their names.
+    pub fn sql<U: Record>(&self, text: &str, tables: &[(&str, Rows)]) -> Stream<U> {
+        if tables.iter().any(|(_, rows)| !Rc::ptr_eq(&rows.plan, &self.plan)) {
+            let what = "SQL reads a stream of another application";
+            self.plan.borrow_mut().errors.push(Error::new(Code::InvalidQuery, what));
+        }
+        crate::sql::sql(&self.plan, text, tables)
+    }
+
+    /// The rows of a table or view that a script declares, as records of type `U`.
+    pub fn view<U: Record>(&self, script: &str, view: &str) -> Stream<U> {
+        let script = script.trim_end().trim_end_matches(';');
+        self.sql(&format!("{script};\nSELECT * FROM {view}"), &[])
+    }
+
+    /// The graph of all pipelines.
+    ///
+    /// # Errors
+    /// All that is wrong with what was declared, and with its SQL.
+    pub fn build(self, planner: &dyn SqlPlanner) -> Result<Program, Vec<Error>> {
+        let name = self.plan.borrow().name.clone();
+        let plan = self.plan.replace(Plan::new(name, MAX_FUTURE_SKEW));
+        crate::build::build(plan, planner)
+    }
+}

@@ -1,0 +1,245 @@
+//! From what was declared to a graph.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use thalweg_dataflow::graph::Piece;
+use thalweg_dataflow::spec::{OperatorSpec, RowKind};
+use thalweg_dataflow::{
+    Code, Distribution, Edge, Error, FunctionId, Functions, Graph, Node, NodeId, Outlet, Port, Result,
+};
+use thalweg_operators::union::Union;
+use thalweg_state::OperatorId;
+
+use crate::application::Program;
+use crate::plan::{Inlet, Plan, Planned, Work};
+use crate::segment::SegmentSpec;
+use crate::sql::SqlPlanner;
+
+/// Writes the graph of a plan.
+pub(crate) fn build(mut plan: Plan, planner: &dyn SqlPlanner) -> Result<Program, Vec<Error>> {
+    let mut errors = std::mem::take(&mut plan.errors);
+    errors.extend(check(&plan));
+    let order = order(&plan.nodes).map_err(|error| vec![error]);
+    let order = match (order, errors.is_empty()) {
+        (Ok(order), true) => order,
+        (Ok(_), false) => return Err(errors),
+        (Err(loops), _) => return Err(errors.into_iter().chain(loops).collect()),
+    };
+    let mut writer = Writer {
+        application: plan.name.clone(),
+        graph: Graph::new(),
+        functions: Functions::default(),
+        outlets: vec![Vec::new(); plan.nodes.len()],
+    };
+    let mut failed = Vec::new();
+    for index in order {
+        if let Err(mut why) = writer.write(index, &plan.nodes[index], planner) {
+            failed.append(&mut why);
+            break;
+        }
+    }
+    if !failed.is_empty() {
+        return Err(failed);
+    }
+    let Writer { graph, functions, .. } = writer;
+    graph.check().map_err(|error| vec![error])?;
+    Ok(Program { name: plan.name, graph, functions })
+}
+
+/// Whether there is something to read and something to show for it.
+fn check(plan: &Plan) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let name = &plan.name;
+    let error = |what: String, help: &str| Error::new(Code::InvalidProgram, what).with_help(help);
+    let reads = |work: &Work| match work {
+        Work::Source(_) => true,
+        Work::Sql { tables, .. } => tables.is_empty(),
+        Work::Segment(_) | Work::Operator { .. } | Work::Union | Work::Sink(_) => false,
+    };
+    let lasts = |work: &Work| match work {
+        Work::Sink(_) => true,
+        Work::Segment(segment) => segment.is_state(),
+        Work::Source(_) | Work::Operator { .. } | Work::Union | Work::Sql { .. } => false,
+    };
+    if !plan.nodes.iter().any(|node| reads(&node.work)) {
+        errors.push(error(
+            format!("the application '{name}' has no source"),
+            "begin a pipeline with 'source', 'table' or 'view'",
+        ));
+    } else if !plan.nodes.iter().any(|node| lasts(&node.work)) {
+        errors.push(error(
+            format!("the application '{name}' has neither a sink nor a state"),
+            "end a pipeline with 'sink' or 'sink_rows'",
+        ));
+    }
+    let read: BTreeSet<usize> =
+        plan.nodes.iter().flat_map(|node| &node.inputs).map(|inlet| inlet.from.node).collect();
+    for (index, node) in plan.nodes.iter().enumerate() {
+        match &node.work {
+            Work::Source(_) | Work::Sql { .. } if !read.contains(&index) => errors.push(error(
+                format!("nobody reads '{}'", node.name),
+                "end its pipeline with a sink or a state, or take it out",
+            )),
+            Work::Segment(segment) if segment.is_state() && node.inputs.is_empty() => errors.push(error(
+                format!("no pipeline uses '{}'", node.name),
+                "use the state with 'with_state', or take it out",
+            )),
+            Work::Source(_)
+            | Work::Sql { .. }
+            | Work::Segment(_)
+            | Work::Operator { .. }
+            | Work::Union
+            | Work::Sink(_) => {}
+        }
+    }
+    errors
+}
+
+/// All nodes, senders first, otherwise as declared.
+fn order(nodes: &[Planned]) -> Result<Vec<usize>> {
+    let mut done = BTreeSet::new();
+    let mut waiting: Vec<usize> = (0..nodes.len()).collect();
+    let mut order = Vec::with_capacity(nodes.len());
+    while !waiting.is_empty() {
+        let ready = |&index: &usize| nodes[index].inputs.iter().all(|inlet| done.contains(&inlet.from.node));
+        let Some(at) = waiting.iter().position(ready) else { return Err(looped(nodes, &waiting)) };
+        let index = waiting.remove(at);
+        done.insert(index);
+        order.push(index);
+    }
+    Ok(order)
+}
+
+/// The words for states that feed each other. Only states can: all else is declared after what it reads.
+fn looped(nodes: &[Planned], waiting: &[usize]) -> Error {
+    let mut at = waiting[0];
+    let mut seen = Vec::new();
+    while !seen.contains(&at) {
+        seen.push(at);
+        let inputs = &nodes[at].inputs;
+        let next = inputs.iter().map(|inlet| inlet.from.node).find(|node| waiting.contains(node));
+        at = next.expect("a node that waits waits for one that waits");
+    }
+    let start = seen.iter().position(|&node| node == at).expect("the walk came back to it");
+    let states = seen[start..].iter().filter_map(|&node| match &nodes[node].work {
+        Work::Segment(segment) if segment.is_state() => nodes[node].name.strip_suffix("/state"),
+        Work::Segment(_)
+        | Work::Source(_)
+        | Work::Operator { .. }
+        | Work::Union
+        | Work::Sql { .. }
+        | Work::Sink(_) => None,
+    });
+    let mut states: Vec<&str> = states.collect();
+    states.sort_unstable();
+    let what = match &states[..] {
+        [one] => format!("the state '{one}' feeds itself"),
+        many => format!("the states '{}' feed each other", many.join("' and '")),
+    };
+    Error::new(Code::InvalidProgram, what)
+        .because("records would go round for ever, and no watermark could pass")
+        .with_help("let one pipeline do both steps, or keep both values in one state")
+}
+
+struct Writer {
+    application: String,
+    graph: Graph,
+    functions: Functions,
+    /// What comes out of each node that is written, by port.
+    outlets: Vec<Vec<Outlet>>,
+}
+
+impl Writer {
+    fn write(&mut self, index: usize, node: &Planned, planner: &dyn SqlPlanner) -> Result<(), Vec<Error>> {
+        self.outlets[index] = match &node.work {
+            Work::Source(spec) => {
+                // A chain that begins with one split has one subtask, up to its first exchange.
+                let parallelism = spec.parallelism_max().filter(|&most| most == 1);
+                let schemas = vec![spec.output_schema()];
+                self.node(node, Piece::Source(Arc::clone(spec)), parallelism, schemas)
+            }
+            Work::Segment(segment) => {
+                let function = FunctionId(format!("{}/{}", self.application, node.name));
+                self.functions.add(function.clone(), segment.factory());
+                let (outputs, label) = (segment.outputs(), segment.label());
+                let stateful = segment.stateful();
+                let spec = SegmentSpec { function, label, outputs: outputs.clone(), stateful };
+                let parallelism = if segment.is_state() { None } else { self.parallelism_of(&node.inputs) };
+                self.node(node, Piece::Operator(Arc::new(spec)), parallelism, outputs)
+            }
+            Work::Operator { spec, functions } => {
+                functions(&mut self.functions);
+                let keyed = node.inputs.iter().any(|inlet| inlet.key.is_some());
+                let parallelism = if keyed { None } else { self.parallelism_of(&node.inputs) };
+                self.node(node, Piece::Operator(Arc::clone(spec)), parallelism, vec![spec.output_schema()])
+            }
+            Work::Union => {
+                let schema = Arc::clone(&self.outlet(&node.inputs[0]).schema);
+                let inputs = node.inputs.len() as u16;
+                let spec: Arc<dyn OperatorSpec> = Arc::new(Union::new(Arc::clone(&schema), inputs));
+                let parallelism = self.parallelism_of(&node.inputs);
+                self.node(node, Piece::Operator(spec), parallelism, vec![schema])
+            }
+            Work::Sql { text, tables, fits } => {
+                let inputs = node.inputs.iter().map(|inlet| self.outlet(inlet).clone());
+                let inputs: Vec<(String, Outlet)> = tables.iter().cloned().zip(inputs).collect();
+                let outlet = planner.plan(&mut self.graph, &node.name, text, &inputs)?;
+                fits(&outlet).map_err(|error| vec![error.in_site(format!("'{}'", node.name))])?;
+                vec![outlet]
+            }
+            Work::Sink(spec) => {
+                let parallelism = match spec.parallelism_max() {
+                    Some(1) => Some(1),
+                    Some(_) | None => self.parallelism_of(&node.inputs),
+                };
+                self.node(node, Piece::Sink(Arc::clone(spec)), parallelism, Vec::new())
+            }
+        };
+        Ok(())
+    }
+
+    fn outlet(&self, inlet: &Inlet) -> &Outlet {
+        &self.outlets[inlet.from.node][usize::from(inlet.from.port)]
+    }
+
+    /// That of the inputs, if it is one.
+    fn parallelism_of(&self, inputs: &[Inlet]) -> Option<u32> {
+        let mut all = inputs.iter().map(|inlet| self.outlet(inlet).parallelism);
+        let first = all.next()?;
+        if all.all(|other| other == first) { first } else { None }
+    }
+
+    /// Adds a node and its edges; gives its outlets.
+    fn node(
+        &mut self,
+        node: &Planned,
+        piece: Piece,
+        parallelism: Option<u32>,
+        schemas: Vec<arrow::datatypes::SchemaRef>,
+    ) -> Vec<Outlet> {
+        let id = OperatorId::new(node.name.as_str());
+        let to = self.graph.add_node(Node { id, piece, parallelism });
+        for inlet in &node.inputs {
+            self.edge(inlet, to, parallelism);
+        }
+        let outlet = |(schema, port)| Outlet { from: (to, Port(port)), schema, rows: RowKind::Append, parallelism };
+        schemas.into_iter().zip(0..).map(outlet).collect()
+    }
+
+    fn edge(&mut self, inlet: &Inlet, to: NodeId, parallelism: Option<u32>) {
+        let outlet = self.outlet(inlet).clone();
+        let distribution = match &inlet.key {
+            Some(key) => Distribution::Shuffle(key.clone()),
+            None if outlet.parallelism == parallelism => Distribution::Forward,
+            None => Distribution::Rebalance,
+        };
+        self.graph.add_edge(Edge {
+            from: outlet.from,
+            to: (to, Port(inlet.port)),
+            distribution,
+            schema: outlet.schema,
+            rows: outlet.rows,
+        });
+    }
+}

@@ -1,0 +1,243 @@
+//! Rust values as columns, and back.
+//!
+//! What a value looks like is told by serde. Texts, bytes, numbers and flags
+//! lie directly in a column of their own; what serde can describe ahead of any
+//! value lies in columns by its fields; all else is opaque, one column of
+//! bytes that hold JSON.
+//!
+//! ```text
+//!  String, Vec<u8>, bool, integers, floats  ─► native   one column, without serde
+//!  structs, tuples, options, lists, maps    ─► traced   one column, nested by serde_arrow
+//!  enums with data, recursion, any value    ─► opaque   one column of JSON
+//! ```
+
+mod native;
+mod traced;
+
+use std::any::type_name;
+
+use arrow::array::{ArrayRef, new_empty_array};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use thalweg_dataflow::{Code, Error, Result, columns};
+use thalweg_state::hash_keys;
+
+use native::Native;
+
+/// A value that can cross from one subtask to another, and into SQL.
+///
+/// Whatever serde can write and read is one.
+pub trait Record: Serialize + DeserializeOwned + Send + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Record for T {}
+
+/// Values read from columns, in row order.
+pub(crate) type Values<T> = Box<dyn Iterator<Item = T> + Send>;
+
+/// Values on their way into a column.
+pub(crate) trait Write<T>: Send {
+    /// Appends a value; answers about how many bytes it takes.
+    fn push(&mut self, value: &T) -> Result<usize>;
+
+    /// The column of all values since the last call.
+    fn finish(&mut self) -> Result<ArrayRef>;
+}
+
+/// How values of a type lie in one column.
+pub(crate) struct Layout<T> {
+    data_type: DataType,
+    nullable: bool,
+    form: Form<T>,
+}
+
+enum Form<T> {
+    Native(Native<T>),
+    Traced(FieldRef),
+    Opaque,
+}
+
+impl<T> Clone for Layout<T> {
+    fn clone(&self) -> Self {
+        let form = match &self.form {
+            Form::Native(native) => Form::Native(native.clone()),
+            Form::Traced(field) => Form::Traced(Arc::clone(field)),
+            Form::Opaque => Form::Opaque,
+        };
+        Self { data_type: self.data_type.clone(), nullable: self.nullable, form }
+    }
+}
+
+impl<T: Record> Layout<T> {
+    /// Finds out what values of this type look like.
+    pub(crate) fn find() -> Self {
+        if let Some(native) = native::find::<T>() {
+            return Self { data_type: native.data_type.clone(), nullable: false, form: Form::Native(native) };
+        }
+        match traced::item::<T>() {
+            Some(field) => Self {
+                data_type: field.data_type().clone(),
+                nullable: field.is_nullable(),
+                form: Form::Traced(field),
+            },
+            None => Self { data_type: DataType::Binary, nullable: false, form: Form::Opaque },
+        }
+    }
+
+    /// The column, under this name.
+    pub(crate) fn field(&self, name: &str) -> FieldRef {
+        Arc::new(Field::new(name, self.data_type.clone(), self.nullable))
+    }
+
+    /// Fails if values of this type cannot be keys.
+    pub(crate) fn check_key(&self) -> Result<()> {
+        let empty = new_empty_array(&self.data_type);
+        hash_keys(&[empty], &mut Vec::new()).map_err(|why| {
+            Error::new(Code::InvalidType, format!("'{}' cannot be a key", type_name::<T>())).because(why)
+        })
+    }
+
+    /// An empty column to write into.
+    pub(crate) fn writer(&self) -> Result<Box<dyn Write<T>>> {
+        match &self.form {
+            Form::Native(native) => Ok((native.writer)()),
+            Form::Traced(field) => Ok(Box::new(traced::ItemWriter::new(field)?)),
+            Form::Opaque => Ok(Box::new(traced::OpaqueWriter::default())),
+        }
+    }
+
+    /// The values of a column that was written by this layout.
+    pub(crate) fn read(&self, column: &ArrayRef) -> Result<Values<T>> {
+        match &self.form {
+            Form::Native(native) => (native.read)(column),
+            Form::Traced(field) => traced::read_items(field, column),
+            Form::Opaque => traced::read_opaque(column),
+        }
+    }
+}
+
+/// How values of a type lie in the columns of a table: their fields, or one column `value`.
+pub(crate) enum Table<T> {
+    /// One column for each field.
+    Fields(Vec<FieldRef>),
+    /// The type has no fields.
+    Value(Layout<T>),
+}
+
+impl<T> Clone for Table<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Table::Fields(fields) => Table::Fields(fields.clone()),
+            Table::Value(layout) => Table::Value(layout.clone()),
+        }
+    }
+}
+
+/// The column of a table that a type without fields has.
+pub(crate) const VALUE: &str = "value";
+
+/// Values on their way into the columns of a table.
+pub(crate) enum TableWriter<T> {
+    Fields(traced::FieldsWriter),
+    Value(Box<dyn Write<T>>),
+}
+
+impl<T: Record> Table<T> {
+    /// Finds out which columns values of this type have.
+    pub(crate) fn find() -> Self {
+        if native::find::<T>().is_some() {
+            return Table::Value(Layout::find());
+        }
+        match traced::fields::<T>() {
+            Some(fields) => Table::Fields(fields),
+            None => Table::Value(Layout::find()),
+        }
+    }
+
+    /// The columns.
+    pub(crate) fn fields(&self) -> Vec<FieldRef> {
+        match self {
+            Table::Fields(fields) => fields.clone(),
+            Table::Value(layout) => vec![layout.field(VALUE)],
+        }
+    }
+
+    /// Empty columns to write into.
+    pub(crate) fn writer(&self) -> Result<TableWriter<T>> {
+        Ok(match self {
+            Table::Fields(fields) => TableWriter::Fields(traced::FieldsWriter::new(fields)?),
+            Table::Value(layout) => TableWriter::Value(layout.writer()?),
+        })
+    }
+
+    /// Which columns of a table are read: those that the type names, or all that are not the engine's.
+    pub(crate) fn columns_of(&self, schema: &Schema) -> Vec<usize> {
+        let read = |name: &str| match self {
+            Table::Fields(fields) => fields.iter().any(|field| field.name() == name),
+            Table::Value(_) => ![columns::TIMESTAMP, columns::ROW_WATERMARK].contains(&name),
+        };
+        (0..schema.fields().len()).filter(|&index| read(schema.field(index).name())).collect()
+    }
+
+    /// Fails if values of this type cannot be read from such a table, as far as its columns' names tell.
+    pub(crate) fn check(&self, schema: &Schema) -> Result<()> {
+        let here = self.columns_of(schema);
+        let what = match self {
+            Table::Value(_) if here.len() == 1 => return Ok(()),
+            Table::Value(_) => format!("there is not one column, but {}", here.len()),
+            Table::Fields(fields) => {
+                let missing =
+                    |field: &&FieldRef| !field.is_nullable() && schema.column_with_name(field.name()).is_none();
+                match fields.iter().find(missing) {
+                    Some(field) => format!("there is no column '{}'", field.name()),
+                    None => return Ok(()),
+                }
+            }
+        };
+        let there: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let help = format!("the columns are '{}'", there.join("', '"));
+        let name = type_name::<T>();
+        Err(Error::new(Code::UnknownColumn, format!("rows cannot be read as '{name}': {what}")).with_help(help))
+    }
+
+    /// The values of a table's columns, which need not be of the same types, so long as serde can read them.
+    pub(crate) fn read(&self, fields: &[FieldRef], columns: &[ArrayRef]) -> Result<Values<T>> {
+        match (self, fields, columns) {
+            (Table::Value(layout), [_], [column]) if column.data_type() == &layout.data_type => {
+                layout.read(column)
+            }
+            (Table::Value(_), [field], [column]) => traced::read_items(field, column),
+            (Table::Value(_), ..) => Err(Error::new(
+                Code::TypeMismatch,
+                format!("'{}' is one value, and there are {} columns", type_name::<T>(), columns.len()),
+            )),
+            (Table::Fields(_), ..) => traced::read_fields(fields, columns),
+        }
+    }
+}
+
+impl<T: Record> TableWriter<T> {
+    pub(crate) fn push(&mut self, value: &T) -> Result<usize> {
+        match self {
+            TableWriter::Fields(writer) => writer.push(value),
+            TableWriter::Value(writer) => writer.push(value),
+        }
+    }
+
+    pub(crate) fn finish(&mut self) -> Result<Vec<ArrayRef>> {
+        match self {
+            TableWriter::Fields(writer) => writer.finish(),
+            TableWriter::Value(writer) => Ok(vec![writer.finish()?]),
+        }
+    }
+}
+
+/// A value of this type cannot be written or read.
+fn unfit<T>(what: &str, why: impl std::fmt::Display) -> Error {
+    let name = type_name::<T>();
+    Error::new(Code::BadRecord, format!("a record of type '{name}' cannot be {what}")).because(why)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! What a program has declared so far: nodes, and who reads whom.
+//!
+//! Pipelines are declared in any order, and a state may get one more input
+//! after its outputs are read, so the graph is written only at the end.
+
+use std::any::{Any, type_name};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use thalweg_dataflow::spec::{SinkSpec, SourceSpec};
+use thalweg_dataflow::{Code, Error, Functions, OperatorSpec, Outlet, Result};
+use thalweg_operators::RowPolicy;
+
+use crate::columns::{Layout, Record};
+use crate::segment::{LaneFactory, OperatorFactory, Remembered, SegmentOperator};
+use crate::state::{Init, Key, KeyedStates, State};
+
+/// The plan of one application, shared by the streams that are still being declared.
+pub(crate) type SharedPlan = Rc<RefCell<Plan>>;
+
+/// A node's output: what others read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) node: usize,
+    pub(crate) port: u16,
+}
+
+/// A node's input.
+#[derive(Clone, Debug)]
+pub(crate) struct Inlet {
+    pub(crate) from: Place,
+    pub(crate) port: u16,
+    /// By which columns rows are dealt out; none: as they come.
+    pub(crate) key: Option<Vec<usize>>,
+}
+
+/// What a node is to be.
+pub(crate) enum Work {
+    Source(Arc<dyn SourceSpec>),
+    /// Steps, or a state and the steps behind it.
+    Segment(Rc<dyn Segment>),
+    /// An operator of the engine's own, and the functions of the program that it knows by name.
+    Operator { spec: Arc<dyn OperatorSpec>, functions: AddFunctions },
+    /// All inputs as one.
+    Union,
+    /// SQL that reads the inputs under these names, and what its rows must be fit for.
+    Sql { text: String, tables: Vec<String>, fits: Box<dyn Fn(&Outlet) -> Result<()>> },
+    Sink(Arc<dyn SinkSpec>),
+}
+
+/// Makes functions known.
+pub(crate) type AddFunctions = Box<dyn Fn(&mut Functions)>;
+
+/// A node with its inputs.
+pub(crate) struct Planned {
+    pub(crate) name: String,
+    pub(crate) work: Work,
+    pub(crate) inputs: Vec<Inlet>,
+}
+
+/// What the graph must know of a segment.
+pub(crate) trait Segment {
+    /// The columns of each output port.
+    fn outputs(&self) -> Vec<SchemaRef>;
+    fn label(&self) -> String;
+    /// Whether it is a state that pipelines name.
+    fn is_state(&self) -> bool;
+    /// Whether anything is remembered from batch to batch.
+    fn stateful(&self) -> bool;
+    fn factory(&self) -> OperatorFactory;
+}
+
+/// A state that pipelines share, as declared first.
+struct Declared {
+    /// The [`State`].
+    state: Box<dyn Any>,
+    /// The types, for people.
+    types: String,
+}
+
+pub(crate) struct Plan {
+    pub(crate) name: String,
+    pub(crate) nodes: Vec<Planned>,
+    pub(crate) errors: Vec<Error>,
+    shared: BTreeMap<String, Declared>,
+    pub(crate) policy: RowPolicy,
+    pub(crate) skew_max: Duration,
+    names: BTreeSet<String>,
+}
+
+impl Plan {
+    pub(crate) fn new(name: String, skew_max: Duration) -> Self {
+        Self {
+            name,
+            nodes: Vec::new(),
+            errors: Vec::new(),
+            shared: BTreeMap::new(),
+            policy: RowPolicy::Fail,
+            skew_max,
+            names: BTreeSet::new(),
+        }
+    }
+
+    /// Adds a node under a name that the program gave; says so if it gave it twice.
+    pub(crate) fn add_named(&mut self, name: &str, role: &str, work: Work, inputs: Vec<Inlet>) -> usize {
+        let full = format!("{name}/{role}");
+        if self.names.contains(&full) {
+            let what = format!("two {role}s have the name '{name}'");
+            self.errors.push(
+                Error::new(Code::DuplicateName, what)
+                    .because("state and positions are found again by name")
+                    .with_help("give one of them another name"),
+            );
+        }
+        self.add(full, work, inputs)
+    }
+
+    /// A state that one pipeline uses.
+    pub(crate) fn private_state<K: Key, S: Record>(&mut self, name: &str, init: Init<K, S>) -> State<K, S> {
+        let layout = (Layout::find(), Layout::find());
+        let remembered = move || KeyedStates::new(layout.clone(), Arc::clone(&init));
+        let lanes = Rc::new(Lanes::new(Arc::new(remembered)));
+        let segment: Rc<dyn Segment> = lanes.clone();
+        let node = self.add_named(name, "state", Work::Segment(segment), Vec::new());
+        State { name: name.into(), node, lanes }
+    }
+
+    /// The state of this name: the one that was declared before, if it was.
+    pub(crate) fn shared_state<K: Key, S: Record>(&mut self, name: &str, init: Init<K, S>) -> State<K, S> {
+        let types = format!("'{}' by '{}'", type_name::<S>(), type_name::<K>());
+        if let Some(declared) = self.shared.get(name) {
+            if let Some(state) = declared.state.downcast_ref::<State<K, S>>() {
+                return state.clone();
+            }
+            let what = format!("the state '{name}' is declared with two types");
+            let why = format!("once it is {}, once {types}", declared.types);
+            let help = "give one of them another name";
+            self.errors.push(Error::new(Code::DuplicateName, what).because(why).with_help(help));
+        }
+        let state = self.private_state(name, init);
+        self.shared.insert(name.to_owned(), Declared { state: Box::new(state.clone()), types });
+        state
+    }
+
+    /// Adds a node under a name that is made up from those of its neighbours.
+    pub(crate) fn add(&mut self, name: String, work: Work, inputs: Vec<Inlet>) -> usize {
+        let mut unique = name.clone();
+        for number in 2.. {
+            if self.names.insert(unique.clone()) {
+                break;
+            }
+            unique = format!("{name}-{number}");
+        }
+        self.nodes.push(Planned { name: unique, work, inputs });
+        self.nodes.len() - 1
+    }
+}
+
+/// Steps without state: one lane, whatever stands behind the head.
+pub(crate) struct Steps<R> {
+    pub(crate) output: SchemaRef,
+    pub(crate) steps: Vec<String>,
+    pub(crate) lane: LaneFactory<R>,
+    pub(crate) remembered: Arc<dyn Fn() -> R + Send + Sync>,
+}
+
+impl<R: Remembered + 'static> Segment for Steps<R> {
+    fn outputs(&self) -> Vec<SchemaRef> {
+        vec![Arc::clone(&self.output)]
+    }
+
+    fn label(&self) -> String {
+        self.steps.join(", ")
+    }
+
+    fn is_state(&self) -> bool {
+        false
+    }
+
+    fn stateful(&self) -> bool {
+        R::STATEFUL
+    }
+
+    fn factory(&self) -> OperatorFactory {
+        let (lane, remembered) = (Arc::clone(&self.lane), Arc::clone(&self.remembered));
+        OperatorFactory::new(move || Ok(Box::new(SegmentOperator::new(vec![lane()?], remembered()))))
+    }
+}
+
+/// A state and the pipelines that use it: a lane for each.
+pub(crate) struct Lanes<R> {
+    lanes: RefCell<Vec<LaneOf<R>>>,
+    remembered: Arc<dyn Fn() -> R + Send + Sync>,
+}
+
+impl<R> Lanes<R> {
+    fn new(remembered: Arc<dyn Fn() -> R + Send + Sync>) -> Self {
+        Self { lanes: RefCell::default(), remembered }
+    }
+
+    /// Adds a lane; gives the number of its ports.
+    pub(crate) fn add(&self, lane: LaneOf<R>) -> u16 {
+        let mut lanes = self.lanes.borrow_mut();
+        lanes.push(lane);
+        u16::try_from(lanes.len() - 1).expect("a program does not spell out 65,536 pipelines")
+    }
+
+    /// Replaces a lane.
+    pub(crate) fn set(&self, port: u16, lane: LaneOf<R>) {
+        self.lanes.borrow_mut()[usize::from(port)] = lane;
+    }
+}
+
+/// One pipeline's way through a state.
+pub(crate) struct LaneOf<R> {
+    pub(crate) factory: LaneFactory<R>,
+    pub(crate) output: SchemaRef,
+    pub(crate) steps: Vec<String>,
+}
+
+impl<R: Remembered + 'static> Segment for Lanes<R> {
+    fn outputs(&self) -> Vec<SchemaRef> {
+        self.lanes.borrow().iter().map(|lane| Arc::clone(&lane.output)).collect()
+    }
+
+    fn label(&self) -> String {
+        let lanes = self.lanes.borrow();
+        lanes.iter().map(|lane| lane.steps.join(", ")).collect::<Vec<_>>().join(" | ")
+    }
+
+    fn is_state(&self) -> bool {
+        true
+    }
+
+    fn stateful(&self) -> bool {
+        R::STATEFUL
+    }
+
+    fn factory(&self) -> OperatorFactory {
+        let lanes: Vec<LaneFactory<R>> =
+            self.lanes.borrow().iter().map(|lane| Arc::clone(&lane.factory)).collect();
+        let remembered = Arc::clone(&self.remembered);
+        OperatorFactory::new(move || {
+            let lanes = lanes.iter().map(|lane| lane()).collect::<Result<Vec<_>>>()?;
+            Ok(Box::new(SegmentOperator::new(lanes, remembered())))
+        })
+    }
+}
+

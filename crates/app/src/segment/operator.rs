@@ -1,0 +1,201 @@
+//! Drives the lanes of one node.
+
+use thalweg_dataflow::source::SplitEvent;
+use thalweg_dataflow::{
+    Batch, Context, Error, EventTime, Operator, Port, Result, Step,
+};
+use thalweg_operators::watermark::SplitClock;
+use thalweg_state::{Epoch, KeyGroups, KeySpace, Restored, Snapshot, SplitId};
+
+use super::{Flow, Lane};
+
+/// What a segment remembers from batch to batch, besides its closures.
+pub(crate) trait Remembered: Send {
+    /// Whether there is anything to remember.
+    const STATEFUL: bool = true;
+
+    fn open(&mut self, restored: Restored, key_space: KeySpace) -> Result<()>;
+    /// Rows of a split come.
+    fn begin(&mut self, split: Option<&SplitId>, flow: &mut Flow) {
+        let _ = (split, flow);
+    }
+    /// All that the rows gave has been given out.
+    fn end(&mut self, flow: &Flow, cx: &mut Context<'_>) {
+        let _ = (flow, cx);
+    }
+    fn on_split(&mut self, split: &SplitId, event: SplitEvent, cx: &mut Context<'_>) {
+        let _ = (split, event, cx);
+    }
+    fn freeze(&mut self, epoch: Epoch) -> Result<Snapshot>;
+    fn settle(&mut self, epoch: Epoch, complete: bool);
+    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot>;
+    fn put(&mut self, given: Snapshot) -> Result<()>;
+    fn bytes(&self) -> usize;
+}
+
+/// A segment that remembers nothing.
+impl Remembered for () {
+    const STATEFUL: bool = false;
+
+    fn open(&mut self, _: Restored, _: KeySpace) -> Result<()> {
+        Ok(())
+    }
+
+    fn freeze(&mut self, _: Epoch) -> Result<Snapshot> {
+        Ok(Snapshot::empty())
+    }
+
+    fn settle(&mut self, _: Epoch, _: bool) {}
+
+    fn take(&mut self, _: &KeyGroups) -> Result<Snapshot> {
+        Ok(Snapshot::empty())
+    }
+
+    fn put(&mut self, _: Snapshot) -> Result<()> {
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// The first segment of a source's chain remembers how far its splits are.
+pub(crate) struct SourceTime {
+    clock: SplitClock,
+    split: SplitId,
+    /// How far ahead of the wall clock a record may move the watermark.
+    skew_max: Option<i64>,
+}
+
+impl SourceTime {
+    pub(crate) fn new(skew_max: Option<i64>) -> Self {
+        Self { clock: SplitClock::default(), split: SplitId::new(""), skew_max }
+    }
+}
+
+impl Remembered for SourceTime {
+    fn open(&mut self, mut restored: Restored, key_space: KeySpace) -> Result<()> {
+        self.clock.open(&mut restored, key_space)
+    }
+
+    fn begin(&mut self, split: Option<&SplitId>, flow: &mut Flow) {
+        if let Some(split) = split
+            && *split != self.split
+        {
+            self.split = split.clone();
+        }
+        flow.reached = self.clock.watermark(&self.split).nanos();
+        flow.bound = self.skew_max.map_or(i64::MAX, |skew| flow.now.saturating_add(skew));
+    }
+
+    fn end(&mut self, flow: &Flow, cx: &mut Context<'_>) {
+        self.clock.raise(&self.split, EventTime(flow.reached));
+        self.clock.say(cx);
+    }
+
+    fn on_split(&mut self, split: &SplitId, event: SplitEvent, cx: &mut Context<'_>) {
+        self.clock.on_split(split, event);
+        self.clock.say(cx);
+    }
+
+    fn freeze(&mut self, _: Epoch) -> Result<Snapshot> {
+        self.clock.freeze()
+    }
+
+    fn settle(&mut self, _: Epoch, _: bool) {}
+
+    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
+        self.clock.take(groups)
+    }
+
+    fn put(&mut self, given: Snapshot) -> Result<()> {
+        self.clock.put(given)
+    }
+
+    fn bytes(&self) -> usize {
+        self.clock.bytes()
+    }
+}
+
+/// One subtask of a segment: a lane for each port, and what they share.
+pub(crate) struct SegmentOperator<S> {
+    lanes: Vec<Box<dyn Lane<S>>>,
+    state: S,
+    flow: Flow,
+    /// The port whose batch is at hand, and its rows.
+    at: (Port, usize),
+}
+
+impl<S: Remembered> SegmentOperator<S> {
+    pub(crate) fn new(lanes: Vec<Box<dyn Lane<S>>>, state: S) -> Self {
+        Self { lanes, state, flow: Flow::new(), at: (Port::MAIN, 0) }
+    }
+
+    fn work(&mut self, cx: &mut Context<'_>) -> Result<Step> {
+        let Self { lanes, state, flow, at: (port, rows) } = self;
+        let lane = &mut lanes[usize::from(port.0)];
+        flow.begin_output(cx.batch_rows_max());
+        let step = lane.work(state, flow)?;
+        if let Some(records) = lane.take()? {
+            cx.emit(*port, records);
+        }
+        if step == Step::Done {
+            state.end(flow, cx);
+            let refused = std::mem::take(&mut flow.refused);
+            cx.counters.refused.add(refused);
+            cx.counters.taken.add(*rows - refused);
+            cx.counters.ahead.add(std::mem::take(&mut flow.ahead));
+        }
+        Ok(step)
+    }
+
+    fn report(&self, cx: &Context<'_>) {
+        cx.counters.state_bytes.set(self.state.bytes() as i64);
+    }
+}
+
+impl<S: Remembered> Operator for SegmentOperator<S> {
+    fn open(&mut self, restored: Restored, cx: &mut Context<'_>) -> Result<()> {
+        self.state.open(restored, cx.settings().key_space)?;
+        self.report(cx);
+        Ok(())
+    }
+
+    fn on_batch(&mut self, input: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
+        let Some(lane) = self.lanes.get_mut(usize::from(input.0)) else {
+            return Err(Error::internal(format!("a segment has no input {}", input.0)));
+        };
+        self.at = (input, batch.rows());
+        self.flow.now = cx.now().0;
+        self.state.begin(batch.split.as_ref(), &mut self.flow);
+        lane.start(batch.records, &mut self.flow)?;
+        self.work(cx)
+    }
+
+    fn on_split(&mut self, split: &SplitId, event: SplitEvent, cx: &mut Context<'_>) -> Result<Step> {
+        self.state.on_split(split, event, cx);
+        Ok(Step::Done)
+    }
+
+    fn resume(&mut self, cx: &mut Context<'_>) -> Result<Step> {
+        self.work(cx)
+    }
+
+    fn on_barrier(&mut self, epoch: Epoch, cx: &mut Context<'_>) -> Result<Snapshot> {
+        self.report(cx);
+        self.state.freeze(epoch)
+    }
+
+    fn on_settled(&mut self, epoch: Epoch, complete: bool) {
+        self.state.settle(epoch, complete);
+    }
+
+    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
+        self.state.take(groups)
+    }
+
+    fn put(&mut self, groups: Snapshot) -> Result<()> {
+        self.state.put(groups)
+    }
+}

@@ -1,0 +1,130 @@
+//! What happens to a record between head and tail.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use thalweg_dataflow::{EventTime, Result};
+
+use super::{Flow, Next};
+
+type BoxNext<T> = Box<dyn Next<T>>;
+
+/// One record for one.
+pub(crate) struct Map<U, F> {
+    pub(crate) function: Arc<F>,
+    pub(crate) next: BoxNext<U>,
+}
+
+impl<T, U, F: Fn(T) -> U + Send + Sync> Next<T> for Map<U, F> {
+    fn push(&mut self, record: T, flow: &mut Flow) -> Result<()> {
+        self.next.push((self.function)(record), flow)
+    }
+
+    fn resume(&mut self, flow: &mut Flow) -> Result<()> {
+        self.next.resume(flow)
+    }
+
+    fn take(&mut self) -> Result<Option<RecordBatch>> {
+        self.next.take()
+    }
+}
+
+/// A record or none for one, and a look at a record: whatever never gives two.
+pub(crate) struct FilterMap<U, F> {
+    pub(crate) function: Arc<F>,
+    pub(crate) next: BoxNext<U>,
+}
+
+impl<T, U, F: Fn(T) -> Option<U> + Send + Sync> Next<T> for FilterMap<U, F> {
+    fn push(&mut self, record: T, flow: &mut Flow) -> Result<()> {
+        match (self.function)(record) {
+            Some(record) => self.next.push(record, flow),
+            None => Ok(()),
+        }
+    }
+
+    fn resume(&mut self, flow: &mut Flow) -> Result<()> {
+        self.next.resume(flow)
+    }
+
+    fn take(&mut self) -> Result<Option<RecordBatch>> {
+        self.next.take()
+    }
+}
+
+/// Any number of records for one. Keeps the rest of them while the output is full.
+pub(crate) struct FlatMap<T, I: IntoIterator, F> {
+    function: Arc<F>,
+    next: BoxNext<I::Item>,
+    rest: Option<I::IntoIter>,
+    takes: PhantomData<fn(T)>,
+}
+
+impl<T, I: IntoIterator, F> FlatMap<T, I, F> {
+    pub(crate) fn new(function: Arc<F>, next: BoxNext<I::Item>) -> Self {
+        Self { function, next, rest: None, takes: PhantomData }
+    }
+}
+
+impl<T, I, F> Next<T> for FlatMap<T, I, F>
+where
+    I: IntoIterator<IntoIter: Send>,
+    F: Fn(T) -> I + Send + Sync,
+{
+    fn push(&mut self, record: T, flow: &mut Flow) -> Result<()> {
+        let records = (self.function)(record).into_iter();
+        self.rest = push_all(records, &mut *self.next, flow)?;
+        Ok(())
+    }
+
+    fn resume(&mut self, flow: &mut Flow) -> Result<()> {
+        self.next.resume(flow)?;
+        if let Some(rest) = self.rest.take() {
+            self.rest = push_all(rest, &mut *self.next, flow)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<Option<RecordBatch>> {
+        self.next.take()
+    }
+}
+
+/// Pushes records until the output is full. Gives back what is left, if so.
+pub(crate) fn push_all<I: Iterator>(
+    mut records: I,
+    next: &mut dyn Next<I::Item>,
+    flow: &mut Flow,
+) -> Result<Option<I>> {
+    while !flow.is_full() {
+        match records.next() {
+            Some(record) => next.push(record, flow)?,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(records))
+}
+
+/// Gives each record its event time, and its split a watermark.
+pub(crate) struct Timed<T, F> {
+    pub(crate) function: Arc<F>,
+    pub(crate) delay: i64,
+    pub(crate) next: BoxNext<T>,
+}
+
+impl<T, F: Fn(&T) -> EventTime + Send + Sync> Next<T> for Timed<T, F> {
+    fn push(&mut self, record: T, flow: &mut Flow) -> Result<()> {
+        let EventTime(time) = (self.function)(&record);
+        flow.at(time, time.saturating_sub(self.delay));
+        self.next.push(record, flow)
+    }
+
+    fn resume(&mut self, flow: &mut Flow) -> Result<()> {
+        self.next.resume(flow)
+    }
+
+    fn take(&mut self) -> Result<Option<RecordBatch>> {
+        self.next.take()
+    }
+}

@@ -1,0 +1,54 @@
+//! SQL within a program.
+
+use std::rc::Rc;
+
+use thalweg_dataflow::{Error, Graph, Outlet};
+
+use crate::columns::{Record, Table};
+use crate::open::Open;
+use crate::plan::{Place, SharedPlan, Work};
+use crate::segment::head::read_table;
+use crate::stream::{Rows, Stream, check_rows, inlets};
+
+/// Writes what SQL means into a graph. The planner of SQL stands on another side of the house; whoever knows
+/// both brings them together.
+pub trait SqlPlanner {
+    /// Adds to `graph` what computes the rows of the last `SELECT` of `text`,
+    /// which may read `inputs` by name, and answers where they come out. What
+    /// is added is named under `name`.
+    fn plan(
+        &self,
+        graph: &mut Graph,
+        name: &str,
+        text: &str,
+        inputs: &[(String, Outlet)],
+    ) -> Result<Outlet, Vec<Error>>;
+}
+
+/// The planner of a program without SQL.
+#[derive(Clone, Copy, Debug)]
+pub struct NoSql;
+
+impl SqlPlanner for NoSql {
+    fn plan(&self, _: &mut Graph, _: &str, _: &str, _: &[(String, Outlet)]) -> Result<Outlet, Vec<Error>> {
+        let what = "SQL is used where there is no planner for it";
+        Err(vec![Error::new(thalweg_dataflow::Code::NotSupported, what)])
+    }
+}
+
+/// The rows that SQL answers, as records.
+pub(crate) fn sql<U: Record>(plan: &SharedPlan, text: &str, tables: &[(&str, Rows)]) -> Stream<U> {
+    let table = Table::<U>::find();
+    let checked = table.clone();
+    let fits = move |outlet: &Outlet| {
+        check_rows(outlet.rows)?;
+        checked.check(&outlet.schema)
+    };
+    let names = tables.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let inputs = tables.iter().zip(0..);
+    let inputs = inputs.flat_map(|((_, rows), port)| inlets(&[rows.place], None, port)).collect();
+    let work = Work::Sql { text: text.to_owned(), tables: names, fits: Box::new(fits) };
+    let node = plan.borrow_mut().add("sql".to_owned(), work, inputs);
+    let place = Place { node, port: 0 };
+    Stream::new(Rc::clone(plan), Open::records(vec![place], read_table(table), "sql".to_owned()))
+}

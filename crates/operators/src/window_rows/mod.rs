@@ -1,0 +1,260 @@
+//! Rows of open windows, kept as they came until their window closes.
+//!
+//! A row that carries its window has the window's last instant as its
+//! `_timestamp`, so rows are kept by that instant and need not know what a
+//! window is. What is done with the rows of a closed window is the owner's.
+//!
+//! ```text
+//!   add ─► instant 09.999… │ durable batches │ batches since the last barrier │
+//!          instant 19.999… │ …               │ …                              │
+//!                              ▲─── freeze ────────────┘
+//!   close_until(watermark), then next_closed: instants behind the watermark, in the order of time
+//! ```
+//!
+//! *The law*: a closed instant never opens again. A row for it is counted late.
+
+mod batches;
+mod durable;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::datatypes::SchemaRef;
+use thalweg_dataflow::operator::Settings;
+use thalweg_dataflow::{Context, Error, EventTime, Result, Watermark};
+use thalweg_state::{Epoch, FrozenTable, KeyGroups, Restored, Snapshot};
+
+use crate::window::{times, timestamp_index};
+use batches::Batches;
+pub(crate) use batches::bytes_of;
+use durable::Durable;
+
+/// The names of the durable tables of one [`WindowRows`]; an operator with two of them gives two sets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tables {
+    /// Rows that are part of an epoch: `key group │ columns…` (merge).
+    pub(crate) rows: &'static str,
+    /// Rows given away that are not yet part of any epoch: the same columns.
+    pub(crate) fresh: &'static str,
+    /// Until where instants are closed: `key group │ _watermark` (upsert).
+    pub(crate) progress: &'static str,
+}
+
+/// The rows of one instant.
+#[derive(Default)]
+struct Instant {
+    /// What barriers have already taken note of.
+    frozen: Batches,
+    /// What came since.
+    fresh: Batches,
+}
+
+impl Instant {
+    fn bytes(&self) -> usize {
+        self.frozen.bytes() + self.fresh.bytes()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.frozen.is_empty() && self.fresh.is_empty()
+    }
+}
+
+/// Rows of one schema by the last instant of their window, durable.
+pub(crate) struct WindowRows {
+    timestamp: usize,
+    open: BTreeMap<EventTime, Instant>,
+    bytes: usize,
+    durable: Durable,
+}
+
+impl WindowRows {
+    /// No rows of `schema`, which has `_timestamp`. `key` are the columns of
+    /// the shuffle before this operator: they give a row its key group.
+    pub(crate) fn new(tables: Tables, schema: &SchemaRef, key: Vec<usize>) -> Result<Self> {
+        let timestamp = timestamp_index(schema)?;
+        let durable = Durable::new(tables, schema, key);
+        Ok(Self { timestamp, open: BTreeMap::new(), bytes: 0, durable })
+    }
+
+    /// Takes its tables out of `restored`. To be called once, before all else.
+    /// A job without a past gives `restored` without any table.
+    pub(crate) fn open(&mut self, restored: &mut Restored, settings: &Settings) -> Result<()> {
+        for part in self.durable.open(restored, settings)? {
+            self.keep(part, Kept::Frozen)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps rows, and counts them as taken; rows of closed instants are dropped and counted as late.
+    pub(crate) fn add(&mut self, records: RecordBatch, cx: &Context<'_>) -> Result<()> {
+        let closed = self.durable.closed();
+        for (instant, part) in by_instant(records, self.timestamp)? {
+            if is_closed(instant, closed) {
+                cx.counters.late.add(part.num_rows());
+            } else {
+                cx.counters.taken.add(part.num_rows());
+                self.put_in(instant, part, Kept::Fresh)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes what lies before `watermark`.
+    pub(crate) fn close_until(&mut self, watermark: Watermark) {
+        self.durable.close_until(watermark);
+    }
+
+    /// The first instant that has rows.
+    pub(crate) fn first_open(&self) -> Option<EventTime> {
+        self.open.keys().next().copied()
+    }
+
+    /// The first instant that has rows and is closed.
+    pub(crate) fn first_closed(&self) -> Option<EventTime> {
+        self.first_open().filter(|&instant| is_closed(instant, self.durable.closed()))
+    }
+
+    /// The rows of the next closed instant, which are forgotten here. Instants
+    /// come in the order of time; the order of rows within one promises nothing.
+    pub(crate) fn next_closed(&mut self) -> Option<(EventTime, Vec<RecordBatch>)> {
+        let instant = self.first_closed()?;
+        Some((instant, self.remove(instant)))
+    }
+
+    /// The rows of one instant, which are forgotten here; none where it has none.
+    pub(crate) fn remove(&mut self, instant: EventTime) -> Vec<RecordBatch> {
+        let Some(rows) = self.open.remove(&instant) else { return Vec::new() };
+        self.bytes -= rows.bytes();
+        rows.frozen.into_vec().into_iter().chain(rows.fresh.into_vec()).collect()
+    }
+
+    /// Keeps of one instant's rows those that `keep` finds among all of them, in the order in which they came.
+    /// What goes must be such that no row that is still to come makes it wanted.
+    pub(crate) fn retain(
+        &mut self,
+        instant: EventTime,
+        keep: impl FnOnce(&RecordBatch) -> Result<BooleanArray>,
+    ) -> Result<()> {
+        let Some(rows) = self.open.remove(&instant) else { return Ok(()) };
+        self.bytes -= rows.bytes();
+        let (mut batches, fresh) = (rows.frozen.into_vec(), rows.fresh.into_vec());
+        let frozen = batches.iter().map(RecordBatch::num_rows).sum();
+        batches.extend(fresh);
+        let Some(first) = batches.first() else { return Ok(()) };
+        let broken = |e| Error::internal("rows of a window cannot be chosen").because(e);
+        let all = concat_batches(first.schema_ref(), &batches).map_err(broken)?;
+        let keep = keep(&all)?;
+        let parts = [(0, frozen, Kept::Frozen), (frozen, all.num_rows() - frozen, Kept::Fresh)];
+        for (start, length, kept) in parts {
+            let part = filter_record_batch(&all.slice(start, length), &keep.slice(start, length));
+            self.put_in(instant, part.map_err(broken)?, kept)?;
+        }
+        Ok(())
+    }
+
+    /// How many instants have rows.
+    pub(crate) fn instants(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The bytes of all rows.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What came since the last epoch, which is from now on part of what was before it.
+    pub(crate) fn freeze(&mut self, epoch: Epoch) -> Result<Vec<FrozenTable>> {
+        let mut fresh = Vec::new();
+        for instant in self.open.values_mut() {
+            let batches = std::mem::take(&mut instant.fresh).into_vec();
+            fresh.extend(batches.iter().cloned());
+            batches.into_iter().try_for_each(|batch| instant.frozen.push(batch))?;
+        }
+        self.durable.freeze(epoch, fresh)
+    }
+
+    /// Learns how an epoch was settled: after an abort its rows are part of the next.
+    pub(crate) fn settle(&mut self, epoch: Epoch, complete: bool) {
+        self.durable.settle(epoch, complete);
+    }
+
+    /// Gives away all rows of these key groups, and their progress.
+    pub(crate) fn take(&mut self, groups: &KeyGroups) -> Result<Vec<FrozenTable>> {
+        let (mut frozen, mut fresh) = (Vec::new(), Vec::new());
+        for instant in self.open.values_mut() {
+            for (kept, given) in [(&mut instant.frozen, &mut frozen), (&mut instant.fresh, &mut fresh)] {
+                for batch in std::mem::take(kept).into_vec() {
+                    let (leaving, staying) = self.durable.divide(&batch, groups)?;
+                    given.push(leaving);
+                    kept.push(staying)?;
+                }
+            }
+        }
+        self.open.retain(|_, instant| !instant.is_empty());
+        self.bytes = self.open.values().map(Instant::bytes).sum();
+        self.durable.give(groups, frozen, fresh)
+    }
+
+    /// Receives what another gave away. Tables of other names are not touched.
+    pub(crate) fn put(&mut self, given: &Snapshot) -> Result<()> {
+        let (frozen, fresh) = self.durable.receive(given)?;
+        for (parts, kept) in [(frozen, Kept::Frozen), (fresh, Kept::Fresh)] {
+            parts.into_iter().try_for_each(|part| self.keep(part, kept))?;
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, records: RecordBatch, kept: Kept) -> Result<()> {
+        for (instant, part) in by_instant(records, self.timestamp)? {
+            self.put_in(instant, part, kept)?;
+        }
+        Ok(())
+    }
+
+    fn put_in(&mut self, instant: EventTime, part: RecordBatch, kept: Kept) -> Result<()> {
+        let rows = self.open.entry(instant).or_default();
+        let batches = match kept {
+            Kept::Frozen => &mut rows.frozen,
+            Kept::Fresh => &mut rows.fresh,
+        };
+        let before = batches.bytes();
+        batches.push(part)?;
+        self.bytes = self.bytes - before + batches.bytes();
+        Ok(())
+    }
+}
+
+/// Which rows of an instant.
+#[derive(Clone, Copy)]
+enum Kept {
+    Frozen,
+    Fresh,
+}
+
+/// Whether a window whose last instant this is can have no more rows.
+fn is_closed(instant: EventTime, watermark: Watermark) -> bool {
+    watermark.closes(EventTime(instant.0.saturating_add(1)))
+}
+
+/// Rows by their instant, in the order of time; a batch of one instant as it is.
+/// Each part owns its memory: it lives as long as its window, not as its batch.
+fn by_instant(records: RecordBatch, timestamp: usize) -> Result<Vec<(EventTime, RecordBatch)>> {
+    let times = times(&records, timestamp)?;
+    let Some(&first) = times.first() else { return Ok(Vec::new()) };
+    if times.iter().all(|&time| time == first) {
+        return Ok(vec![(EventTime(first), records)]);
+    }
+    let mut rows_of: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+    for (row, &time) in (0..).zip(times) {
+        rows_of.entry(time).or_default().push(row);
+    }
+    let part = |(time, rows): (i64, Vec<u32>)| {
+        let part = take_record_batch(&records, &UInt32Array::from(rows))
+            .map_err(|e| Error::internal("rows cannot be split by their window").because(e))?;
+        Ok((EventTime(time), part))
+    };
+    rows_of.into_iter().map(part).collect()
+}

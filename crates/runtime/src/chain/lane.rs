@@ -1,0 +1,132 @@
+//! What a node knows of time, by lanes.
+//!
+//! Most nodes have one lane: the lowest watermark of all inputs goes out on
+//! all outputs. A node whose watermarks go per port has a lane for each: what
+//! is said on input port i goes out on output port i, and no pipeline waits for another.
+
+use thalweg_dataflow::{Port, Watermark};
+
+use crate::merge::{Merged, WatermarkMerge};
+
+/// The inputs that are merged with each other, and what was said of them.
+pub(super) struct Lane {
+    merge: WatermarkMerge,
+    /// The output that it speaks on; none: all.
+    port: Option<Port>,
+    /// The highest watermark that was sent.
+    pub(super) sent: Watermark,
+    /// Whether downstream was told that nothing is held back, and has heard nothing since.
+    pub(super) told_idle: bool,
+    /// Whether the inputs were last seen idle, all of them.
+    pub(super) inputs_idle: bool,
+}
+
+impl Lane {
+    fn new(inputs: usize, port: Option<Port>) -> Self {
+        Self {
+            merge: WatermarkMerge::new(inputs),
+            port,
+            sent: Watermark::START,
+            told_idle: false,
+            inputs_idle: false,
+        }
+    }
+
+    /// Whether an output belongs to this lane.
+    pub(super) fn speaks_on(&self, port: Port) -> bool {
+        self.port.is_none_or(|own| own == port)
+    }
+
+    /// Whether all inputs rest.
+    pub(super) fn is_idle(&self) -> bool {
+        self.merge.is_idle()
+    }
+
+    /// Whether the node spoke, by a timer or late output, though its inputs are idle.
+    pub(super) fn is_idle_again(&self) -> bool {
+        !self.told_idle && self.merge.is_idle()
+    }
+}
+
+/// All lanes of a node.
+pub(crate) struct Lanes {
+    lanes: Vec<Lane>,
+    /// For each input its lane, and its place there.
+    places: Vec<(usize, usize)>,
+}
+
+impl Lanes {
+    /// One lane for all inputs.
+    pub(crate) fn one(inputs: usize) -> Self {
+        Self { lanes: vec![Lane::new(inputs, None)], places: (0..inputs).map(|input| (0, input)).collect() }
+    }
+
+    /// A lane per port; `ports` has the port of each input.
+    pub(crate) fn per_port(ports: &[Port]) -> Self {
+        let mut inputs_of: Vec<(Port, usize)> = Vec::new();
+        let mut places = Vec::with_capacity(ports.len());
+        for &port in ports {
+            let lane = inputs_of.iter().position(|(known, _)| *known == port).unwrap_or_else(|| {
+                inputs_of.push((port, 0));
+                inputs_of.len() - 1
+            });
+            places.push((lane, inputs_of[lane].1));
+            inputs_of[lane].1 += 1;
+        }
+        let lanes = inputs_of.into_iter().map(|(port, inputs)| Lane::new(inputs, Some(port))).collect();
+        Self { lanes, places }
+    }
+
+    /// The number of lanes.
+    pub(super) fn len(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// The lane with this index.
+    pub(super) fn lane(&mut self, lane: usize) -> &mut Lane {
+        &mut self.lanes[lane]
+    }
+
+    /// The lane of an input.
+    pub(super) fn lane_of(&self, input: usize) -> usize {
+        self.places[input].0
+    }
+
+    /// Lets the merge of an input's lane hear something.
+    pub(super) fn hear(
+        &mut self,
+        input: usize,
+        word: impl FnOnce(&mut WatermarkMerge, usize) -> Merged,
+    ) -> Merged {
+        let (lane, place) = self.places[input];
+        word(&mut self.lanes[lane].merge, place)
+    }
+
+    /// Rows came in.
+    #[inline]
+    pub(super) fn on_rows(&mut self, input: usize) {
+        let (lane, place) = self.places[input];
+        self.lanes[lane].merge.on_rows(place);
+    }
+
+    /// A channel was born: it holds what is merged so far until it has spoken.
+    pub(super) fn hold(&mut self, input: usize) {
+        let (lane, place) = self.places[input];
+        self.lanes[lane].merge.hold(place);
+    }
+
+    /// Event time does not end any more.
+    pub(super) fn stop(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.merge.stop());
+    }
+
+    /// Something was given out on a port.
+    pub(super) fn on_output(&mut self, port: Port) {
+        self.lanes.iter_mut().filter(|lane| lane.speaks_on(port)).for_each(|lane| lane.told_idle = false);
+    }
+
+    /// The lowest watermark of all lanes.
+    pub(super) fn lowest(&self) -> Watermark {
+        self.lanes.iter().map(|lane| lane.merge.merged()).min().unwrap_or(Watermark::START)
+    }
+}

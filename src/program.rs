@@ -1,0 +1,143 @@
+//! Programs in Rust: what `fn main` of one calls.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use thalweg::program::{Application, Arguments};
+//!
+//! fn application(_: &Arguments) -> thalweg::Result<Application> {
+//!     let application = Application::new("nothing yet");
+//!     // Sources, computations and sinks are added here.
+//!     Ok(application)
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     thalweg::main(application)
+//! }
+//! ```
+//!
+//! The program then has the words `run`, with the flags of `thalweg run`, and
+//! `explain`, which prints its topology. What stands behind `--` on the
+//! command line are the application's own arguments.
+
+use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use thalweg_app::{Program, SqlPlanner};
+use thalweg_dataflow::{Error, Graph, Outlet, Result};
+use thalweg_sql::Planner;
+
+pub use thalweg_app::{Application, Arguments};
+
+use crate::commands::{Failed, SetArgs, print_explanation, run_graph};
+use crate::engine::{self, StdoutTarget};
+use crate::settings::Settings;
+
+/// A stream program on one dataflow engine.
+#[derive(Debug, Parser)]
+#[command(max_term_width = 100)]
+struct Words {
+    #[command(subcommand)]
+    word: Word,
+}
+
+#[derive(Debug, Subcommand)]
+enum Word {
+    /// Run the application until its input ends or it is stopped
+    ///
+    /// The first Ctrl-C stops the sources and lets the rows in flight reach the sinks; open windows
+    /// do not fire. A second one aborts.
+    Run(ProgramArgs),
+    /// Show the topology of the application
+    Explain {
+        #[command(flatten)]
+        program: ProgramArgs,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ProgramArgs {
+    /// Subtasks of each operator
+    #[arg(long, value_name = "N", default_value = "1", env = "THALWEG_PARALLELISM")]
+    parallelism: NonZeroU32,
+    #[command(flatten)]
+    set: SetArgs,
+    /// The application's own arguments
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    own: Vec<String>,
+}
+
+/// Runs the program that `application` describes, as the command line asks. Answers the exit code.
+///
+/// `application` must give the same application whenever it is called with the same arguments:
+/// every process of a job calls it for itself.
+pub fn main(application: impl FnOnce(&Arguments) -> Result<Application>) -> ExitCode {
+    crate::log::to_stderr();
+    main_with(std::env::args_os(), application)
+}
+
+fn main_with(
+    arguments: impl IntoIterator<Item = OsString>,
+    application: impl FnOnce(&Arguments) -> Result<Application>,
+) -> ExitCode {
+    let words = match Words::try_parse_from(arguments) {
+        Ok(words) => words,
+        Err(usage) => {
+            // Nothing is left to be done when the terminal itself is gone.
+            let _ = usage.print();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+        }
+    };
+    let done = match words.word {
+        Word::Run(args) => run(&args, application),
+        Word::Explain { program, json } => explain(&program, json, application),
+    };
+    done.unwrap_or_else(|failed| failed.report())
+}
+
+fn run(
+    args: &ProgramArgs,
+    application: impl FnOnce(&Arguments) -> Result<Application>,
+) -> Result<ExitCode, Failed> {
+    let settings = args.set.settings()?;
+    let program = build(application(&Arguments::new(args.own.clone()))?, &settings)?;
+    run_graph(program.graph, program.functions, args.parallelism.get(), &settings)
+}
+
+fn explain(
+    args: &ProgramArgs,
+    json: bool,
+    application: impl FnOnce(&Arguments) -> Result<Application>,
+) -> Result<ExitCode, Failed> {
+    let settings = args.set.settings()?;
+    let program = build(application(&Arguments::new(args.own.clone()))?, &settings)?;
+    print_explanation(&thalweg_sql::explain(&program.graph, &[], args.parallelism.get()), json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The graph and the functions of an application, its SQL planned.
+pub fn build(application: Application, settings: &Settings) -> Result<Program, Vec<Error>> {
+    let connectors = engine::connectors(settings, &StdoutTarget::process());
+    application.build(&Sql(engine::planner(connectors, settings)))
+}
+
+/// Plans the SQL within an application.
+struct Sql(Planner);
+
+impl SqlPlanner for Sql {
+    fn plan(
+        &self,
+        graph: &mut Graph,
+        name: &str,
+        text: &str,
+        inputs: &[(String, Outlet)],
+    ) -> Result<Outlet, Vec<Error>> {
+        let (extended, outlet) = self.0.extend(std::mem::take(graph), name, text, inputs)?;
+        *graph = extended;
+        Ok(outlet)
+    }
+}

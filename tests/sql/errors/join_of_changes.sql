@@ -1,0 +1,7 @@
+CREATE TABLE t (city TEXT, v BIGINT, time TIMESTAMP NOT NULL, WATERMARK FOR time)
+WITH (connector = 'single_file', path = 't.jsonl', type = 'source', format = 'json');
+CREATE VIEW a AS SELECT tumble(INTERVAL '1 minute') AS window, city, count(*) AS n FROM t GROUP BY window, city;
+CREATE VIEW c AS SELECT city, count(*) AS n FROM t GROUP BY city;
+SELECT a.city FROM a
+JOIN c ON a.city = c.city;
+--# error not-supported

@@ -1,0 +1,9 @@
+CREATE TABLE t (
+    id BIGINT,
+    name TEXT,
+    time TIMESTAMP NOT NULL,
+    WATERMARK FOR time
+) WITH (connector = 'single_file', path = 't.jsonl', type = 'source', format = 'json');
+SELECT id, row_number() OVER (PARTITION BY name ORDER BY time) AS n
+FROM (SELECT *, tumble(INTERVAL '1 minute') AS window FROM t);
+--# error over-without-window

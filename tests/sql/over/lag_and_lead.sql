@@ -1,0 +1,37 @@
+-- The row before and the row behind, within the window.
+--# input orders
+{"id": 1, "city": "Rome", "price": 10, "time": "2024-05-01T10:00:00Z"}
+{"id": 2, "city": "Oslo", "price": 20, "time": "2024-05-01T10:00:05Z"}
+{"id": 3, "city": "Rome", "price": 30, "time": "2024-05-01T10:00:20Z"}
+{"id": 4, "city": null, "price": 5, "time": "2024-05-01T10:00:59Z"}
+{"id": 5, "city": "Bern", "price": null, "time": "2024-05-01T10:01:00Z"}
+{"id": 6, "city": "Oslo", "price": 20, "time": "2024-05-01T10:00:55Z"}
+{"id": 7, "city": "Rome", "price": 1, "time": "2024-05-01T10:02:30Z"}
+{"id": 8, "city": "Lima", "price": 2, "time": "2024-05-01T10:00:10Z"}
+{"id": 9, "city": "Pisa", "price": 9, "time": "2024-05-01T10:02:31Z"}
+{"id": 10, "city": "Rome", "price": null, "time": "2024-05-01T10:02:40Z"}
+--# end
+
+CREATE TABLE orders (
+    id BIGINT NOT NULL,
+    city TEXT,
+    price BIGINT,
+    time TIMESTAMP NOT NULL,
+    WATERMARK FOR time AS time - INTERVAL '10 seconds'
+) WITH (connector = 'single_file', path = 'orders.jsonl', type = 'source', format = 'json');
+
+SELECT id, lag(id) OVER (PARTITION BY window ORDER BY time) AS before,
+    lead(id, 1, 0) OVER (PARTITION BY window ORDER BY time) AS behind
+FROM (SELECT *, tumble(INTERVAL '1 minute') AS window FROM orders);
+--# expect final
+{"before":1,"behind":3,"id":2}
+{"before":2,"behind":6,"id":3}
+{"before":3,"behind":4,"id":6}
+{"before":6,"behind":0,"id":4}
+{"before":7,"behind":10,"id":9}
+{"before":9,"behind":0,"id":10}
+{"before":null,"behind":0,"id":5}
+{"before":null,"behind":2,"id":1}
+{"before":null,"behind":9,"id":7}
+--# end
+--# expect late 1
