@@ -21,7 +21,8 @@ check: setup
 # One core for the pairs of one core; the last two need both.
 bench: setup
 	$(CARGO) build --release -p thalweg-cli -p thalweg-benches
-	taskset -c 0 $${CARGO_TARGET_DIR:-target}/release/thalweg-benches tumble tumble-json updating-uniform updating-nexmark
+	taskset -c 0 $${CARGO_TARGET_DIR:-target}/release/thalweg-benches tumble tumble-json updating-uniform updating-nexmark \
+		hop-10 hop-60 nexmark-source nexmark-q5 nexmark-q7 nexmark-q8
 	$${CARGO_TARGET_DIR:-target}/release/thalweg-benches two-subtasks start
 
 setup:

@@ -141,3 +141,8 @@ impl SqlPlanner for Sql {
         Ok(outlet)
     }
 }
+
+/// The code in the guide is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/programs.md")]
+struct Guide;

@@ -24,7 +24,9 @@ use tokio::sync::mpsc;
 const EVENTS: &str = "200000";
 const EVENT_RATE: &str = "5000";
 
-const BIDS: &str = "SELECT bid.auction, bid.bidder, bid.price, bid.extra, bid.datetime AS ts FROM nexmark WHERE bid IS NOT NULL";
+const BIDS: &str =
+    "SELECT bid.auction AS auction, bid.bidder AS bidder, bid.price AS price, bid.extra AS extra,
+    bid.datetime AS ts FROM nexmark WHERE bid IS NOT NULL";
 
 /// Each query with what it means, the hops exploded by hand.
 fn queries() -> [(&'static str, &'static str, String); 4] {
@@ -99,17 +101,15 @@ fn windowed_queries_give_what_a_table_gives() {
 /// All events as a table.
 async fn events() -> (SchemaRef, Vec<RecordBatch>) {
     let given = [("event_rate", EVENT_RATE), ("message_count", EVENTS), ("pace", "max")];
-    let option = |(name, value): (&str, &str)| (name.to_owned(), OptionValue { value: value.to_owned(), span: None });
+    let option =
+        |(name, value): (&str, &str)| (name.to_owned(), OptionValue { value: value.to_owned(), span: None });
     let mut options = Options::new(given.map(option));
     let all = engine::connectors(&Settings::default(), &StdoutTarget::process());
     let nexmark = all.iter().find(|connector| connector.name() == "nexmark").expect("a connector");
-    let declaration = Declaration {
-        table: "nexmark",
-        options: &mut options,
-        columns: None,
-        primary_key: &[],
-    };
-    let spec = nexmark.describe(declaration).expect("valid options").source(&[0, 1, 2], &[]).expect("a source");
+    let declaration =
+        Declaration { table: "nexmark", options: &mut options, columns: None, primary_key: &[] };
+    let spec =
+        nexmark.describe(declaration).expect("valid options").source(&[0, 1, 2], &[]).expect("a source");
     let cx = PieceContext {
         counters: Arc::new(OperatorCounters::default()),
         settings: thalweg_dataflow::operator::Settings {
@@ -199,7 +199,11 @@ fn made(script: &str) -> String {
         Piece::Operator(_) | Piece::Sink(_) => None,
     };
     let label = plan.graph.nodes().find_map(|(_, node)| label(node)).expect("a source");
-    label.strip_prefix("10 events/s [").and_then(|fields| fields.strip_suffix(']')).expect("its fields").to_owned()
+    label
+        .strip_prefix("10 events/s [")
+        .and_then(|fields| fields.strip_suffix(']'))
+        .expect("its fields")
+        .to_owned()
 }
 
 #[test]
@@ -207,18 +211,44 @@ fn only_fields_that_somebody_reads_are_made() {
     for (script, fields) in [
         ("INSERT INTO sink SELECT bid.price AS p FROM nexmark", "bid.price"),
         ("INSERT INTO sink SELECT bid.price AS p FROM nexmark WHERE bid IS NOT NULL", "bid.price"),
-        ("INSERT INTO sink SELECT count(*) AS n FROM nexmark WHERE bid IS NOT NULL GROUP BY tumble(INTERVAL '1 s')", ""),
+        (
+            "INSERT INTO sink SELECT count(*) AS n FROM nexmark WHERE bid IS NOT NULL GROUP BY tumble(INTERVAL '1 s')",
+            "",
+        ),
         ("INSERT INTO sink SELECT person IS NULL AS p FROM nexmark WHERE bid.price > 5", "bid.price"),
-        ("INSERT INTO sink SELECT bid.price AS p FROM nexmark WHERE auction.seller = 1", "auction.seller, bid.price"),
+        (
+            "INSERT INTO sink SELECT bid.price AS p FROM nexmark WHERE auction.seller = 1",
+            "auction.seller, bid.price",
+        ),
         // A view passes on what is read of it.
         ("INSERT INTO sink SELECT auction FROM bids", "bid.auction"),
         ("INSERT INTO sink SELECT auction FROM bids WHERE price > 5", "bid.auction, bid.price"),
-        ("CREATE VIEW b AS SELECT bid AS x FROM nexmark; INSERT INTO sink SELECT x.price AS p FROM b", "bid.price"),
+        (
+            "CREATE VIEW b AS SELECT bid AS x FROM nexmark; INSERT INTO sink SELECT x.price AS p FROM b",
+            "bid.price",
+        ),
         // Two readers: what either reads.
-        ("INSERT INTO sink SELECT auction AS x FROM bids; INSERT INTO sink SELECT price AS x FROM bids", "bid.auction, bid.price"),
-        ("INSERT INTO sink SELECT auction AS x FROM bids UNION ALL SELECT price AS x FROM bids", "bid.auction, bid.price"),
-        ("INSERT INTO sink SELECT max(price) AS p FROM bids GROUP BY auction, tumble(INTERVAL '1 s')", "bid.auction, bid.price"),
+        (
+            "INSERT INTO sink SELECT auction AS x FROM bids; INSERT INTO sink SELECT price AS x FROM bids",
+            "bid.auction, bid.price",
+        ),
+        (
+            "INSERT INTO sink SELECT auction AS x FROM bids UNION ALL SELECT price AS x FROM bids",
+            "bid.auction, bid.price",
+        ),
+        (
+            "INSERT INTO sink SELECT max(price) AS p FROM bids GROUP BY auction, tumble(INTERVAL '1 s')",
+            "bid.auction, bid.price",
+        ),
         ("INSERT INTO sink SELECT auction, tumble(INTERVAL '1 s') AS w FROM bids", "bid.auction"),
+        (
+            "INSERT INTO sink SELECT bid.auction AS a, max(bid.price) AS p FROM nexmark GROUP BY bid.auction",
+            "bid.auction, bid.price",
+        ),
+        (
+            "INSERT INTO sink SELECT bid.auction AS a, count(*) AS n FROM nexmark GROUP BY bid.auction, tumble(INTERVAL '1 s')",
+            "bid.auction",
+        ),
         // The whole struct is all of its fields.
         (
             "INSERT INTO sink SELECT bid FROM nexmark",

@@ -18,8 +18,15 @@ const HOT_EVERY: i64 = 100;
 const AUCTIONS_IN_FLIGHT: i64 = 100;
 const PEOPLE_ACTIVE: i64 = 1_000;
 const FIRST_ID: i64 = 1_000;
-const NAMES: [&str; 7] =
-    ["Peter Shultz", "Paul Abrams", "Luke Spencer", "John White", "Kate Walton", "Julie Smith", "Sarah Jones"];
+const NAMES: [&str; 7] = [
+    "Peter Shultz",
+    "Paul Abrams",
+    "Luke Spencer",
+    "John White",
+    "Kate Walton",
+    "Julie Smith",
+    "Sarah Jones",
+];
 const BASE_NANOS: i64 = 1_436_918_400_000_000_000;
 
 /// Deterministic randomness (splitmix64, Steele et al. 2014).

@@ -73,10 +73,14 @@ pub(crate) fn source() -> Result<()> {
     if kinds != theirs {
         bail!("the events differ: {kinds:?} and {theirs:?} people, auctions and bids");
     }
-    for (name, columns) in
-        [("all columns", "person, auction, bid"), ("two columns", "bid.auction AS auction, bid.price AS price")]
-    {
-        let ours = Streaming::over_files(&generated(&format!("INSERT INTO s SELECT {columns} FROM nexmark;"), THROWN));
+    for (name, columns) in [
+        ("all columns", "person, auction, bid"),
+        ("two columns", "bid.auction AS auction, bid.price AS price"),
+    ] {
+        let ours = Streaming::over_files(&generated(
+            &format!("INSERT INTO s SELECT {columns} FROM nexmark;"),
+            THROWN,
+        ));
         let peer = || {
             kinds_of_theirs();
             Ok(())
@@ -109,9 +113,8 @@ fn kinds_of_ours() -> Result<[usize; 3]> {
     );";
     Streaming::over_files(&generated(query, &sink)).run(1)?;
     let row: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path)?)?;
-    let number = |name: &str| -> Result<usize> {
-        Ok(row[name].as_u64().with_context(|| name.to_owned())? as usize)
-    };
+    let number =
+        |name: &str| -> Result<usize> { Ok(row[name].as_u64().with_context(|| name.to_owned())? as usize) };
     Ok([number("people")?, number("auctions")?, number("bids")?])
 }
 

@@ -40,7 +40,8 @@ fn application(arguments: &Arguments) -> thalweg::Result<Application> {
         .with_state(&market, |_, quote, market| {
             market.update(&quote);
             None::<()>
-        });
+        })
+        .discard();
     application
         .source("orders", orders, decode::one(Order::decode))
         .key_by(|order: &Order| order.symbol.clone())

@@ -212,7 +212,16 @@ impl Connector for Thrown {
 fn table(figures: &[Figures]) -> Table {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED);
-    table.set_header(["query", "events", "rows out", "seconds", "M events/s", "CPU s", "M events/CPU s", "peak MiB"]);
+    table.set_header([
+        "query",
+        "events",
+        "rows out",
+        "seconds",
+        "M events/s",
+        "CPU s",
+        "M events/CPU s",
+        "peak MiB",
+    ]);
     let known = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.2}"));
     for figure in figures {
         table.add_row([

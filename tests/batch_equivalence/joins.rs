@@ -9,8 +9,8 @@ use super::queries::{Query, condition, pick};
 const KEYS: &[&[&str]] = &[
     &["k", "v", "w % 5", "length(s)", "v % 3"],
     &["s", "upper(s)", "CAST(w % 9 AS TEXT)"],
-    &["f", "round(f, 0)", "CAST(k AS DOUBLE)"],
-    &["d", "CAST(k AS DECIMAL(12, 2))"],
+    &["f", "round(f, 0)", "abs(f)"],
+    &["d", "abs(d)"],
     &["b", "v > 0"],
 ];
 
@@ -60,10 +60,7 @@ pub(crate) fn random(random: &mut StdRng) -> Query {
                 "SELECT {window} AS ws, pairs, a, b FROM (SELECT win, {sums} FROM ({pairs}) GROUP BY win)"
             )
         };
-        return Query {
-            streaming: again("win.start", from(&streaming)),
-            batch: again("win", from(&batch)),
-        };
+        return Query { streaming: again("win.start", from(&streaming)), batch: again("win", from(&batch)) };
     }
     let above = match random.random_range(0..3) {
         0 if !one_side => {
@@ -73,7 +70,9 @@ pub(crate) fn random(random: &mut StdRng) -> Query {
     };
     let columns = |part: &str| match one_side {
         true => format!("l.win{part} AS lw, l.x AS lx, l.n AS ln"),
-        false => format!("l.win{part} AS lw, l.x AS lx, l.y AS ly, l.n AS ln, r.win{part} AS rw, r.x AS rx, r.n AS rn"),
+        false => format!(
+            "l.win{part} AS lw, l.x AS lx, l.y AS ly, l.n AS ln, r.win{part} AS rw, r.x AS rx, r.n AS rn"
+        ),
     };
     Query {
         streaming: format!("SELECT {} FROM {}{above}", columns(".start"), from(&streaming)),

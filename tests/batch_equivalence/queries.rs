@@ -275,30 +275,96 @@ fn windowed(random: &mut StdRng) -> Query {
     let mut group = vec!["win".to_owned()];
     group.extend(keys.iter().map(|k| (*k).to_owned()));
     let group = group.join(", ");
-    let tumble = format!("tumble(INTERVAL '{width}')");
-    let bin = format!("date_bin(INTERVAL '{width}', time, TIMESTAMP '1970-01-01T00:00:00')");
-    if random.random_bool(0.2) {
+    let of_keys = keys.join(", ");
+    let shape = match random.random_range(0..10) {
+        0..=4 => tumbling(width),
+        5..=7 => hopping(random),
+        _ => sessions(random, &of_keys),
+    };
+    if !shape.by_key && random.random_bool(0.2) {
         // A window over windows: the most rows of any key.
-        let inner =
-            |w: &str| format!("SELECT {w} AS win, k, count(*) AS n FROM t{condition} GROUP BY win, k");
+        let inner = |window: &str, from: &str| {
+            format!("SELECT {window} AS win, k, count(*) AS n FROM {from}{condition} GROUP BY win, k")
+        };
         return Query {
             streaming: format!(
                 "SELECT win.start AS ws, most, keys FROM (SELECT win, max(n) AS most, count(*) AS keys FROM ({}) GROUP BY win)",
-                inner(&tumble)
+                inner(&shape.window, "t")
             ),
             batch: format!(
                 "SELECT win AS ws, max(n) AS most, count(*) AS keys FROM ({}) GROUP BY win",
-                inner(&bin)
+                inner(&shape.start, &shape.from)
             ),
         };
     }
+    let from = shape.from.replace("{condition}", &condition);
+    let batch_condition = if shape.by_key { "" } else { &condition };
+    let batch_group = group.replacen("win", &shape.group, 1);
     Query {
         streaming: format!(
-            "SELECT win.start AS ws, {names} FROM (SELECT {tumble} AS win, {columns} FROM t{condition} GROUP BY {group}{having})"
+            "SELECT win.start AS ws, {names} FROM (SELECT {} AS win, {columns} FROM t{condition} GROUP BY {group}{having})",
+            shape.window
         ),
         batch: format!(
-            "SELECT win AS ws, {names} FROM (SELECT {bin} AS win, {columns} FROM t{condition} GROUP BY {group}{having})"
+            "SELECT win AS ws, {names} FROM (SELECT {} AS win, {columns} FROM {from}{batch_condition} GROUP BY {batch_group}{having})",
+            shape.start
         ),
+    }
+}
+
+/// A kind of window in both dialects.
+struct Shape {
+    /// In ours, what is grouped by.
+    window: String,
+    /// In batch, rows beside their windows; `{condition}` stands where rows are chosen, if that has to be before.
+    from: String,
+    /// In batch, the start of the window.
+    start: String,
+    /// In batch, what is grouped by.
+    group: String,
+    /// Whether windows are each key's own.
+    by_key: bool,
+}
+
+fn tumbling(width: &str) -> Shape {
+    Shape {
+        window: format!("tumble(INTERVAL '{width}')"),
+        from: "t".into(),
+        start: format!("date_bin(INTERVAL '{width}', time, TIMESTAMP '1970-01-01T00:00:00')"),
+        group: "win".into(),
+        by_key: false,
+    }
+}
+
+/// Each row in all its windows.
+fn hopping(random: &mut StdRng) -> Shape {
+    const SECOND: i64 = 1_000_000_000;
+    let shapes = [(10, 60), (7, 60), (60, 420), (40, 10), (30, 600), (13, 100), (5, 300)];
+    let (slide, width) = shapes[random.random_range(0..shapes.len())];
+    let seconds = format!("CAST(time AS BIGINT) / {SECOND}");
+    let windows = format!("generate_series(({seconds} - {width}) / {slide}, {seconds} / {slide})");
+    let end = format!("to_timestamp_nanos((number * {slide} + {width}) * {SECOND})");
+    Shape {
+        window: format!("hop(INTERVAL '{slide} seconds', INTERVAL '{width} seconds')"),
+        from: format!("(SELECT * FROM (SELECT *, unnest({windows}) AS number FROM t) WHERE time < {end})"),
+        start: format!("to_timestamp_nanos(number * {slide} * {SECOND})"),
+        group: "win".into(),
+        by_key: false,
+    }
+}
+
+/// Islands of rows between gaps.
+fn sessions(random: &mut StdRng, keys: &str) -> Shape {
+    let gap = pick(random, &["1 second", "20 seconds", "2 minutes", "10 minutes"]);
+    let partition = if keys.is_empty() { String::new() } else { format!("PARTITION BY {keys} ") };
+    let ordered = format!("OVER ({partition}ORDER BY time)");
+    let begins = format!("CASE WHEN time - lag(time) {ordered} < INTERVAL '{gap}' THEN 0 ELSE 1 END AS begins");
+    Shape {
+        window: format!("session(INTERVAL '{gap}')"),
+        from: format!("(SELECT *, sum(begins) {ordered} AS island FROM (SELECT *, {begins} FROM t{{condition}}))"),
+        start: "min(time)".into(),
+        group: "island".into(),
+        by_key: true,
     }
 }
 
@@ -306,8 +372,9 @@ fn windowed(random: &mut StdRng) -> Query {
 fn over(random: &mut StdRng) -> Query {
     let width = pick(random, &["10 seconds", "1 minute", "7 minutes", "1 hour"]);
     let tumble = format!("SELECT *, tumble(INTERVAL '{width}') AS win FROM t");
-    let bin =
-        format!("SELECT *, date_bin(INTERVAL '{width}', time, TIMESTAMP '1970-01-01T00:00:00') AS win FROM t");
+    let bin = format!(
+        "SELECT *, date_bin(INTERVAL '{width}', time, TIMESTAMP '1970-01-01T00:00:00') AS win FROM t"
+    );
     let condition = condition(random);
     let query = |sql: &dyn Fn(&str, &str) -> String| Query {
         streaming: sql("win.start AS ws", &format!("({tumble}{condition})")),
@@ -335,14 +402,20 @@ fn over(random: &mut StdRng) -> Query {
         let bound = pick(random, &["<= 1", "<= 3", "< 2", "= 1", "BETWEEN 1 AND 5", "= 2", "> 2"]);
         let more = pick(random, &["", "", " AND w % 2 = 0"]);
         return query(&|win, from| {
-            let ranked = format!("SELECT *, {function} OVER ({partition} ORDER BY {order}) AS rn FROM {from}");
+            let ranked =
+                format!("SELECT *, {function} OVER ({partition} ORDER BY {order}) AS rn FROM {from}");
             format!("SELECT {win}, w, k, s, v, rn FROM ({ranked}) WHERE rn {bound}{more}")
         });
     }
     let calls: Vec<String> = (0..random.random_range(1..4))
         .map(|i| match random.random_range(0..4) {
-            0 => format!("{} OVER ({partition} ORDER BY {order}) AS c{i}", pick(random, &["rank()", "count(*)", "sum(v)"])),
-            1 => format!("{} OVER (PARTITION BY win) AS c{i}", pick(random, &["count(*)", "max(w)", "sum(d)"])),
+            0 => format!(
+                "{} OVER ({partition} ORDER BY {order}) AS c{i}",
+                pick(random, &["rank()", "count(*)", "sum(v)"])
+            ),
+            1 => {
+                format!("{} OVER (PARTITION BY win) AS c{i}", pick(random, &["count(*)", "max(w)", "sum(d)"]))
+            }
             _ => {
                 let (call, frame) = (pick(random, OVER), pick(random, FRAMES));
                 format!("{call} OVER ({partition} ORDER BY {total}{frame}) AS c{i}")

@@ -73,7 +73,8 @@ impl Application {
             let help = "read a source of columns with 'table'";
             self.plan.borrow_mut().errors.push(Error::new(Code::TypeMismatch, what).with_help(help));
         }
-        let (policy, source, decoder) = (self.plan.borrow().policy, Arc::<str>::from(name), Arc::new(decoder));
+        let (policy, source, decoder) =
+            (self.plan.borrow().policy, Arc::<str>::from(name), Arc::new(decoder));
         let head = move |time, next: Box<dyn Next<T>>| -> Box<dyn Lane<SourceTime>> {
             Box::new(Frames::new(Arc::clone(&source), Arc::clone(&decoder), policy, time, next))
         };

@@ -30,7 +30,8 @@ impl Arguments {
 
     /// What follows `--name`, or stands behind `--name=`; the last if it is there twice.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let rests = self.words.iter().enumerate().rev().filter_map(|(at, word)| Some((at, rest_of(word, name)?)));
+        let rests =
+            self.words.iter().enumerate().rev().filter_map(|(at, word)| Some((at, rest_of(word, name)?)));
         rests.into_iter().find_map(|(at, rest)| match rest.strip_prefix('=') {
             Some(value) => Some(value),
             None => self.words.get(at + 1).map(String::as_str),

@@ -223,7 +223,8 @@ impl Writer {
         for inlet in &node.inputs {
             self.edge(inlet, to, parallelism);
         }
-        let outlet = |(schema, port)| Outlet { from: (to, Port(port)), schema, rows: RowKind::Append, parallelism };
+        let outlet =
+            |(schema, port)| Outlet { from: (to, Port(port)), schema, rows: RowKind::Append, parallelism };
         schemas.into_iter().zip(0..).map(outlet).collect()
     }
 

@@ -187,8 +187,9 @@ impl<T: Record> Table<T> {
             Table::Value(_) if here.len() == 1 => return Ok(()),
             Table::Value(_) => format!("there is not one column, but {}", here.len()),
             Table::Fields(fields) => {
-                let missing =
-                    |field: &&FieldRef| !field.is_nullable() && schema.column_with_name(field.name()).is_none();
+                let missing = |field: &&FieldRef| {
+                    !field.is_nullable() && schema.column_with_name(field.name()).is_none()
+                };
                 match fields.iter().find(missing) {
                     Some(field) => format!("there is no column '{}'", field.name()),
                     None => return Ok(()),
@@ -198,7 +199,8 @@ impl<T: Record> Table<T> {
         let there: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         let help = format!("the columns are '{}'", there.join("', '"));
         let name = type_name::<T>();
-        Err(Error::new(Code::UnknownColumn, format!("rows cannot be read as '{name}': {what}")).with_help(help))
+        Err(Error::new(Code::TypeMismatch, format!("rows cannot be read as '{name}': {what}"))
+            .with_help(help))
     }
 
     /// The values of a table's columns, which need not be of the same types, so long as serde can read them.

@@ -16,7 +16,8 @@ pub use hand::{frames, kept, records};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use thalweg_dataflow::counters::OperatorCounters;
 use thalweg_dataflow::operator::Settings;
 use thalweg_dataflow::source::SplitEvent;
@@ -33,6 +34,9 @@ use node::{Driven, Inputs, Node, Target};
 
 /// The most rows of a batch, unless it is set.
 const BATCH_ROWS_MAX: usize = 8192;
+
+/// The split of all that is given without one.
+const SPLIT: &str = "0";
 
 /// An operator that gives more pieces than this in one go is taken to be in a loop.
 const PIECES_MAX: usize = 1_000_000;
@@ -110,25 +114,15 @@ impl Driver {
 
     /// Gives one frame to a source, and carries it through the program.
     pub fn frame(&mut self, source: &str, frame: impl AsRef<[u8]>) -> Result<()> {
-        self.frame_of(source, "0", frame)
+        self.frame_of(source, SPLIT, frame)
     }
 
     /// Gives one frame of a split of its own to a source: a connection, a partition.
     pub fn frame_of(&mut self, source: &str, split: &str, frame: impl AsRef<[u8]>) -> Result<()> {
         let node = self.source(source)?;
-        let schema = self.nodes[node].schema()?;
+        let value = Field::new(VALUE, DataType::Binary, false);
         let frames: ArrayRef = Arc::new(BinaryArray::from_iter_values([frame]));
-        let columns: Vec<ArrayRef> = schema
-            .fields()
-            .iter()
-            .map(|field| match field.name().as_str() {
-                VALUE if field.data_type() == frames.data_type() => Ok(Arc::clone(&frames)),
-                _ if field.is_nullable() => Ok(arrow::array::new_null_array(field.data_type(), 1)),
-                name => Err(wrong(format!("source '{source}' has a column '{name}', and a frame has not"))),
-            })
-            .collect::<Result<_>>()?;
-        let records = RecordBatch::try_new(schema, columns).map_err(|e| Error::internal("a frame").because(e))?;
-        self.rows(node, split, records)
+        self.row(node, source, split, &[Arc::new(value)], &[frames])
     }
 
     /// Gives one record to a source of columns, seen at `time`, and carries it through the program.
@@ -136,29 +130,18 @@ impl Driver {
     /// The record's event time is `time` too, unless the program tells it from the record.
     pub fn feed<T: Record>(&mut self, source: &str, record: &T, time: EventTime) -> Result<()> {
         let node = self.source(source)?;
-        let schema = self.nodes[node].schema()?;
         let table = Table::<T>::find();
         let mut writer = table.writer()?;
         writer.push(record)?;
-        let (fields, columns) = (table.fields(), writer.finish()?);
-        let column = |field: &arrow::datatypes::FieldRef| {
-            match fields.iter().position(|own| own.name() == field.name() && own.data_type() == field.data_type()) {
-                Some(at) => Ok(Arc::clone(&columns[at])),
-                None if field.is_nullable() => Ok(arrow::array::new_null_array(field.data_type(), 1)),
-                None => Err(wrong(format!("the record has no '{}' that fits source '{source}'", field.name()))),
-            }
-        };
-        let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(1));
-        let records = RecordBatch::try_new_with_options(schema, columns, &options)
-            .map_err(|e| Error::internal("a record does not fit its source").because(e))?;
+        let columns = writer.finish()?;
         self.at(ProcessingTime(time.0))?;
-        self.rows(node, "0", records)
+        self.row(node, source, SPLIT, &table.fields(), &columns)
     }
 
     /// The source says that no more records before `time` will come.
     pub fn watermark(&mut self, source: &str, time: EventTime) -> Result<()> {
         let node = self.source(source)?;
+        self.assign(node, &SplitId::new(SPLIT))?;
         for split in self.nodes[node].splits.clone() {
             self.split(node, &split, SplitEvent::Watermark(time))?;
         }
@@ -263,13 +246,42 @@ impl Driver {
         Ok(())
     }
 
-    fn rows(&mut self, node: usize, split: &str, records: RecordBatch) -> Result<()> {
+    /// Gives one row with these columns to a source, nulls in all others that it has.
+    fn row(
+        &mut self,
+        node: usize,
+        source: &str,
+        split: &str,
+        fields: &[FieldRef],
+        columns: &[ArrayRef],
+    ) -> Result<()> {
+        let schema = self.nodes[node].schema()?;
+        let column = |wanted: &FieldRef| {
+            let fits = |own: &FieldRef| own.name() == wanted.name() && own.data_type() == wanted.data_type();
+            match fields.iter().position(fits) {
+                Some(at) => Ok(Arc::clone(&columns[at])),
+                None if wanted.is_nullable() => Ok(new_null_array(wanted.data_type(), 1)),
+                None => {
+                    Err(wrong(format!("nothing fits the column '{}' of source '{source}'", wanted.name())))
+                }
+            }
+        };
+        let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        let records = RecordBatch::try_new_with_options(schema, columns, &options)
+            .map_err(|e| Error::internal("a row does not fit its source").because(e))?;
         let split = SplitId::new(split);
-        if self.nodes[node].splits.insert(split.clone()) {
-            self.split(node, &split, SplitEvent::Assigned)?;
-        }
+        self.assign(node, &split)?;
         self.give(node, Port::MAIN, Batch { records, split: Some(split) })?;
         self.flush()
+    }
+
+    /// The source reads this split from now on.
+    fn assign(&mut self, node: usize, split: &SplitId) -> Result<()> {
+        match self.nodes[node].splits.insert(split.clone()) {
+            true => self.split(node, split, SplitEvent::Assigned),
+            false => Ok(()),
+        }
     }
 
     fn split(&mut self, node: usize, split: &SplitId, event: SplitEvent) -> Result<()> {

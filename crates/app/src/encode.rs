@@ -19,8 +19,8 @@ use thalweg_dataflow::{Code, Error, Result};
 pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The record's bytes as they are.
-pub fn bytes(record: &Vec<u8>, frame: &mut Vec<u8>) {
-    frame.extend_from_slice(record);
+pub fn bytes<T: AsRef<[u8]>>(record: &T, frame: &mut Vec<u8>) {
+    frame.extend_from_slice(record.as_ref());
 }
 
 /// The record as people read it.

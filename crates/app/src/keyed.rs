@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::columns::{Layout, Record};
 use crate::open::Open;
-use crate::plan::{Place, SharedPlan};
+use crate::plan::{Place, SharedPlan, inlets};
 use crate::segment::head::{KEY_INDEX, Keyed};
 use crate::segment::tail::KeyedTail;
 use crate::segment::{Lane, Next};
 use crate::state::{Key, KeyedStates, State};
-use crate::stream::{Stream, inlets};
+use crate::stream::Stream;
 use crate::window::{WindowedStream, Windows};
 
 /// A stream whose records are grouped by keys of type `K`: all records of one

@@ -73,5 +73,6 @@ use thalweg_dataflow::Registry;
 
 /// Makes every operator of this crate known under its kind.
 pub fn register(registry: &mut Registry) {
-    registry.add_operator(segment::SegmentSpec::KIND, thalweg_operators::spec::decode::<segment::SegmentSpec>);
+    registry
+        .add_operator(segment::SegmentSpec::KIND, thalweg_operators::spec::decode::<segment::SegmentSpec>);
 }

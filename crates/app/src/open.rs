@@ -7,12 +7,11 @@ use arrow::datatypes::{Schema, SchemaRef};
 use thalweg_dataflow::{Code, Error};
 
 use crate::columns::Record;
-use crate::plan::{LaneOf, Place, Plan, Steps, Work};
+use crate::plan::{LaneOf, Place, Plan, Steps, Work, inlets};
 use crate::segment::head::{ReadBatch, Records, TimeFrom};
-use crate::segment::{Behind, Lane, LaneFactory, Next, Remembered};
 use crate::segment::tail::NoTail;
+use crate::segment::{Behind, Lane, LaneFactory, Next, Remembered};
 use crate::state::{Key, KeyedStates, State};
-use crate::stream::inlets;
 
 /// How steps end: what stands behind them, and what comes out there.
 pub(crate) struct End<T> {
@@ -26,9 +25,12 @@ pub(crate) struct End<T> {
     pub(crate) timed: bool,
 }
 
+/// Ends steps: adds what they come to to the plan, and says where it comes out.
+pub(crate) type Close<T> = Box<dyn FnOnce(&mut Plan, End<T>) -> Place>;
+
 /// A head and some steps. Whoever ends them makes them a part of the plan.
 pub(crate) struct Open<T> {
-    pub(crate) close: Box<dyn FnOnce(&mut Plan, End<T>) -> Place>,
+    pub(crate) close: Close<T>,
     /// The name that a branch gets.
     pub(crate) origin: String,
     /// For a head without steps: what it reads, so that others can read it too.
@@ -152,9 +154,12 @@ impl<U: 'static> End<U> {
     fn refuse_time(&self, plan: &mut Plan) {
         if self.timed {
             plan.errors.push(
-                Error::new(Code::InvalidWatermark, "records have an event time before 'with_event_time' is called")
-                    .because("a stream has its event time from its source on, and this one has left its source")
-                    .with_help("call 'with_event_time' before the stream is cloned, keyed, or read by SQL"),
+                Error::new(
+                    Code::InvalidWatermark,
+                    "records have an event time before 'with_event_time' is called",
+                )
+                .because("a stream has its event time from its source on, and this one has left its source")
+                .with_help("call 'with_event_time' before the stream is cloned, keyed, or read by SQL"),
             );
         }
     }

@@ -38,19 +38,34 @@ pub(crate) struct Inlet {
     pub(crate) key: Option<Vec<usize>>,
 }
 
+/// All of these outputs into one port.
+pub(crate) fn inlets(places: &[Place], key: Option<Vec<usize>>, port: u16) -> Vec<Inlet> {
+    places.iter().map(|&from| Inlet { from, port, key: key.clone() }).collect()
+}
+
 /// What a node is to be.
 pub(crate) enum Work {
     Source(Arc<dyn SourceSpec>),
     /// Steps, or a state and the steps behind it.
     Segment(Rc<dyn Segment>),
     /// An operator of the engine's own, and the functions of the program that it knows by name.
-    Operator { spec: Arc<dyn OperatorSpec>, functions: AddFunctions },
+    Operator {
+        spec: Arc<dyn OperatorSpec>,
+        functions: AddFunctions,
+    },
     /// All inputs as one.
     Union,
     /// SQL that reads the inputs under these names, and what its rows must be fit for.
-    Sql { text: String, tables: Vec<String>, fits: Box<dyn Fn(&Outlet) -> Result<()>> },
+    Sql {
+        text: String,
+        tables: Vec<String>,
+        fits: Fits,
+    },
     Sink(Arc<dyn SinkSpec>),
 }
+
+/// Fails if rows are not fit for their reader.
+pub(crate) type Fits = Box<dyn Fn(&Outlet) -> Result<()>>;
 
 /// Makes functions known.
 pub(crate) type AddFunctions = Box<dyn Fn(&mut Functions)>;
@@ -250,4 +265,3 @@ impl<R: Remembered + 'static> Segment for Lanes<R> {
         })
     }
 }
-

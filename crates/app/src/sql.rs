@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
-use thalweg_dataflow::{Error, Graph, Outlet};
+use thalweg_dataflow::spec::RowKind;
+use thalweg_dataflow::{Code, Error, Graph, Outlet, Result};
 
 use crate::columns::{Record, Table};
 use crate::open::Open;
-use crate::plan::{Place, SharedPlan, Work};
+use crate::plan::{Place, SharedPlan, Work, inlets};
 use crate::segment::head::read_table;
-use crate::stream::{Rows, Stream, check_rows, inlets};
+use crate::stream::{Rows, Stream};
 
 /// Writes what SQL means into a graph. The planner of SQL stands on another side of the house; whoever knows
 /// both brings them together.
@@ -32,7 +33,7 @@ pub struct NoSql;
 impl SqlPlanner for NoSql {
     fn plan(&self, _: &mut Graph, _: &str, _: &str, _: &[(String, Outlet)]) -> Result<Outlet, Vec<Error>> {
         let what = "SQL is used where there is no planner for it";
-        Err(vec![Error::new(thalweg_dataflow::Code::NotSupported, what)])
+        Err(vec![Error::new(Code::NotSupported, what)])
     }
 }
 
@@ -51,4 +52,16 @@ pub(crate) fn sql<U: Record>(plan: &SharedPlan, text: &str, tables: &[(&str, Row
     let node = plan.borrow_mut().add("sql".to_owned(), work, inputs);
     let place = Place { node, port: 0 };
     Stream::new(Rc::clone(plan), Open::records(vec![place], read_table(table), "sql".to_owned()))
+}
+
+/// Rows that change cannot be records.
+fn check_rows(rows: RowKind) -> Result<()> {
+    match rows {
+        RowKind::Append => Ok(()),
+        RowKind::Changelog => {
+            let what = "the rows of this query change, and records of a program only come";
+            let help = "aggregate over windows, which give each row once";
+            Err(Error::new(Code::NotSupported, what).with_help(help))
+        }
+    }
 }

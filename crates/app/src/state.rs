@@ -15,7 +15,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use thalweg_dataflow::{Error, Result};
 use thalweg_state::{
-    Change, Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups, KeySpace, Restored, Snapshot, hash_keys,
+    Change, Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups, KeySpace, Restored, Snapshot,
+    hash_keys,
 };
 
 use crate::columns::{Layout, Record};

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
-use thalweg_dataflow::spec::{RowKind, SinkSpec};
+use thalweg_dataflow::spec::SinkSpec;
 use thalweg_dataflow::{Code, Error, EventTime, Result};
 
 use crate::columns::{Layout, Record, Table};
 use crate::encode::{Always, Encode, EncodeError, Fallible};
 use crate::keyed::KeyedStream;
 use crate::open::{End, Open};
-use crate::plan::{Inlet, Place, Plan, SharedPlan, Work};
+use crate::plan::{Inlet, Place, Plan, SharedPlan, Work, inlets};
 use crate::segment::Next;
 use crate::segment::head::read_item;
 use crate::segment::steps::{FilterMap, FlatMap, Map, Timed};
@@ -125,8 +125,7 @@ impl<T: Send + 'static> Stream<T> {
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
         let function = Arc::new(move |record: T| (function(&record), record));
-        let keyed =
-            self.then("key_by", move |next| Box::new(Map { function: Arc::clone(&function), next }));
+        let keyed = self.then("key_by", move |next| Box::new(Map { function: Arc::clone(&function), next }));
         KeyedStream::new(keyed)
     }
 
@@ -304,21 +303,4 @@ fn close<T: 'static>(
     };
     let ends: Vec<End<T>> = opens.iter().map(end).collect();
     opens.into_iter().zip(ends).map(|(open, end)| (open.close)(plan, end)).collect()
-}
-
-/// All of these outputs into one port.
-pub(crate) fn inlets(places: &[Place], key: Option<Vec<usize>>, port: u16) -> Vec<Inlet> {
-    places.iter().map(|&from| Inlet { from, port, key: key.clone() }).collect()
-}
-
-/// Rows that change cannot be records.
-pub(crate) fn check_rows(rows: RowKind) -> Result<()> {
-    match rows {
-        RowKind::Append => Ok(()),
-        RowKind::Changelog => Err(Error::new(
-            Code::NotSupported,
-            "the rows of this query change, and records of a program only come",
-        )
-        .with_help("aggregate over windows, which give each row once")),
-    }
 }

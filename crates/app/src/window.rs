@@ -25,13 +25,13 @@ use thalweg_operators::{Expression, RowPolicy};
 use crate::columns::{Layout, Record, Values};
 use crate::keyed::KeyedStream;
 use crate::open::Open;
-use crate::plan::{AddFunctions, Inlet, Place, Plan, Work};
+use crate::plan::{AddFunctions, Inlet, Place, Plan, Work, inlets};
 use crate::segment::Next;
 use crate::segment::head::{KEY_INDEX, RECORD_INDEX, ReadBatch};
 use crate::segment::steps::Map;
 use crate::segment::tail::KeyedTail;
 use crate::state::Key;
-use crate::stream::{Stream, inlets};
+use crate::stream::Stream;
 use accumulator::Groups;
 
 /// What is computed over the records of a window.
@@ -78,8 +78,8 @@ pub trait Aggregation<K, T>: Send + Sync + 'static {
     /// Takes a record in.
     fn update(&self, record: T, accumulator: &mut Self::Accumulator);
 
-    /// Takes in what is known of later records of the same key and window.
-    fn combine(&self, accumulator: &mut Self::Accumulator, later: Self::Accumulator);
+    /// Takes in what is known of other records of the same key and window. Which of both came first is not promised.
+    fn combine(&self, accumulator: &mut Self::Accumulator, other: Self::Accumulator);
 
     /// The result of a window that is closed. Its event time is the last instant of the window.
     fn output(&self, key: K, window: Window, accumulator: Self::Accumulator) -> Self::Output;
@@ -161,18 +161,7 @@ impl<K: Key, T: Record> WindowedStream<K, T> {
             input: KeyedTail::schema(&key, &record),
         };
         let places = self.keyed.close(name, &key, &record);
-        let functions: AddFunctions = Box::new({
-            let (aggregation, accumulator) = (Arc::clone(&aggregation), accumulator.clone());
-            move |functions| {
-                let (aggregation, record, accumulator) =
-                    (Arc::clone(&aggregation), record.clone(), accumulator.clone());
-                let make = move || {
-                    let groups = Groups::new(Arc::clone(&aggregation), record.clone(), accumulator.clone());
-                    Ok(Box::new(groups) as Box<dyn GroupsAccumulator>)
-                };
-                functions.add(function.clone(), ProgramAggregate::new(make));
-            }
-        });
+        let functions = functions::<K, T, A>(function, Arc::clone(&aggregation), record, accumulator.clone());
         let written = self.windows.assigner().and_then(|assigner| writer.operators(assigner));
         let place = match written {
             Ok(operators) => writer.write(&mut plan.borrow_mut(), &places, operators, functions),
@@ -188,6 +177,23 @@ impl<K: Key, T: Record> WindowedStream<K, T> {
         });
         Stream::new(plan, open)
     }
+}
+
+/// Makes an aggregation known as the function of this name.
+fn functions<K: Key, T: Record, A: Aggregation<K, T>>(
+    name: FunctionId,
+    aggregation: Arc<A>,
+    record: Layout<T>,
+    accumulator: Layout<A::Accumulator>,
+) -> AddFunctions {
+    Box::new(move |functions| {
+        let (aggregation, record, accumulator) =
+            (Arc::clone(&aggregation), record.clone(), accumulator.clone());
+        let make = move || -> Result<Box<dyn GroupsAccumulator>> {
+            Ok(Box::new(Groups::new(Arc::clone(&aggregation), record.clone(), accumulator.clone())))
+        };
+        functions.add(name.clone(), ProgramAggregate::new(make));
+    })
 }
 
 /// What stands before the shuffle, what behind it.
@@ -284,8 +290,11 @@ fn windows_of(batch: &RecordBatch) -> Result<impl Iterator<Item = Window> + Send
         }
     };
     let times = |column: ArrayRef| {
-        let times = column.as_primitive_opt::<TimestampNanosecondType>().filter(|times| times.null_count() == 0);
-        times.map(|times| times.values().clone()).ok_or_else(|| Error::internal("a window is no interval of time"))
+        let times =
+            column.as_primitive_opt::<TimestampNanosecondType>().filter(|times| times.null_count() == 0);
+        times
+            .map(|times| times.values().clone())
+            .ok_or_else(|| Error::internal("a window is no interval of time"))
     };
     let (starts, ends) = (times(starts)?, times(ends)?);
     let window = move |row: usize| Window { start: EventTime(starts[row]), end: EventTime(ends[row]) };

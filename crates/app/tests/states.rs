@@ -1,8 +1,11 @@
 //! State by key: shared, restored, and refused where it makes no sense.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde::{Deserialize, Serialize};
 use thalweg_app::driver::{frames, kept};
 use thalweg_app::{Application, Driver, Float, Key, Record, Stream, decode, encode};
+use thalweg_dataflow::graph::Piece;
+use thalweg_dataflow::{Edge, Functions, Registry};
 
 fn words(application: &Application, name: &str) -> Stream<String> {
     application.source(name, frames(), decode::utf8())
@@ -21,11 +24,13 @@ fn errors(application: Application) -> String {
 fn market() -> Application {
     let application = Application::new("market");
     let prices = application.state::<String, u64>("prices");
-    words(&application, "quotes").key_by(|quote| quote[..1].to_owned()).with_state(&prices, |_, quote, price| {
-        *price = quote[1..].parse().expect("a price");
-        None::<()>
-    })
-    .discard();
+    words(&application, "quotes")
+        .key_by(|quote| quote[..1].to_owned())
+        .with_state(&prices, |_, quote, price| {
+            *price = quote[1..].parse().expect("a price");
+            None::<()>
+        })
+        .discard();
     words(&application, "orders")
         .key_by(|order| order[..1].to_owned())
         .with_state(&prices, |symbol, order, price| {
@@ -57,8 +62,57 @@ fn a_shared_state_is_one_node_with_a_port_for_each_pipeline() {
     let ins = program.graph.inputs(id).map(|edge| (edge.from.1.0, edge.to.1.0)).collect();
     let outs = program.graph.outputs(id).map(|edge| (edge.from.1.0, edge.to.1.0)).collect();
     assert_eq!((ports(ins), ports(outs)), (vec![(0, 0), (0, 1)], vec![(1, 0)]));
-    let thalweg_dataflow::graph::Piece::Operator(spec) = &node.piece else { panic!("a state is an operator") };
+    let Piece::Operator(spec) = &node.piece else { panic!("a state is an operator") };
     assert!(spec.watermarks_per_port() && spec.stateful());
+}
+
+/// A graph, an edge in a line.
+fn edges(application: Application) -> String {
+    let graph = application.build(&thalweg_app::NoSql).unwrap().graph;
+    let name = |id| match graph.node(id).parallelism {
+        Some(parallelism) => format!("{} x{parallelism}", graph.node(id).id),
+        None => graph.node(id).id.to_string(),
+    };
+    let line =
+        |edge: &Edge| format!("{} -{:?}-> {}\n", name(edge.from.0), edge.distribution, name(edge.to.0));
+    graph.edges().iter().map(line).collect()
+}
+
+#[test]
+fn a_chain_keeps_its_parallelism_up_to_an_exchange() {
+    let application = Application::new("graph");
+    let counted =
+        words(&application, "text").key_by(|w| w.clone()).stateful("counts", |_, w, _: &mut u8| [w]);
+    let other = words(&application, "more").map(|word| word + ".");
+    counted.merge(other).sink("out", kept(), encode::display);
+    // A source by hand has one subtask, and so has what stands in its chain.
+    assert_eq!(
+        edges(application),
+        "text/source x1 -Forward-> counts/computation x1
+counts/computation x1 -Shuffle([0])-> counts/state
+more/source x1 -Forward-> out/computation x1
+counts/state -Forward-> out/sink
+out/computation x1 -Rebalance-> out/sink
+"
+    );
+}
+
+#[test]
+fn a_graph_travels_and_finds_its_closures_again_by_name() {
+    let mut registry = Registry::default();
+    thalweg_app::register(&mut registry);
+    let program = market().build(&thalweg_app::NoSql).unwrap();
+    let mut operators = 0;
+    for (_, node) in program.graph.nodes() {
+        let Piece::Operator(spec) = &node.piece else { continue };
+        let back = registry.operator(spec.kind(), &spec.encode().unwrap()).unwrap();
+        assert_eq!((back.label(), back.output_schema()), (spec.label(), spec.output_schema()));
+        assert!(back.build(&program.functions).is_ok());
+        let error = back.build(&Functions::default()).err().expect("another program").to_string();
+        assert!(error.contains(&format!("'market/{}' does not exist", node.id)), "{error}");
+        operators += 1;
+    }
+    assert_eq!(operators, 3, "two decoders, and the state with the encoder behind it");
 }
 
 #[test]
@@ -78,11 +132,13 @@ fn a_state_survives_a_restart() {
 #[test]
 fn a_pipeline_may_end_in_its_state() {
     let application = Application::new("endless");
-    words(&application, "text").key_by(|word| word.clone()).stateful("seen", |_, _, count: &mut u64| {
-        *count += 1;
-        None::<u8>
-    })
-    .discard();
+    words(&application, "text")
+        .key_by(|word| word.clone())
+        .stateful("seen", |_, _, count: &mut u64| {
+            *count += 1;
+            None::<u8>
+        })
+        .discard();
     let mut driver = drive(application);
     driver.frame("text", "a").unwrap();
     driver.end().unwrap();
@@ -131,7 +187,8 @@ fn keys_may_be_empty_huge_nan_negative_zero_or_structs() {
     let number = |word: &str| Float::new(word.parse().expect("a number"));
     check(number, &["NaN", "-0", "-NaN", "0", "inf"], "NaN=1 0.0=1 NaN=2 0.0=2 inf=1 ");
     check(|_| (), &["a", "b"], "()=1 ()=2 ");
-    let place = |word: &str| Place { city: word.to_owned(), floor: word.len().checked_sub(2).map(|f| f as i32) };
+    let place =
+        |word: &str| Place { city: word.to_owned(), floor: word.len().checked_sub(2).map(|f| f as i32) };
     check(
         place,
         &["x", "xy", "x"],
@@ -152,7 +209,10 @@ fn keys_may_be_empty_huge_nan_negative_zero_or_structs() {
 
 #[test]
 fn states_of_all_shapes_survive_a_restart() {
-    fn with<S: Record + Default + std::fmt::Debug>(change: impl Fn(&mut S) + Send + Sync + 'static, last: &str) {
+    fn with<S: Record + Default + std::fmt::Debug>(
+        change: impl Fn(&mut S) + Send + Sync + 'static,
+        last: &str,
+    ) {
         let application = Application::new("shapes");
         words(&application, "text")
             .key_by(|_| 0_u8)
@@ -171,9 +231,15 @@ fn states_of_all_shapes_survive_a_restart() {
     with(|n: &mut i64| *n -= 1, "-3");
     with(|list: &mut Vec<u8>| list.push(7), "[7, 7, 7]");
     with(|list: &mut Vec<Option<String>>| list.push(None), "[None, None, None]");
-    with(|map: &mut std::collections::BTreeMap<String, u64>| *map.entry("a".into()).or_default() += 1, r#"{"a": 3}"#);
+    with(
+        |map: &mut std::collections::BTreeMap<String, u64>| *map.entry("a".into()).or_default() += 1,
+        r#"{"a": 3}"#,
+    );
     with(|float: &mut f64| *float = if *float == 0.0 { f64::NAN } else { *float }, "NaN");
-    with(|(a, b): &mut (u8, Option<(i8, bool)>)| (*a, *b) = (*a + 1, Some((1, true))), "(3, Some((1, true)))");
+    with(
+        |(a, b): &mut (u8, Option<(i8, bool)>)| (*a, *b) = (*a + 1, Some((1, true))),
+        "(3, Some((1, true)))",
+    );
     with(|last: &mut Option<u64>| *last = Some(last.map_or(0, |n| n + 1)), "Some(2)");
     with(|unit: &mut ()| *unit, "()");
 }
@@ -188,7 +254,10 @@ fn states_that_feed_each_other_are_refused() {
     let round = through(through(words(&application, "text"), &a), &b);
     through(round, &a).sink("out", kept(), encode::display);
     let errors = errors(application);
-    assert!(errors.contains("[invalid-program]") && errors.contains("'a' and 'b' feed each other"), "{errors}");
+    assert!(
+        errors.contains("[invalid-program]") && errors.contains("'a' and 'b' feed each other"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -207,7 +276,10 @@ fn one_name_for_two_types_of_state_is_refused() {
     words(&application, "x").key_by(|w| w.clone()).with_state(&a, |_, w, _| [w]).discard();
     words(&application, "y").key_by(|w| w.clone()).with_state(&b, |_, w, _| [w]).discard();
     let errors = errors(application);
-    assert!(errors.contains("[duplicate-name]") && errors.contains("'a' is declared with two types"), "{errors}");
+    assert!(
+        errors.contains("[duplicate-name]") && errors.contains("'a' is declared with two types"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -237,7 +309,10 @@ fn what_nobody_reads_or_uses_is_refused() {
     let application = Application::new("aimless");
     words(&application, "text").map(|word| word.len()).discard();
     let told = errors(application);
-    assert!(told.contains("neither a sink nor a state") && told.contains("nobody reads 'text/source'"), "{told}");
+    assert!(
+        told.contains("neither a sink nor a state") && told.contains("nobody reads 'text/source'"),
+        "{told}"
+    );
 
     let application = Application::new("unused");
     application.state::<String, u8>("s");
@@ -248,5 +323,8 @@ fn what_nobody_reads_or_uses_is_refused() {
     words(&application, "text").sink("out", kept(), encode::display);
     words(&application, "text").sink("out", kept(), encode::display);
     let told = errors(application);
-    assert!(told.contains("two sources have the name 'text'") && told.contains("two sinks have the name 'out'"), "{told}");
+    assert!(
+        told.contains("two sources have the name 'text'") && told.contains("two sinks have the name 'out'"),
+        "{told}"
+    );
 }

@@ -1,4 +1,5 @@
 //! Every step, by hand.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ fn records_are_mapped_filtered_and_seen_in_their_order() {
             counter.fetch_add(1, Ordering::Relaxed);
         })
         .flat_map(|number| vec![number, number + 1])
-        .sink("out", kept(), |number, frame| encode::display(number, frame));
+        .sink("out", kept(), encode::display);
     let mut driver = drive(application);
     for word in ["", "a", "three", "to"] {
         driver.frame("text", word).unwrap();
@@ -93,8 +94,9 @@ fn the_output_of_one_record_leaves_in_pieces_and_no_step_is_asked_twice() {
         })
         .flat_map(|word| (0..7).map(move |n| format!("{word}.{n} ")))
         .sink("out", kept(), encode::display);
-    let expected: String =
-        ["a", "b"].map(|w| (0..1000).flat_map(|n| (0..7).map(move |m| format!("{w}{n}.{m} "))).collect::<String>()).concat();
+    let expected: String = ["a", "b"]
+        .map(|w| (0..1000).flat_map(|n| (0..7).map(move |m| format!("{w}{n}.{m} "))).collect::<String>())
+        .concat();
     let mut driver = drive(application);
     // The driver holds operators to their bound; so small a batch cuts both steps, and at different places.
     driver.set_batch_rows_max(3);
@@ -138,13 +140,17 @@ fn a_state_computation_gives_none_one_or_many_in_pieces() {
     let application = Application::new("state-pieces");
     words(&application)
         .key_by(|word| word.clone())
-        .stateful_with("s", |key| key.len(), |key, _, count| {
-            *count += 1;
-            (0..*count).map(move |_| ()).map({
-                let key = key.clone();
-                move |()| key.clone()
-            })
-        })
+        .stateful_with(
+            "s",
+            |key| key.len(),
+            |key, _, count| {
+                *count += 1;
+                (0..*count).map(move |_| ()).map({
+                    let key = key.clone();
+                    move |()| key.clone()
+                })
+            },
+        )
         .sink("out", kept(), encode::display);
     let mut driver = drive(application);
     driver.set_batch_rows_max(2);
@@ -206,14 +212,14 @@ struct Order {
 #[test]
 fn columns_are_read_as_records_and_written_as_rows() {
     let application = Application::new("rows");
-    application
-        .table::<Order>("orders", records::<Order>())
-        .filter(|order| order.price > 1.0)
-        .sink_rows("out", |schema| {
+    application.table::<Order>("orders", records::<Order>()).filter(|order| order.price > 1.0).sink_rows(
+        "out",
+        |schema| {
             let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             assert_eq!(names, ["symbol", "price", "note", "_timestamp"]);
             Ok(kept())
-        });
+        },
+    );
     let mut driver = drive(application);
     let order = |price| Order { symbol: "A".into(), price, note: (price > 2.0).then(|| "dear".to_owned()) };
     for (price, time) in [(0.5, 1), (1.5, 2), (2.5, 3)] {

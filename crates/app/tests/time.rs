@@ -1,4 +1,5 @@
 //! Event time, watermarks, bad frames, and what SQL is given and gives.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 
@@ -34,7 +35,8 @@ struct Row {
 const START: i64 = i64::MIN;
 
 fn numbers(application: &Application) -> Stream<i64> {
-    let number = |frame: &[u8]| -> Result<i64, decode::DecodeError> { Ok(std::str::from_utf8(frame)?.parse()?) };
+    let number =
+        |frame: &[u8]| -> Result<i64, decode::DecodeError> { Ok(std::str::from_utf8(frame)?.parse()?) };
     application.source("numbers", frames(), decode::one(number))
 }
 
@@ -199,7 +201,7 @@ fn rows_that_do_not_fit_their_type_are_refused() {
     let bids = application.table::<Bid>("bids", records::<Bid>());
     bids.sql::<Row>("SELECT * FROM stream").sink("out", kept(), |_, _| {});
     let told = told(application);
-    assert!(told.contains("there is no column 'value' [unknown-column]"), "{told}");
+    assert!(told.contains("there is no column 'value' [type-mismatch]"), "{told}");
     assert!(told.contains("the columns are 'auction', 'price', '_timestamp', '_watermark'"), "{told}");
 }
 

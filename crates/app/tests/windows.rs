@@ -1,10 +1,13 @@
 //! Windows with a program's own aggregation.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thalweg_app::driver::{frames, kept};
-use thalweg_app::{Aggregation, Application, Driver, EventTime, Incomplete, Stream, Window, Windows, decode, encode};
+use thalweg_app::{
+    Aggregation, Application, Driver, EventTime, Incomplete, Stream, Window, Windows, decode, encode,
+};
 
 /// Least and greatest of a key's numbers, which are also their times.
 struct Range;
@@ -30,10 +33,10 @@ impl Aggregation<String, (String, i64)> for Range {
         bounds.seen.push(number);
     }
 
-    fn combine(&self, bounds: &mut Bounds, later: Bounds) {
-        bounds.least = bounds.least.min(later.least);
-        bounds.greatest = bounds.greatest.max(later.greatest);
-        bounds.seen.extend(later.seen);
+    fn combine(&self, bounds: &mut Bounds, other: Bounds) {
+        bounds.least = bounds.least.min(other.least);
+        bounds.greatest = bounds.greatest.max(other.greatest);
+        bounds.seen.extend(other.seen);
     }
 
     fn output(&self, key: String, window: Window, bounds: Bounds) -> String {
@@ -81,7 +84,10 @@ fn ranges(windows: Windows, frames: &[&str]) -> String {
 fn windows_that_touch() {
     let answer = ranges(Windows::tumble(Duration::from_nanos(10)), &["a1", "b2", "a9", "a12", "b3", "a25"]);
     // 3 comes when its window is closed: it is late.
-    assert_eq!(answer, "a 0..10: 1..9 [1, 9]\nb 0..10: 2..2 [2]\na 10..20: 12..12 [12]\na 20..30: 25..25 [25]\n");
+    assert_eq!(
+        answer,
+        "a 0..10: 1..9 [1, 9]\nb 0..10: 2..2 [2]\na 10..20: 12..12 [12]\na 20..30: 25..25 [25]\n"
+    );
 }
 
 #[test]
@@ -124,6 +130,28 @@ fn merged_streams_meet_in_their_windows() {
     driver.frame("right", "a2").unwrap();
     driver.frame("right", "a10").unwrap();
     assert_eq!(driver.text("out"), "a 0..10: 1..2 [1, 2]\n");
+}
+
+#[test]
+fn the_watermark_of_a_pipeline_through_a_shared_state_is_its_own() {
+    let application = Application::new("ports");
+    let state = application.state::<String, u8>("shared");
+    for name in ["left", "right"] {
+        numbers(&application, name)
+            .key_by(|record| record.0.clone())
+            .with_state(&state, |_, record, _| [record])
+            .key_by(|record| record.0.clone())
+            .window(Windows::tumble(Duration::from_nanos(10)))
+            .aggregate(name, Range)
+            .sink(name, kept(), encode::display);
+    }
+    let mut driver = Driver::new(application).expect("a sound application");
+    driver.frame("left", "a1").unwrap();
+    driver.frame("left", "a11").unwrap();
+    assert_eq!(driver.text("left"), "a 0..10: 1..1 [1]\n", "the other pipeline holds nothing back");
+    driver.frame("right", "a2").unwrap();
+    driver.watermark("right", EventTime(10)).unwrap();
+    assert_eq!(driver.text("right"), "a 0..10: 2..2 [2]\n");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The events of `nexmark`: the same wherever they are made, and shaped as the benchmark says.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod driver;
 
@@ -165,7 +166,8 @@ async fn fields_that_nobody_reads_are_not_made_and_the_others_stay() {
 #[test]
 fn one_struct_is_there_in_each_row_and_its_fields_are_null_where_it_is() {
     let batch = events(5_000, &ALL_IDS);
-    let valid = |kind: usize| -> Vec<bool> { (0..5_000).map(|row| structs(&batch, kind).is_valid(row)).collect() };
+    let valid =
+        |kind: usize| -> Vec<bool> { (0..5_000).map(|row| structs(&batch, kind).is_valid(row)).collect() };
     let (person, auction, bid) = (valid(PERSON), valid(AUCTION), valid(BID));
     for row in 0..5_000 {
         let expected = match row % 50 {
@@ -236,7 +238,10 @@ fn ids_are_dense_and_bids_go_where_they_should() {
         );
         hot_auctions += usize::from(*auction == 1_000 + newest_auction / 100 * 100);
         hot_bidders += usize::from(*bidder == 1_001 + newest_person / 100 * 100);
-        assert!((1_000 + (newest_person - 999).max(0)..=1_010 + newest_person).contains(bidder) || *bidder == 1_001 + newest_person / 100 * 100);
+        assert!(
+            (1_000 + (newest_person - 999).max(0)..=1_010 + newest_person).contains(bidder)
+                || *bidder == 1_001 + newest_person / 100 * 100
+        );
         if newest_auction >= 100 && *auction != 1_000 + newest_auction / 100 * 100 {
             others[(auction - 1_000 - oldest) as usize] += 1;
         }
@@ -264,7 +269,11 @@ fn prices_are_uniform_by_their_logarithm() {
     assert!(chi_square < 110.0, "{chi_square} for 57 bins");
     let (initial, reserve) = (numbers(&batch, AUCTION, "initial_bid"), numbers(&batch, AUCTION, "reserve"));
     assert!(initial.iter().zip(&reserve).all(|(initial, reserve)| reserve - initial >= 100));
-    let median = { let mut sorted = initial.clone(); sorted.sort_unstable(); sorted[sorted.len() / 2] };
+    let median = {
+        let mut sorted = initial.clone();
+        sorted.sort_unstable();
+        sorted[sorted.len() / 2]
+    };
     assert!((90_000..110_000).contains(&median), "{median}");
 }
 
@@ -299,7 +308,8 @@ fn texts_have_their_form() {
 
 #[test]
 fn people_and_auctions_have_their_form() {
-    let fields = ["state", "city", "name", "email_address", "credit_card"].map(|field| format!("person.{field}"));
+    let fields =
+        ["state", "city", "name", "email_address", "credit_card"].map(|field| format!("person.{field}"));
     let fields = fields.iter().map(String::as_str);
     let fields = fields.chain(["auction.category", "auction.item_name", "auction.description"]);
     let batch = events(250_000, &fields.collect::<Vec<_>>());
@@ -316,7 +326,9 @@ fn people_and_auctions_have_their_form() {
     assert!(email.len() == 17 && &email[7..8] == "@" && email.ends_with(".com"), "{email}");
     for card in texts(&batch, PERSON, "credit_card") {
         let groups: Vec<&str> = card.split(' ').collect();
-        assert!(groups.len() == 4 && groups.iter().all(|g| g.len() == 4 && g.bytes().all(|b| b.is_ascii_digit())));
+        assert!(
+            groups.len() == 4 && groups.iter().all(|g| g.len() == 4 && g.bytes().all(|b| b.is_ascii_digit()))
+        );
     }
     assert!(texts(&batch, AUCTION, "item_name").iter().all(|text| text.len() == 20 && lower(text)));
     assert!(texts(&batch, AUCTION, "description").iter().all(|text| text.len() == 100 && lower(text)));
@@ -324,10 +336,12 @@ fn people_and_auctions_have_their_form() {
 
 #[test]
 fn extra_fills_an_event_to_its_size_give_or_take_a_fifth() {
-    let person = ["name", "email_address", "credit_card", "city", "state", "extra"].map(|f| format!("person.{f}"));
+    let person =
+        ["name", "email_address", "credit_card", "city", "state", "extra"].map(|f| format!("person.{f}"));
     let fields = person.iter().map(String::as_str).chain(["auction.extra", "bid.extra"]);
     let batch = events(50_000, &fields.collect::<Vec<_>>());
-    let sizes = |kind: usize| -> Vec<usize> { texts(&batch, kind, "extra").iter().map(String::len).collect() };
+    let sizes =
+        |kind: usize| -> Vec<usize> { texts(&batch, kind, "extra").iter().map(String::len).collect() };
     let mean = |sizes: &[usize]| sizes.iter().sum::<usize>() as f64 / sizes.len() as f64;
     let (bids, auctions, people) = (sizes(BID), sizes(AUCTION), sizes(PERSON));
     assert_eq!((*bids.iter().min().unwrap(), *bids.iter().max().unwrap()), (54, 81));
@@ -336,7 +350,9 @@ fn extra_fills_an_event_to_its_size_give_or_take_a_fifth() {
     let fixed: Vec<usize> = ["name", "email_address", "credit_card", "city", "state"]
         .iter()
         .map(|name| texts(&batch, PERSON, name))
-        .fold(vec![8; people.len()], |sizes, texts| sizes.iter().zip(texts).map(|(a, b)| a + b.len()).collect());
+        .fold(vec![8; people.len()], |sizes, texts| {
+            sizes.iter().zip(texts).map(|(a, b)| a + b.len()).collect()
+        });
     for (extra, fixed) in people.iter().zip(&fixed) {
         let missing = (200 - fixed) as f64;
         assert!((missing * 0.79..=missing * 1.21).contains(&(*extra as f64)), "{extra} for {missing}");
@@ -396,7 +412,8 @@ async fn real_pace_gives_no_event_before_its_time() {
             SourceEvent::Rows { records, .. } => {
                 given += records.num_rows();
                 batches += 1;
-                let newest = records.column(3).as_primitive::<TimestampNanosecondType>().values().last().copied();
+                let newest =
+                    records.column(3).as_primitive::<TimestampNanosecondType>().values().last().copied();
                 let newest = Duration::from_nanos((newest.unwrap() - START) as u64);
                 assert!(newest <= begun.elapsed(), "{newest:?} after {:?}", begun.elapsed());
             }

@@ -17,6 +17,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
+/// Options by name.
+type Given<'a> = &'a [(&'a str, &'a str)];
+
 /// Longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What was to happen by then has happened.
@@ -64,7 +67,8 @@ async fn to_the_end(stream: &mut TcpStream) -> Vec<u8> {
 #[tokio::test]
 async fn values_are_written_as_each_framing_says() {
     let values: [&[u8]; 3] = [b"one", b"", b"two"];
-    let cases: [(fn(tcp::Connect) -> tcp::Connect, &[u8]); 4] = [
+    type Frame = fn(tcp::Connect) -> tcp::Connect;
+    let cases: [(Frame, &[u8]); 4] = [
         (|c| c, b"onetwo"),
         (|c| c.newline_framed(), b"one\n\ntwo\n"),
         (|c| c.length_framed(1), b"\x03one\x00\x03two"),
@@ -212,7 +216,7 @@ fn rows_to_write() -> RecordBatch {
     RecordBatch::try_from_iter(columns).unwrap()
 }
 
-fn table_sink(address: &str, more: &[(&str, &str)]) -> thalweg_dataflow::Result<Arc<dyn SinkSpec>> {
+fn table_sink(address: &str, more: Given<'_>) -> thalweg_dataflow::Result<Arc<dyn SinkSpec>> {
     let mut options = vec![("address", address), ("type", "sink")];
     options.extend(more);
     let spec = declare("tcp", &options, None)?.sink(rows_to_write().schema(), RowKind::Append)?;
@@ -221,7 +225,7 @@ fn table_sink(address: &str, more: &[(&str, &str)]) -> thalweg_dataflow::Result<
 
 #[tokio::test]
 async fn a_table_writes_json() {
-    let cases: [(&[(&str, &str)], &[u8]); 3] = [
+    let cases: [(Given<'_>, &[u8]); 3] = [
         (&[], b"{\"a\":1,\"b\":\"x\"}\n{\"a\":2,\"b\":null}\n"),
         (&[("framing", "length")], b"\0\0\0\x0f{\"a\":1,\"b\":\"x\"}\0\0\0\x10{\"a\":2,\"b\":null}"),
         (
@@ -255,11 +259,11 @@ async fn a_record_too_long_for_its_length_fails_the_job() {
 
 #[test]
 fn wrong_options_are_told() {
-    let refusal = |address: &str, more: &[(&str, &str)]| {
+    let refusal = |address: &str, more: Given<'_>| {
         let error = table_sink(address, more).unwrap_err();
         (error.code(), format!("{error}"))
     };
-    let cases: [(&str, &[(&str, &str)], Code, &str); 5] = [
+    let cases: [(&str, Given<'_>, Code, &str); 5] = [
         ("localhost", &[], Code::InvalidOption, "not HOST:PORT"),
         ("localhost:1", &[("retry.max", "10ms")], Code::InvalidOption, "'retry.initial'"),
         ("localhost:1", &[("retry.initial", "0s")], Code::InvalidOption, "'retry.initial'"),

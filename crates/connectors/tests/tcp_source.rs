@@ -18,6 +18,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+/// Options by name.
+type Given<'a> = &'a [(&'a str, &'a str)];
+
 /// Longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Nothing came in this time, so nothing was there.
@@ -254,7 +257,8 @@ async fn loud_peers_do_not_drown_a_quiet_one() {
         while !values(&listener.batch().await.unwrap()).contains(&b"quiet".to_vec()) {
             tokio::task::yield_now().await;
             batches += 1;
-            assert!(batches < 200, "the quiet one waits");
+            // What the systems' buffers hold of one loud peer alone makes some hundreds.
+            assert!(batches < 60, "the quiet one waits");
         }
     }
     drop(listener);
@@ -264,7 +268,7 @@ async fn loud_peers_do_not_drown_a_quiet_one() {
 #[tokio::test]
 async fn long_records_are_whole_and_hold_nobody_up() {
     let mut listener = Listener::open(lengths(), 100).await;
-    let long: Vec<u8> = (0..5_000_000_u32).map(|n| (n * 31 >> 3) as u8).collect();
+    let long: Vec<u8> = (0..5_000_000_u32).map(|n| ((n * 31) >> 3) as u8).collect();
     let bytes = frames([b"before".to_vec(), long.clone(), long.clone(), b"behind".to_vec()]);
     let mut peer = listener.connect().await;
     let (first, second) = bytes.split_at(4_000_000);
@@ -400,11 +404,11 @@ impl Listener {
 
 #[tokio::test]
 async fn a_silent_connection_is_closed_and_one_that_speaks_is_not() {
-    let mut listener = Listener::open(lengths().idle_timeout(Duration::from_millis(300)), 100).await;
+    let mut listener = Listener::open(lengths().idle_timeout(Duration::from_secs(1)), 100).await;
     let (mut silent, mut half, mut speaking) =
         (listener.connect().await, listener.connect().await, listener.connect().await);
     half.write_all(b"\x00\x00\x00\x09half").await.unwrap();
-    for _ in 0..8 {
+    for _ in 0..15 {
         speaking.write_all(&framed(b"here")).await.unwrap();
         assert_eq!(listener.values(1).await, [b"here"]);
         sleep(Duration::from_millis(100)).await;
@@ -526,7 +530,7 @@ fn ab() -> SchemaRef {
     schema(&[("a", DataType::Int64), ("b", DataType::Utf8)])
 }
 
-fn table_source(address: &str, more: &[(&str, &str)]) -> Arc<dyn SourceSpec> {
+fn table_source(address: &str, more: Given<'_>) -> Arc<dyn SourceSpec> {
     let mut options = vec![("address", address), ("type", "source")];
     options.extend(more);
     let table = declare("tcp", &options, Some(ab())).unwrap();
@@ -537,7 +541,7 @@ fn table_source(address: &str, more: &[(&str, &str)]) -> Arc<dyn SourceSpec> {
 }
 
 /// Sends bytes in one connection and gives the rows that come, until there is an error or `count` rows.
-async fn received(more: &[(&str, &str)], bytes: &[u8], count: usize) -> (Vec<String>, Option<Error>, String) {
+async fn received(more: Given<'_>, bytes: &[u8], count: usize) -> (Vec<String>, Option<Error>, String) {
     let address = free_address();
     let cx = context(100);
     let mut source = open(&table_source(&address, more), &cx, None).await.unwrap();
@@ -593,7 +597,7 @@ async fn a_table_reads_texts_and_bytes_without_columns() {
 
 #[test]
 fn wrong_options_are_told() {
-    let refusal = |more: &[(&str, &str)]| {
+    let refusal = |more: Given<'_>| {
         let mut options = vec![("type", "source")];
         options.extend(more);
         if !more.iter().any(|(name, _)| *name == "address") {
@@ -602,7 +606,7 @@ fn wrong_options_are_told() {
         let error = declare("tcp", &options, Some(ab())).unwrap_err();
         (error.code(), format!("{error}"))
     };
-    let cases: [(&[(&str, &str)], Code, &str); 12] = [
+    let cases: [(Given<'_>, Code, &str); 12] = [
         (&[("adress", "x")], Code::UnknownOption, "did you mean 'address'?"),
         (&[("max_conections", "3")], Code::UnknownOption, "did you mean 'max_connections'?"),
         (&[("address", "7010")], Code::InvalidOption, "not HOST:PORT"),

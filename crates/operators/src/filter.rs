@@ -1,8 +1,12 @@
 //! Keeps the rows for which a condition is true; neither false nor null is.
 
-use arrow::array::{Array, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StructArray};
+use arrow::buffer::NullBuffer;
+use arrow::compute::{FilterBuilder, FilterPredicate};
 use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{
@@ -100,13 +104,31 @@ fn keep_true(records: &RecordBatch, keep: &BooleanArray) -> Result<RecordBatch> 
     if keep.null_count() == 0 && !keep.has_false() {
         return Ok(records.clone());
     }
-    filter_record_batch(records, keep).map_err(|e| Error::internal("a batch cannot be filtered").because(e))
+    let filter = FilterBuilder::new(keep).optimize().build();
+    let columns = records.columns().iter().map(|column| kept(column, &filter)).collect::<Result<Vec<_>, _>>();
+    let options = RecordBatchOptions::new().with_row_count(Some(filter.count()));
+    columns
+        .and_then(|columns| RecordBatch::try_new_with_options(records.schema(), columns, &options))
+        .map_err(|e| Error::internal("a batch cannot be filtered").because(e))
+}
+
+/// What a filter leaves of a column. A source gives fields that nobody reads as nulls, often most
+/// of a struct's: of nulls alone any part is as good as another, and costs nothing.
+fn kept(column: &ArrayRef, filter: &FilterPredicate) -> Result<ArrayRef, ArrowError> {
+    if column.null_count() == column.len() {
+        return Ok(column.slice(0, filter.count()));
+    }
+    let Some(whole) = column.as_struct_opt().filter(|whole| whole.num_columns() > 0) else {
+        return filter.filter(column);
+    };
+    let fields = whole.columns().iter().map(|field| kept(field, filter)).collect::<Result<Vec<_>, _>>()?;
+    let valid = whole.nulls().map(|nulls| filter.filter(&BooleanArray::new(nulls.inner().clone(), None)));
+    let nulls = valid.transpose()?.map(|valid| NullBuffer::new(valid.as_boolean().values().clone()));
+    Ok(Arc::new(StructArray::try_new(whole.fields().clone(), fields, nulls)?))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size};
 
     use super::*;
@@ -154,5 +176,47 @@ mod tests {
         let error =
             Filter::new(Arc::clone(&input), expression(&input, "a + 1"), RowPolicy::Fail).unwrap_err();
         assert_eq!(error.code(), Code::TypeMismatch);
+    }
+
+    #[test]
+    fn structs_are_filtered_as_arrow_filters_them() {
+        use arrow::array::{Int64Array, StringArray, new_null_array};
+        use arrow::datatypes::{Field, Fields, Schema};
+
+        let inner = Fields::from(vec![
+            Field::new("made", DataType::Int64, true),
+            Field::new("unmade", DataType::Utf8, true),
+            Field::new("text", DataType::Utf8, true),
+        ]);
+        let nulls = NullBuffer::from(vec![true, false, true, true, false, true]);
+        let fields: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(vec![Some(1), None, Some(3), None, None, Some(6)])),
+            new_null_array(&DataType::Utf8, 6),
+            Arc::new(StringArray::from(vec![Some("a"), Some("hidden"), None, Some("d"), None, Some("f")])),
+        ];
+        let some = StructArray::try_new(inner.clone(), fields.clone(), Some(nulls)).unwrap();
+        let all = StructArray::try_new(inner.clone(), fields, None).unwrap();
+        let column = |name, nullable| Field::new(name, DataType::Struct(inner.clone()), nullable);
+        let schema = Schema::new(vec![
+            column("some", true),
+            column("all", false),
+            column("none", true),
+            Field::new("plain", DataType::Int64, false),
+        ]);
+        let none = new_null_array(some.data_type(), 6);
+        let plain = Arc::new(Int64Array::from_iter_values(0..6));
+        let columns: Vec<ArrayRef> = vec![Arc::new(some), Arc::new(all), none, plain];
+        let records = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
+        // Whole, in the middle of another, and none.
+        for records in [records.clone(), records.slice(1, 4), records.slice(2, 0)] {
+            for bits in 0..1_u32 << records.num_rows() {
+                let keep: BooleanArray =
+                    (0..records.num_rows()).map(|row| Some(bits >> row & 1 == 1)).collect();
+                let expected = arrow::compute::filter_record_batch(&records, &keep).unwrap();
+                assert_eq!(keep_true(&records, &keep).unwrap(), expected, "{keep:?}");
+            }
+        }
+        let keep = BooleanArray::from(vec![Some(true), None, Some(false), Some(true), None, None]);
+        assert_eq!(keep_true(&records, &keep).unwrap().num_rows(), 2);
     }
 }

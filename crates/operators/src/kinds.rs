@@ -21,7 +21,8 @@ use crate::updating_aggregate::UpdatingAggregate;
 use crate::upsert::Upsert;
 use crate::watermark::{EventTimeFrom, Generator, Watermark};
 use crate::window::{
-    Assigner, CountAggregate, Incomplete, Panes, SessionAggregate, WindowAggregate, WindowAssign, WindowPartial,
+    Assigner, CountAggregate, Incomplete, Panes, SessionAggregate, WindowAggregate, WindowAssign,
+    WindowPartial,
 };
 
 /// A spec of each kind, with a stream that makes it give something.
@@ -42,7 +43,8 @@ fn cases() -> Vec<(Arc<dyn OperatorSpec>, &'static str)> {
     let panes = Panes::Instants { width_nanos: 10 };
     let partial = WindowPartial::new(panes, by_key(), Arc::clone(&timed), RowPolicy::Drop).unwrap();
     let windows =
-        WindowAggregate::of_rows(panes, by_key(), Arc::clone(&timed), Some("window"), RowPolicy::Drop).unwrap();
+        WindowAggregate::of_rows(panes, by_key(), Arc::clone(&timed), Some("window"), RowPolicy::Drop)
+            .unwrap();
     let side = || JoinSide { schema: Arc::clone(&timed), width: 2, keys: vec![0] };
     let pairs = schema("k:text a:int l:text b:int _timestamp:time");
     let join = WindowJoin::new(JoinKind::Inner, side(), side(), false)
@@ -52,8 +54,7 @@ fn cases() -> Vec<(Arc<dyn OperatorSpec>, &'static str)> {
     let updating = UpdatingAggregate::new(by_key(), Arc::clone(&timed), RowPolicy::Drop).unwrap();
     let frame = "OVER (PARTITION BY _timestamp ORDER BY a ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)";
     let calls = format!("lag(a) {frame}, sum(a) {frame}");
-    let sessions =
-        SessionAggregate::new(5, by_key(), Arc::clone(&timed), "window", RowPolicy::Drop).unwrap();
+    let sessions = SessionAggregate::new(5, by_key(), Arc::clone(&timed), "window", RowPolicy::Drop).unwrap();
     let counts =
         CountAggregate::new(2, Incomplete::Emit, by_key(), Arc::clone(&timed), RowPolicy::Drop).unwrap();
     let row_windows = RowWindows::new(tumble, Arc::clone(&timed), 2, "window").unwrap();

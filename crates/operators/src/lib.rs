@@ -18,6 +18,7 @@
 //! * [`watermark`]: event time and the watermark of each split, row by row.
 //! * [`aggregate`], [`group_table`], [`window`], [`updating_aggregate`]: many rows into one.
 //! * [`join`]: rows of two streams on the same window.
+//! * [`row_windows`], [`over`]: rows that carry their window, and what is computed among them.
 //! * [`upsert`]: a changelog as one row per primary key.
 
 pub mod aggregate;

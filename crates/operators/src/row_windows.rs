@@ -17,8 +17,8 @@ use thalweg_dataflow::{
     columns,
 };
 
-use crate::{spec, window};
 use crate::window::{Assigner, TIME, timestamp_field, timestamp_index};
+use crate::{spec, window};
 
 /// The assignment of windows to rows as plain data.
 ///
@@ -138,12 +138,7 @@ impl RowWindowsOperator {
     }
 
     /// The next rows and windows, at most `rows_max`.
-    fn next_piece(
-        &self,
-        giving: &mut Giving,
-        rows_max: usize,
-        counters: &OperatorCounters,
-    ) -> Result<Piece> {
+    fn next_piece(&self, giving: &mut Giving, rows_max: usize, counters: &OperatorCounters) -> Result<Piece> {
         let times = window::times(&giving.records, self.timestamp)?;
         let watermarks = self.watermark.map(|index| window::times(&giving.records, index)).transpose()?;
         let mut piece = Piece::default();
@@ -152,7 +147,8 @@ impl RowWindowsOperator {
             let time = times[giving.row];
             let watermark = watermarks.map_or(Watermark::START, |all| Watermark(EventTime(all[giving.row])));
             let open = |(_, end): &(i64, i64)| !watermark.closes(EventTime(*end));
-            let mut windows = self.spec.assigner.windows_of(time).filter(open).skip(giving.windows).peekable();
+            let mut windows =
+                self.spec.assigner.windows_of(time).filter(open).skip(giving.windows).peekable();
             if giving.windows == 0 {
                 match (windows.peek(), self.spec.assigner.windows_of(time).next()) {
                     (Some(_), _) => taken += 1,
@@ -284,8 +280,7 @@ end
     fn rows_between_windows_have_none() {
         let spec = spec(Assigner::hop(10 * SECOND, 2 * SECOND));
         let answer = at_every_batch_size(&spec, STREAM).unwrap();
-        let expected =
-            "1 {0,2} 1.999999999\n4 {10,12} 11.999999999\n5 {10,12} 11.999999999\nwm 11\n6 {20,22} 21.999999999\nend\n";
+        let expected = "1 {0,2} 1.999999999\n4 {10,12} 11.999999999\n5 {10,12} 11.999999999\nwm 11\n6 {20,22} 21.999999999\nend\n";
         assert_eq!(answer, expected);
         assert_eq!(counted(&spec), [4, 0, 2]);
     }

@@ -45,7 +45,9 @@ impl Inlet {
         let fields = outlet.schema.fields();
         let width = fields.iter().take_while(|field| !is_own(field.name())).count();
         if fields.iter().skip(width).any(|field| !is_own(field.name())) {
-            return Err(Error::internal(format!("the engine's columns do not stand last in stream '{name}'")));
+            return Err(Error::internal(format!(
+                "the engine's columns do not stand last in stream '{name}'"
+            )));
         }
         let schema = Schema::new(fields.iter().take(width).cloned().collect::<Vec<_>>());
         Ok(Self { name: name.to_owned(), schema: Arc::new(schema), outlet })

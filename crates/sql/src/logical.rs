@@ -13,6 +13,7 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
+use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
 use datafusion::optimizer::eliminate_outer_join::EliminateOuterJoin;
 use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
@@ -56,7 +57,7 @@ impl Logical<'_> {
             true => self.reader(conditions::only(query, self.functions, self.script).unwrap_or(at)).read(&e),
             false => reader.read(&e),
         })?;
-        let plan = windows::assign(plan, self.script, at)?;
+        let plan = windows::assign(plan, catalog, self.script, at)?;
         self.analyse(plan).map_err(|e| reader.read(&e))
     }
 
@@ -139,6 +140,7 @@ fn optimizer() -> Optimizer {
         Arc::new(OptimizeUnions::new()),
         Arc::new(SimplifyExpressions::new()),
         Arc::new(ReplaceDistinctWithAggregate::new()),
+        Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateCrossJoin::new()),
         Arc::new(EliminateOuterJoin::new()),

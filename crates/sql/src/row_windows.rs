@@ -22,6 +22,8 @@ use datafusion::common::{Column, DFSchema, DFSchemaRef, DataFusionError, plan_er
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, Projection, UserDefinedLogicalNodeCore};
 use thalweg_dataflow::{Code, Error, Result};
 
+use crate::catalog::{Catalog, Relation};
+use crate::context::RelationSource;
 use crate::markers::{self, Marker, window_type};
 use crate::windows::{self, Places, Window};
 
@@ -108,21 +110,37 @@ impl UserDefinedLogicalNodeCore for RowWindows {
 }
 
 /// Takes the window out of a projection, to below it.
-pub(crate) fn take_out(projection: Projection, places: &Places<'_>) -> windows::Taken {
+pub(crate) fn take_out(projection: Projection, catalog: &Catalog, places: &Places<'_>) -> windows::Taken {
     let broken = |e: DataFusionError| Box::new(Error::internal("rows cannot be given a window").because(e));
     let marks = marks_of(&projection).map_err(broken)?;
     let [mark, more @ ..] = marks.as_slice() else {
         return Ok(Transformed::no(LogicalPlan::Projection(projection)));
     };
-    let Some((marker, _)) = Marker::of(mark) else { return Err(Box::new(Error::internal("a window is none"))) };
+    let Some((marker, _)) = Marker::of(mark) else {
+        return Err(Box::new(Error::internal("a window is none")));
+    };
     if !more.is_empty() {
         return Err(Box::new(
             Error::new(Code::InvalidWindow, "SELECT has two windows")
                 .at(places.last_of(marker))
-                .with_help("give the rows one of them; group or join what has it by the other in a query around this one"),
+                .with_help("give the rows one of them, and read the table once more for the other"),
         ));
     }
-    match windows::assigned(mark).map_err(|e| Box::new(e.at(places.of(marker))))? {
+    let (bare, column) = without_column(mark);
+    if let Some(column) = column
+        && !is_event_time(&column, &projection.input, catalog)
+    {
+        return Err(Box::new(
+            Error::new(
+                Code::InvalidWindow,
+                format!("column '{}' is not the event time of the rows", column.name),
+            )
+            .because("windows are cut by event time, which every row has one of")
+            .at(places.of(marker))
+            .with_help("name the column of WATERMARK FOR, as it comes from its table"),
+        ));
+    }
+    match windows::assigned(&bare).map_err(|e| Box::new(e.at(places.of(marker))))? {
         Some(Window::Session { .. }) => Err(Box::new(
             Error::new(Code::InvalidWindow, "a row alone does not know its session")
                 .because("where a session ends is known only when the rows behind are")
@@ -130,7 +148,7 @@ pub(crate) fn take_out(projection: Projection, places: &Places<'_>) -> windows::
                 .with_help("GROUP BY session(…) and the keys, or give the rows a tumble(…) or hop(…) window"),
         )),
         Some(Window::Tumble { .. } | Window::Hop { .. }) | None => {
-            assign(projection, mark).map(Transformed::yes).map_err(broken)
+            assign(projection, mark, bare).map(Transformed::yes).map_err(broken)
         }
     }
 }
@@ -149,8 +167,49 @@ fn marks_of(projection: &Projection) -> Result<Vec<Expr>, DataFusionError> {
     Ok(marks)
 }
 
-/// The projection over rows that carry `mark`, the only window that it names.
-fn assign(projection: Projection, mark: &Expr) -> Result<LogicalPlan, DataFusionError> {
+/// A window without the column of its event time, as Flink's form names it, and that column.
+fn without_column(mark: &Expr) -> (Expr, Option<Column>) {
+    let mut bare = mark.clone();
+    let column = match &mut bare {
+        Expr::ScalarFunction(function) => {
+            let first = function.args.first().cloned();
+            first.filter(|first| matches!(first, Expr::Column(_))).inspect(|_| drop(function.args.remove(0)))
+        }
+        _ => None,
+    };
+    match column {
+        Some(Expr::Column(column)) => (bare, Some(column)),
+        Some(_) | None => (bare, None),
+    }
+}
+
+/// Whether a plan's column is the event time of the table that its rows come from.
+fn is_event_time(column: &Column, plan: &LogicalPlan, catalog: &Catalog) -> bool {
+    let Some(index) = plan.schema().maybe_index_of_column(column) else { return false };
+    let of = |input: &LogicalPlan| is_event_time(&input.schema().columns()[index], input, catalog);
+    match plan {
+        LogicalPlan::Filter(filter) => of(&filter.input),
+        LogicalPlan::SubqueryAlias(alias) => of(&alias.input),
+        LogicalPlan::Projection(projection) => match projection.expr[index].clone().unalias() {
+            Expr::Column(column) => is_event_time(&column, &projection.input, catalog),
+            _ => false,
+        },
+        LogicalPlan::TableScan(scan) => {
+            let relation = scan.source.downcast_ref::<RelationSource>();
+            match relation.map(|source| &catalog.relations()[source.id.0]) {
+                Some(Relation::Table(table)) => {
+                    table.event_time.as_ref().is_some_and(|time| time.column == index)
+                }
+                Some(Relation::Query { plan, .. }) => of(plan),
+                Some(Relation::Stream(_)) | None => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+/// The projection over rows that carry the window `bare`, which it calls `mark`, the only one that it names.
+fn assign(projection: Projection, mark: &Expr, bare: Expr) -> Result<LogicalPlan, DataFusionError> {
     let own = |name: &str| Transformed::yes(Expr::Column(Column::new_unqualified(name)));
     let mut asks_time = false;
     let mut expressions = Vec::with_capacity(projection.expr.len());
@@ -170,7 +229,7 @@ fn assign(projection: Projection, mark: &Expr) -> Result<LogicalPlan, DataFusion
     }
     let input = Arc::unwrap_or_clone(projection.input);
     let input = if asks_time { with_row_time(input)? } else { input };
-    let windows = RowWindows::try_new(input, mark.clone())?;
+    let windows = RowWindows::try_new(input, bare)?;
     let input = LogicalPlan::Extension(Extension { node: Arc::new(windows) });
     Projection::try_new(expressions, Arc::new(input)).map(LogicalPlan::Projection)
 }

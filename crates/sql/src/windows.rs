@@ -23,6 +23,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule, push_down_filter};
 use thalweg_dataflow::{Code, Error, Result, Span};
 use thalweg_operators::window::Assigner;
 
+use crate::catalog::Catalog;
 use crate::errors::carry;
 use crate::markers::Marker;
 use crate::parser::Script;
@@ -95,13 +96,18 @@ impl fmt::Display for Window {
 }
 
 /// Takes the windows out of all aggregates, and refuses those that stand elsewhere.
-pub(crate) fn assign(plan: LogicalPlan, script: &Script<'_>, at: Span) -> Result<LogicalPlan> {
+pub(crate) fn assign(
+    plan: LogicalPlan,
+    catalog: &Catalog,
+    script: &Script<'_>,
+    at: Span,
+) -> Result<LogicalPlan> {
     let places = Places { script, at };
     let plan = plan
         .transform_up(|plan| match plan {
             LogicalPlan::Aggregate(aggregate) => take_out(aggregate, &places).map_err(|e| carry(*e)),
             LogicalPlan::Projection(projection) => {
-                row_windows::take_out(projection, &places).map_err(|e| carry(*e))
+                row_windows::take_out(projection, catalog, &places).map_err(|e| carry(*e))
             }
             other => Ok(Transformed::no(other)),
         })
@@ -232,9 +238,8 @@ fn check(marker: Marker, arguments: &[Expr]) -> Result<Window> {
 /// A literal length of time.
 fn duration(what: &str, expr: &Expr, usage: &str) -> Result<Duration> {
     const DAY_NANOS: i64 = 86_400_000_000_000;
-    let invalid = |fault: &str| {
-        Error::new(Code::InvalidWindow, format!("{what} {fault}")).with_help(format!("write {usage}"))
-    };
+    let fault = |fault: &str| Error::new(Code::InvalidWindow, format!("{what} {fault}"));
+    let invalid = |what: &str| fault(what).with_help(format!("write {usage}"));
     let Expr::Literal(value, _) = expr else { return Err(invalid("is not a literal interval")) };
     let (months, days, nanos) = match value {
         ScalarValue::IntervalMonthDayNano(Some(v)) => (v.months, i64::from(v.days), v.nanoseconds),
@@ -246,7 +251,7 @@ fn duration(what: &str, expr: &Expr, usage: &str) -> Result<Duration> {
     };
     if months != 0 {
         let noun = what.rsplit(' ').next().unwrap_or(what);
-        return Err(invalid("has months or years, which have no fixed length")
+        return Err(fault("has months or years, which have no fixed length")
             .with_help(format!("write the {noun} in days, hours, minutes or seconds")));
     }
     let nanos = days.checked_mul(DAY_NANOS).and_then(|days| days.checked_add(nanos));

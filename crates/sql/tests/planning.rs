@@ -71,7 +71,8 @@ fn a_script_gives_the_same_ids_each_time_and_none_twice() {
 fn an_explanation_is_json_too() {
     let script = "CREATE TABLE t (a BIGINT) WITH (connector = 'wide'); SELECT a, count(*) FROM t GROUP BY a";
     let plan = fakes::planner().plan(script).expect("a valid script");
-    let json = serde_json::to_value(explain(&plan.graph, &plan.warnings, PARALLELISM)).expect("an explanation is plain data");
+    let json = serde_json::to_value(explain(&plan.graph, &plan.warnings, PARALLELISM))
+        .expect("an explanation is plain data");
     assert_eq!(json["chains"][1]["key"][0], "a");
     assert_eq!(json["edges"][0]["distribution"], "shuffle");
     assert_eq!(json["chains"][2]["guarantee"], "at most once");

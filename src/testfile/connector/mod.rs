@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use thalweg_dataflow::connector::{
-    Connector, ConnectorTable, Declaration, SinkDescription, SourceDescription,
+    Connector, ConnectorTable, Declaration, SinkDescription, SourceColumn, SourceDescription,
 };
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Error, Result, SinkSpec, SourceSpec};
@@ -125,6 +125,18 @@ impl ConnectorTable for TestTable {
         let schema: SchemaRef = Arc::new(Schema::new(physical.chain(added).collect::<Vec<_>>()));
         let splits = Arc::new(feed(&schema)?);
         Ok(Arc::new(TestSourceSpec::new(self.table.clone(), schema, splits)))
+    }
+
+    fn source_of_fields(
+        &self,
+        columns: &[SourceColumn],
+        metadata: &[(String, &'static str)],
+    ) -> Result<Arc<dyn SourceSpec>> {
+        if self.feed.is_none() {
+            return self.inner.source_of_fields(columns, metadata);
+        }
+        let columns: Vec<usize> = columns.iter().map(|column| column.index).collect();
+        self.source(&columns, metadata)
     }
 
     fn sink(&self, _: SchemaRef, _: RowKind) -> Result<Arc<dyn SinkSpec>> {

@@ -4,8 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray, BooleanBuilder, PrimitiveArray,
-    PrimitiveBuilder, StringBuilder,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray, BooleanBuilder,
+    PrimitiveArray, PrimitiveBuilder, StringBuilder,
 };
 use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
@@ -31,10 +31,11 @@ impl<T> Clone for Native<T> {
 
 /// The native form of a type, if it has one.
 pub(super) fn find<T: 'static>() -> Option<Native<T>> {
-    let forms: [Box<dyn Any>; 14] = [
+    let forms: [Box<dyn Any>; 15] = [
         Box::new(String::native()),
         Box::new(Vec::<u8>::native()),
         Box::new(bool::native()),
+        Box::new(char::native()),
         Box::new(Float::native()),
         Box::new(i8::native()),
         Box::new(i16::native()),
@@ -98,6 +99,36 @@ numbers! {
     Float => Float64Type, |v: Float| v.get(), Float::new;
 }
 
+/// A letter is the number that Unicode gives it.
+impl Columnar for char {
+    fn native() -> Native<Self> {
+        Native {
+            data_type: DataType::UInt32,
+            writer: || Box::new(Letters(PrimitiveBuilder::new())),
+            read: |column| {
+                let numbers = (u32::native().read)(column)?;
+                let letters: Option<Vec<char>> = numbers.map(char::from_u32).collect();
+                let letters =
+                    letters.ok_or_else(|| unfit::<Self>("read", "a number in its column is no letter"))?;
+                Ok(Box::new(letters.into_iter()))
+            },
+        }
+    }
+}
+
+struct Letters(PrimitiveBuilder<UInt32Type>);
+
+impl Write<char> for Letters {
+    fn push(&mut self, value: &char) -> Result<usize> {
+        self.0.append_value(u32::from(*value));
+        Ok(size_of::<char>())
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef> {
+        Ok(Arc::new(self.0.finish()))
+    }
+}
+
 impl Columnar for String {
     fn native() -> Native<Self> {
         Native {
@@ -154,8 +185,10 @@ impl Columnar for bool {
             data_type: DataType::Boolean,
             writer: || Box::new(BooleanBuilder::new()),
             read: |column| {
-                let flags: BooleanArray =
-                    no_nulls::<Self>(column)?.as_boolean_opt().cloned().ok_or_else(|| other::<Self>(column))?;
+                let flags: BooleanArray = no_nulls::<Self>(column)?
+                    .as_boolean_opt()
+                    .cloned()
+                    .ok_or_else(|| other::<Self>(column))?;
                 Ok(Box::new((0..flags.len()).map(move |row| flags.value(row))))
             },
         }

@@ -59,6 +59,7 @@ fn values_come_back_as_they_were() {
     assert_eq!(round(&["".to_owned(), "é\n".to_owned()]), DataType::Utf8);
     assert_eq!(round(&[vec![], vec![0_u8, 255]]), DataType::Binary);
     assert_eq!(round(&[true, false]), DataType::Boolean);
+    assert_eq!(round(&['a', '\u{10ffff}']), DataType::UInt32);
     assert_eq!(round(&[i64::MIN, 0, i64::MAX]), DataType::Int64);
     assert_eq!(round(&[u64::MAX]), DataType::UInt64);
     assert_eq!(round(&[f64::INFINITY, -0.0]), DataType::Float64);
@@ -68,7 +69,8 @@ fn values_come_back_as_they_were() {
     assert!(matches!(round(&[vec![1.5_f64], vec![]]), DataType::List(_)));
     assert!(matches!(round(&[HashMap::from([("a".to_owned(), 1_u8)])]), DataType::Map(..)));
     let leaf = Leaf { flag: true, at: (-1, 0.5) };
-    let full = Nested { name: "n".into(), size: Some(1), tags: vec!["t".into()], inner: Some(Box::new(leaf)) };
+    let full =
+        Nested { name: "n".into(), size: Some(1), tags: vec!["t".into()], inner: Some(Box::new(leaf)) };
     let bare = Nested { name: String::new(), size: None, tags: vec![], inner: None };
     assert!(matches!(round(&[full, bare]), DataType::Struct(_)));
     assert_eq!(round(&[Colour::Red, Colour::Green, Colour::Red]), DataType::Utf8);
@@ -99,6 +101,8 @@ fn fields_are_columns_and_a_value_without_fields_is_one() {
 fn a_null_where_the_type_has_none_is_an_error() {
     let column: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![Some(1), None]));
     assert!(Layout::<i64>::find().read(&column).is_err());
+    let number: ArrayRef = Arc::new(arrow::array::UInt32Array::from(vec![0xd800]));
+    assert!(Layout::<char>::find().read(&number).is_err(), "a surrogate is no letter");
     let table = Table::<Leaf>::find();
     let flags: ArrayRef = Arc::new(arrow::array::BooleanArray::from(vec![None]));
     assert!(table.read(&[Arc::new(Field::new("flag", DataType::Boolean, true))], &[flags]).is_err());

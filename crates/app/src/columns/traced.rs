@@ -59,25 +59,57 @@ fn plain(field: &FieldRef) -> Option<FieldRef> {
     Some(Arc::new(field.as_ref().clone().with_data_type(data_type)))
 }
 
+/// What a record is taken to be before any was measured.
+const RECORD_BYTES: usize = 4 << 10;
+
+/// How large records are, as told by those of the last batch: serde_arrow
+/// keeps to itself how much it holds.
+struct Size {
+    record_bytes: usize,
+    records: usize,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { record_bytes: RECORD_BYTES, records: 0 }
+    }
+}
+
+impl Size {
+    /// About how many bytes one more record takes.
+    fn add(&mut self) -> usize {
+        self.records += 1;
+        self.record_bytes
+    }
+
+    /// The records that were added are in these columns.
+    fn measure(&mut self, columns: &[ArrayRef]) {
+        let bytes: usize = columns.iter().map(|column| column.get_array_memory_size()).sum();
+        self.record_bytes = bytes / std::mem::take(&mut self.records).max(1);
+    }
+}
+
 /// Writes values into one column of their own type.
 pub(super) struct ItemWriter {
     builder: ArrayBuilder,
+    size: Size,
 }
 
 impl ItemWriter {
     pub(super) fn new(field: &FieldRef) -> Result<Self> {
-        Ok(Self { builder: builder(std::slice::from_ref(field))? })
+        Ok(Self { builder: builder(std::slice::from_ref(field))?, size: Size::default() })
     }
 }
 
 impl<T: Record> Write<T> for ItemWriter {
     fn push(&mut self, value: &T) -> Result<usize> {
         self.builder.push(Item(value)).map_err(|e| unfit::<T>("written", e))?;
-        Ok(size_of::<T>())
+        Ok(self.size.add())
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
         let arrays = self.builder.to_arrow().map_err(|e| unfit::<T>("written", e))?;
+        self.size.measure(&arrays);
         arrays.into_iter().next().ok_or_else(|| Error::internal("an item has no column"))
     }
 }
@@ -85,20 +117,24 @@ impl<T: Record> Write<T> for ItemWriter {
 /// Writes values into one column for each of their fields.
 pub(crate) struct FieldsWriter {
     builder: ArrayBuilder,
+    size: Size,
 }
 
 impl FieldsWriter {
     pub(super) fn new(fields: &[FieldRef]) -> Result<Self> {
-        Ok(Self { builder: builder(fields)? })
+        Ok(Self { builder: builder(fields)?, size: Size::default() })
     }
 
     pub(super) fn push<T: Record>(&mut self, value: &T) -> Result<usize> {
         self.builder.push(value).map_err(|e| unfit::<T>("written", e))?;
-        Ok(size_of::<T>())
+        Ok(self.size.add())
     }
 
     pub(super) fn finish(&mut self) -> Result<Vec<ArrayRef>> {
-        self.builder.to_arrow().map_err(|e| Error::internal("records have no columns").because(e))
+        let columns = self.builder.to_arrow();
+        let columns = columns.map_err(|e| Error::internal("records have no columns").because(e))?;
+        self.size.measure(&columns);
+        Ok(columns)
     }
 }
 
@@ -148,7 +184,8 @@ impl<T: Record> Write<T> for OpaqueWriter {
 pub(super) fn read_opaque<T: Record>(column: &ArrayRef) -> Result<Values<T>> {
     let bytes = column.as_binary_opt::<i32>().filter(|bytes| bytes.null_count() == 0);
     let bytes = bytes.ok_or_else(|| unfit::<T>("read", "its column does not hold bytes"))?;
-    let values = bytes.iter().flatten().map(|bytes| T::deserialize(&mut serde_json::Deserializer::from_slice(bytes)));
+    let values =
+        bytes.iter().flatten().map(|bytes| T::deserialize(&mut serde_json::Deserializer::from_slice(bytes)));
     let values: Vec<T> = values.collect::<Result<_, _>>().map_err(|e| unfit::<T>("read", e))?;
     Ok(Box::new(values.into_iter()))
 }

@@ -42,7 +42,7 @@ pub(crate) struct Flow {
     pub(crate) watermark: i64,
     /// The watermark of the split that is read, as its records have moved it.
     pub(crate) reached: i64,
-    /// The latest time that may move the watermark.
+    /// The latest watermark that records may lead to.
     pub(crate) bound: i64,
     /// Records beyond it.
     pub(crate) ahead: usize,
@@ -89,7 +89,7 @@ impl Flow {
     pub(crate) fn at(&mut self, time: i64, none_before: i64) {
         self.time = time;
         self.watermark = self.reached;
-        if time > self.bound {
+        if none_before > self.bound {
             self.ahead += 1;
         } else {
             self.reached = self.reached.max(none_before);

@@ -1,9 +1,7 @@
 //! Drives the lanes of one node.
 
 use thalweg_dataflow::source::SplitEvent;
-use thalweg_dataflow::{
-    Batch, Context, Error, EventTime, Operator, Port, Result, Step,
-};
+use thalweg_dataflow::{Batch, Context, Error, EventTime, Operator, Port, Result, Step};
 use thalweg_operators::watermark::SplitClock;
 use thalweg_state::{Epoch, KeyGroups, KeySpace, Restored, Snapshot, SplitId};
 

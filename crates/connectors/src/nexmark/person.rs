@@ -126,7 +126,7 @@ fn card(bits: u64, out: &mut Vec<u8>) {
         if group > 0 {
             out.push(b' ');
         }
-        let number = (bits >> (16 * group) & 0xffff) * 10_000 >> 16;
+        let number = ((bits >> (16 * group) & 0xffff) * 10_000) >> 16;
         let digit = |unit: u64| b'0' + (number / unit % 10) as u8;
         out.extend_from_slice(&[digit(1_000), digit(100), digit(10), digit(1)]);
     }

@@ -72,7 +72,7 @@ pub(super) fn letters(bits: u64, count: usize, out: &mut Vec<u8>) {
 /// Each byte becomes a letter: byte * 26 / 256, in lanes of 16 bits.
 fn eight_letters(bits: u64) -> [u8; 8] {
     const LANES: u64 = 0x00ff_00ff_00ff_00ff;
-    let letters = |lanes: u64| ((lanes & LANES) * 26 >> 8) & LANES;
+    let letters = |lanes: u64| (((lanes & LANES) * 26) >> 8) & LANES;
     let both = letters(bits) | letters(bits >> 8) << 8;
     (both + u64::from_le_bytes([b'a'; 8])).to_le_bytes()
 }

@@ -104,8 +104,8 @@ impl Share {
         let mut runs = Vec::with_capacity(rows / ROUND as usize + 2);
         let mut row = 0;
         while row < rows {
-            let at = own + row as u64;
-            let (round, place) = (at / ROUND * self.of + self.index, at % ROUND);
+            let number = self.number(own + row as u64);
+            let (round, place) = (number / ROUND, number % ROUND);
             let places = (ROUND - place).min((rows - row) as u64);
             runs.push(Run { round, first: place, end: place + places, row });
             row += places as usize;
@@ -180,7 +180,12 @@ mod tests {
     fn people_and_auctions_are_numbered_without_gaps() {
         let share = Share { index: 0, of: 1 };
         let numbers = |kind, number: fn(Event) -> u64| -> Vec<u64> {
-            share.runs(0, 150).into_iter().flat_map(|run| run.of(kind)).map(|(_, event)| number(event)).collect()
+            share
+                .runs(0, 150)
+                .into_iter()
+                .flat_map(|run| run.of(kind))
+                .map(|(_, event)| number(event))
+                .collect()
         };
         assert_eq!(numbers(Kind::Person, Event::newest_person), [0, 1, 2]);
         assert_eq!(numbers(Kind::Auction, Event::newest_auction), (0..9).collect::<Vec<_>>());

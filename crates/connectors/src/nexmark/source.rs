@@ -76,7 +76,8 @@ impl Spec for NexmarkSpec {
     fn label(&self) -> String {
         let fields = |column: &Column| match column {
             Column::Events { kind, fields } => {
-                let named = fields.iter().map(|&field| format!("{}.{}", kind.name(), kind.fields()[field].name));
+                let named =
+                    fields.iter().map(|&field| format!("{}.{}", kind.name(), kind.fields()[field].name));
                 named.collect()
             }
             Column::Timestamp => Vec::new(),

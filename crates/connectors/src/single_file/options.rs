@@ -14,7 +14,8 @@ use thalweg_dataflow::{Code, Error, Result, SinkSpec, SourceSpec};
 use super::sink::FileSinkSpec;
 use super::source::{FileSourceSpec, Metadata};
 use crate::format_options::{
-    Defaults, Reading, Role, finish, format_missing, own_columns, refused, take_format, take_reading, take_role,
+    Defaults, Reading, Role, finish, format_missing, own_columns, refused, take_format, take_reading,
+    take_role,
 };
 use crate::row_writer::{Writing, changelog_support};
 

@@ -171,3 +171,39 @@ fn bind_error(address: &str, error: &io::Error) -> Error {
     };
     Error::new(Code::Io, format!("cannot listen on '{address}'")).because(error).with_help(help)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn those_with_something_to_say_take_turns() {
+        let receiving = Receiving {
+            framing: Framing::Newline,
+            record_bytes_max: 10,
+            held_bytes_max: 10,
+            connections_max: 10,
+            idle_timeout: None,
+        };
+        let mut listening = Listening::bind("127.0.0.1:0", &receiving).await.expect("a free port");
+        let address = listening.address().expect("it listens");
+        let mut peers = Vec::new();
+        for _ in 0..3 {
+            let mut peer = TcpStream::connect(address).await.expect("it listens");
+            peer.write_all(b"something").await.expect("it is open");
+            peers.push(peer);
+        }
+        sleep(Duration::from_millis(50)).await;
+        let mut turns = Vec::new();
+        for _ in 0..9 {
+            let (connection, wake) = poll_fn(|cx| listening.poll_turn(cx)).await;
+            assert_eq!(wake, Wake::Readable);
+            turns.push(connection.peer().to_owned());
+            listening.again(connection);
+        }
+        assert!(turns[0] != turns[1] && turns[1] != turns[2] && turns[2] != turns[0], "{turns:?}");
+        assert_eq!((&turns[..3], &turns[..3]), (&turns[3..6], &turns[6..]));
+    }
+}

@@ -170,7 +170,9 @@ impl Layout {
                 input.expect(b'}')?;
             }
         }
-        Ok(Some(Self { places, end: Literal::new(&object[start..]), used: 0 }))
+        let end = &object[start..];
+        let small = literal_bytes + end.len() <= LITERAL_BYTES_MAX;
+        Ok(small.then(|| Self { places, end: Literal::new(end), used: 0 }))
     }
 }
 
@@ -253,12 +255,13 @@ mod tests {
             let members: Vec<_> = (0..count).map(|index| format!("\"{index}\":0")).collect();
             format!("{{{}}}", members.join(","))
         };
-        let long = |bytes: usize| format!("{{\"{}\":0}}", "k".repeat(bytes - 4));
+        let long = |bytes: usize| format!("{{\"{}\":0}}", "k".repeat(bytes - 5));
         let cases = [
             (many(PLACES_MAX), true),
             (many(PLACES_MAX + 1), false),
             (long(LITERAL_BYTES_MAX), true),
             (long(LITERAL_BYTES_MAX + 1), false),
+            (format!("{{\"a\":1{}}}", " ".repeat(LITERAL_BYTES_MAX)), false),
             (r#"{"a":1,"b":2,"a":3}"#.into(), false),
             (r#"{"a":1,"\u0061":3}"#.into(), false),
             (r#"{"x":1,"b":2,"x":3}"#.into(), true),

@@ -196,7 +196,7 @@ impl DigitForm {
     pub(super) fn pairs(&self, text: &[u8; 8]) -> Option<[u8; 8]> {
         // Digits become 0 to 9 and other bytes 0; whatever is more sets the highest bit, and nothing is carried on.
         let digits = u64::from_le_bytes(*text) ^ self.xor;
-        let other = ((digits & !HIGHS) + self.add | digits) & HIGHS;
+        let other = (((digits & !HIGHS) + self.add) | digits) & HIGHS;
         (other == 0).then(|| (digits.wrapping_mul(10).wrapping_add(digits >> 8)).to_le_bytes())
     }
 }
@@ -220,7 +220,7 @@ fn below(word: u64, n: u8) -> u64 {
 fn leading_digits(word: u64) -> usize {
     // Digits become 0 to 9. Adding 0x76 sets the highest bit of what is above 9, and nothing is carried on.
     let digits = word ^ ZEROS;
-    let other = ((digits & !HIGHS) + ONES * 0x76 | digits) & HIGHS;
+    let other = (((digits & !HIGHS) + ONES * 0x76) | digits) & HIGHS;
     other.trailing_zeros() as usize / 8
 }
 

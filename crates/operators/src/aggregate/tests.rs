@@ -135,7 +135,8 @@ fn a_program_brings_its_own_aggregate() {
     assert_eq!(grouping.label(), "by k: app/total(v)");
     let panes = crate::window::Panes::Instants { width_nanos: 1 };
     let partial =
-        crate::window::WindowPartial::new(panes, grouping, Arc::clone(&input), crate::RowPolicy::Fail).unwrap();
+        crate::window::WindowPartial::new(panes, grouping, Arc::clone(&input), crate::RowPolicy::Fail)
+            .unwrap();
     let merged = partial.merged(None).unwrap();
     let bytes = serde_json::to_vec(&merged).unwrap();
     let merged: crate::window::WindowAggregate = serde_json::from_slice(&bytes).unwrap();
@@ -151,7 +152,9 @@ fn a_program_brings_its_own_aggregate() {
     let snapshot = behind.barrier(1);
     assert_eq!(snapshot.tables[0].rows(), 3);
     behind.watermark(i64::MAX);
-    let cells: Vec<String> =
-        lines(&behind.output).into_iter().map(|line| line.split(" | ").take(2).collect::<Vec<_>>().join(" ")).collect();
+    let cells: Vec<String> = lines(&behind.output)
+        .into_iter()
+        .map(|line| line.split(" | ").take(2).collect::<Vec<_>>().join(" "))
+        .collect();
     assert_eq!(cells, ["a 10", "a 4", "b 2"]);
 }

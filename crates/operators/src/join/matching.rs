@@ -337,7 +337,9 @@ fn as_one(side: &JoinSide, batches: &[RecordBatch]) -> Result<RecordBatch> {
         let what = format!("a window to be joined has {bytes} bytes on its smaller side");
         return Err(Error::new(Code::LimitReached, what)
             .because(format!("one subtask joins windows of at most {SMALLER_SIDE_BYTES_MAX} bytes a side"))
-            .with_help("join narrower windows or on more keys, select fewer columns, or raise the parallelism"));
+            .with_help(
+                "join narrower windows or on more keys, select fewer columns, or raise the parallelism",
+            ));
     }
     concat_batches(&side.schema, batches).map_err(|e| unjoinable(&e))
 }
@@ -348,4 +350,33 @@ fn unjoinable(error: &ArrowError) -> Error {
 
 fn incomparable(error: DataFusionError) -> Error {
     Error::new(Code::OperatorFailed, "the keys of a join cannot be compared").because(error.strip_backtrace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::schema;
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart() {
+        let keys = |text: &str| {
+            let records = thalweg_dataflow::text::read_rows(&schema("k:text? v:int"), text).unwrap();
+            Rows { keys: records.columns().to_vec(), records, paired: None }
+        };
+        let (small, large) = (keys("a 1\nb 1\na 2\nnull 1\n"), keys("b 1\na 2\nnull 1\na 3\n"));
+        let equal = |nulls| {
+            JoinKeyComparator::new(&small.keys, &large.keys, &[SortOptions::default(); 2], nulls).unwrap()
+        };
+        let table = RowTable::hashed(vec![7; 4], None);
+        for (nulls, expected) in [
+            (NullEquality::NullEqualsNothing, (vec![1, 2], vec![0, 1])),
+            (NullEquality::NullEqualsNull, (vec![1, 2, 3], vec![0, 1, 2])),
+        ] {
+            let rows = Rows { records: large.records.clone(), keys: large.keys.clone(), paired: None };
+            let equal = Some(equal(nulls));
+            let mut pairing =
+                Pairing { rows, hashes: vec![7; 4], valid: None, equal, row: 0, candidate: None };
+            assert_eq!(pairing.next_pairs(&table, 10), expected);
+        }
+    }
 }

@@ -195,8 +195,7 @@ impl Spec for WindowJoin {
             let (left, right) = (name(&self.left, left), name(&self.right, right));
             if left == right { left } else { format!("{left} = {right}") }
         });
-        let keys: Vec<String> =
-            [WINDOW.into()].into_iter().chain(keys.filter(|key| key != WINDOW)).collect();
+        let keys: Vec<String> = [WINDOW.into()].into_iter().chain(keys.filter(|key| key != WINDOW)).collect();
         let filter = self.residual.as_ref().map(|r| format!("; filter {}", r.condition()));
         format!("{} join on {}{}", self.kind.word(), keys.join(", "), filter.unwrap_or_default())
     }

@@ -37,7 +37,8 @@ impl Residual {
             return Err(Error::new(Code::TypeMismatch, what)
                 .with_help("a condition is true or false: compare with something, as in a.x < b.x"));
         }
-        let mut columns: Vec<usize> = collect_columns(condition.physical()).iter().map(Column::index).collect();
+        let mut columns: Vec<usize> =
+            collect_columns(condition.physical()).iter().map(Column::index).collect();
         columns.sort_unstable();
         let input: Vec<FieldRef> =
             columns.iter().map(|&column| Arc::clone(&condition.input().fields()[column])).collect();

@@ -144,7 +144,7 @@ fn a_condition_that_cannot_be_computed_fails_or_is_none() {
 
 #[test]
 fn labels_read_as_the_query() {
-    assert_eq!(join(JoinKind::Inner, &[0], "v < w").label(), "inner join on window, k = j; filter v < w");
+    assert_eq!(join(JoinKind::Inner, &[0], "v > 5").label(), "inner join on window, k = j; filter v > 5");
     assert_eq!(join(JoinKind::Anti, &[], "").label(), "anti join on window");
 }
 
@@ -219,7 +219,7 @@ fn through(
 
 #[test]
 fn random_joins_give_what_datafusion_gives() {
-    for seed in 0..12 {
+    for seed in 0..18 {
         let (left, right) = (windowed(seed, 90, "a"), windowed(seed + 100, 30 + 5 * seed as usize, "b"));
         let (keys, on): (&[usize], &str) = [
             (&[0][..], " AND a.ak = b.bk"),
@@ -229,16 +229,15 @@ fn random_joins_give_what_datafusion_gives() {
             (&[][..], ""),
             (&[4][..], " AND a.\"as\" = b.bs"),
         ][seed as usize % 6];
-        for kind in KINDS {
-            for condition in ["", "av < bv", "av + bv > 9 AND af <> bf"] {
-                let of = |rows: &RecordBatch| JoinSide { schema: rows.schema(), width: 5, keys: keys.into() };
-                let spec = of_sides(kind, of(&left), of(&right), condition);
-                let on = format!("{on}{}{condition}", if condition.is_empty() { "" } else { " AND " });
-                let expected = expected(kind, &left, &right, &on);
-                for (batch_rows_max, restore) in [(1, seed % 3 == 0), (3, true), (8192, seed % 2 == 0)] {
-                    let answer = through(&spec, &left, &right, batch_rows_max, restore);
-                    assert_eq!(answer, expected, "seed {seed}, {kind:?}, {on}, {batch_rows_max}");
-                }
+        for (number, kind) in (0..).zip(KINDS) {
+            let condition = ["", "av < bv", "av + bv > 9 AND af <> bf"][(seed as usize + number) % 3];
+            let of = |rows: &RecordBatch| JoinSide { schema: rows.schema(), width: 5, keys: keys.into() };
+            let spec = of_sides(kind, of(&left), of(&right), condition);
+            let on = format!("{on}{}{condition}", if condition.is_empty() { "" } else { " AND " });
+            let expected = expected(kind, &left, &right, &on);
+            for (batch_rows_max, restore) in [(1, seed % 3 == 0), (3, true), (8192, seed % 2 == 0)] {
+                let answer = through(&spec, &left, &right, batch_rows_max, restore);
+                assert_eq!(answer, expected, "seed {seed}, {kind:?}, {on}, {batch_rows_max}");
             }
         }
     }

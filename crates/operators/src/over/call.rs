@@ -9,9 +9,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{FieldRef, SchemaRef};
+use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::execution::FunctionRegistry;
-use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition};
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
@@ -114,7 +114,8 @@ impl WindowCall {
     pub(super) fn plan(&self, order: &[PhysicalSortExpr], input: &SchemaRef) -> Result<PlannedCall> {
         let physical = self.physical(order, input).map_err(|e| {
             Error::new(Code::InvalidQuery, format!("'{self}' cannot be computed over the rows of a window"))
-                .because(e.strip_backtrace())
+                .because(e.message())
+                .with_help("see its arguments and its frame; every aggregate can do a frame that begins at UNBOUNDED PRECEDING")
         })?;
         let field = physical.field().map_err(failed)?;
         Ok(PlannedCall { physical, field })

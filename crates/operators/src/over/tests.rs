@@ -256,7 +256,10 @@ fn the_first_rows_are_what_a_filter_would_leave() {
             let spec = top(ranking, most);
             let whole = at_every_batch_size(&Over { top: None, ..spec.clone() }, &stream).unwrap();
             let ranked = |line: &&str| {
-                line.split(' ').nth_back(1).and_then(|rank| rank.parse::<u64>().ok()).is_none_or(|r| r <= most)
+                line.split(' ')
+                    .nth_back(1)
+                    .and_then(|rank| rank.parse::<u64>().ok())
+                    .is_none_or(|r| r <= most)
             };
             let expected: String = whole.lines().filter(ranked).map(|line| format!("{line}\n")).collect();
             assert_eq!(at_every_batch_size(&spec, &stream).unwrap(), expected, "{ranking:?} {most}");

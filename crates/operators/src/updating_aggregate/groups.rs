@@ -82,8 +82,7 @@ impl Groups {
                 columns.push(vec![call.field()]);
                 next += 1;
             }
-            let of_nothing =
-                (key_columns == 0).then(|| call.of_nothing(functions)).transpose()?;
+            let of_nothing = (key_columns == 0).then(|| call.of_nothing(functions)).transpose()?;
             let accumulator = call.accumulator(functions)?;
             kernels.push(Kernel { accumulator, call, states, value, seen, of_nothing });
         }

@@ -32,9 +32,7 @@ use arrow::buffer::ScalarBuffer;
 use arrow::compute::{filter, filter_record_batch, is_not_null};
 use arrow::datatypes::TimestampNanosecondType;
 use thalweg_dataflow::source::SplitEvent;
-use thalweg_dataflow::{
-    Batch, Code, Context, Error, Operator, Port, ProcessingTime, Result, Step,
-};
+use thalweg_dataflow::{Batch, Code, Context, Error, Operator, Port, ProcessingTime, Result, Step};
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot, SplitId};
 
 use crate::expression::{Expression, append_now, without_now};

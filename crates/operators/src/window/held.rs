@@ -51,15 +51,9 @@ pub(super) enum Age {
 /// All rows of one slot.
 pub(super) enum Held {
     /// Rows are still added.
-    Filling {
-        frozen: Option<GroupTable>,
-        fresh: Option<GroupTable>,
-    },
+    Filling { frozen: Option<GroupTable>, fresh: Option<GroupTable> },
     /// A window has read it.
-    Sealed {
-        frozen: Vec<States>,
-        fresh: Vec<States>,
-    },
+    Sealed { frozen: Vec<States>, fresh: Vec<States> },
 }
 
 impl Default for Held {

@@ -56,8 +56,8 @@ impl Lateness {
         let (mut late, mut between) = (0, 0);
         let mut stays = |row: usize| {
             let is_between = matches!(self.assigner, Assigner::Aligned(p) if p.is_between(times[row]));
-            let is_late =
-                !is_between && watermarks.get(row).is_some_and(|&watermark| self.is_late(times[row], watermark));
+            let is_late = !is_between
+                && watermarks.get(row).is_some_and(|&watermark| self.is_late(times[row], watermark));
             between += usize::from(is_between);
             late += usize::from(is_late);
             Some(!is_between && !is_late)

@@ -17,7 +17,6 @@
 //! * [`WindowAssign`] stands there for all other calls, and for windows of keys: it drops late rows.
 //! * [`WindowAggregate`] stands behind the shuffle and holds the windows that are the same for all keys.
 //! * [`SessionAggregate`] and [`CountAggregate`] stand there for the others.
-//! * [`Stages`] knows which two of them a window needs.
 //!
 //! Lateness is judged row by row where rows still know the watermark of their
 //! own split, `_watermark`; where there is no such column, rows come from
@@ -37,6 +36,7 @@ mod aggregate;
 mod assign;
 mod assigner;
 mod combine;
+mod dictionary;
 mod held;
 mod increments;
 mod keyed;
@@ -49,7 +49,6 @@ mod progress;
 mod reduction;
 mod snapshot;
 mod split;
-mod stages;
 mod tables;
 
 pub use aggregate::WindowAggregate;
@@ -59,7 +58,6 @@ pub use keyed::{CountAggregate, SessionAggregate};
 pub use panes::Panes;
 pub(crate) use panes::duration;
 pub use partial::WindowPartial;
-pub use stages::Stages;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit, TimestampNanosecondType};

@@ -30,25 +30,22 @@ impl Windows {
     ) -> Result<Self> {
         Ok(Self {
             panes,
+            combiner: Combiner::new(panes, grouping, &inputs, functions)?,
             tables: Tables::new(grouping, inputs, functions)?,
             slots: BTreeMap::new(),
-            combiner: Combiner::new(panes),
             next: i64::MIN,
         })
     }
 
     /// Adds rows or states to a slot, whichever `fill` knows how to put into a table.
+    /// Rows never come for a slot that a window has read: those windows are closed for them.
     pub(super) fn add(
         &mut self,
         slot: Slot,
         age: Age,
         fill: impl FnOnce(&mut GroupTable) -> Result<()>,
     ) -> Result<()> {
-        let held = self.slots.entry(slot).or_default();
-        if matches!(held, Held::Sealed { .. }) {
-            self.combiner.forget();
-        }
-        held.add(age, &mut self.tables, fill)
+        self.slots.entry(slot).or_default().add(age, &mut self.tables, fill)
     }
 
     /// The first window that is not yet given out and has rows, if the watermark closes it.
@@ -63,26 +60,26 @@ impl Windows {
         let read: Vec<Slot> = read.map(|(slot, _)| *slot).collect();
         let is_last = |slot: &Slot| self.panes.readers(slot.pane).1 <= window;
         self.next = window.saturating_add(1);
-        let mut table = match &read[..] {
+        match &read[..] {
             [only] if is_last(only) && matches!(self.slots.get(only), Some(Held::Filling { .. })) => {
-                self.take_whole(*only)?
+                let mut table = self.take_whole(*only)?;
+                let groups = table.len();
+                let columns = if groups > 0 { table.take_values()? } else { Columns::new() };
+                self.tables.keep(table);
+                Ok((columns, groups))
             }
             _ => {
                 for slot in &read {
                     let held = self.slots.get_mut(slot).expect("it is one of the keys");
                     held.seal(&mut self.tables)?;
                 }
-                let table = self.combiner.combine(window, &self.slots, &mut self.tables)?;
-                read.iter().filter(|slot| is_last(slot)).for_each(|slot| {
+                let results = self.combiner.combine(window, &self.slots)?;
+                for slot in read.iter().filter(|slot| is_last(slot)) {
                     self.slots.remove(slot);
-                });
-                table
+                }
+                Ok(results)
             }
-        };
-        let groups = table.len();
-        let columns = if groups > 0 { table.take_values()? } else { Columns::new() };
-        self.tables.keep(table);
-        Ok((columns, groups))
+        }
     }
 
     /// The table of a slot that no other window reads.

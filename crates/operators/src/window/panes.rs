@@ -116,7 +116,9 @@ impl Panes {
     #[inline]
     pub(crate) fn readers(self, pane: Number) -> (Number, Number) {
         match self {
-            Panes::Hop { slide_nanos, width_nanos, rest_nanos: 0 } if slide_nanos == width_nanos => (pane, pane),
+            Panes::Hop { slide_nanos, width_nanos, rest_nanos: 0 } if slide_nanos == width_nanos => {
+                (pane, pane)
+            }
             Panes::Hop { slide_nanos, width_nanos, rest_nanos: 0 } => {
                 (pane.saturating_sub(width_nanos / slide_nanos - 1), pane)
             }

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, TimestampNanosecondArray, UInt16Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, TimestampNanosecondArray, UInt16Array,
+};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, UInt16Type};
 use thalweg_dataflow::operator::Settings;
 use thalweg_dataflow::{Code, Error, EventTime, Result, Watermark, columns};
-use thalweg_state::{
-    Change, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups, KeySpace, hash_keys,
-};
+use thalweg_state::{Change, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups, KeySpace, hash_keys};
 
 use super::{TIME, times};
 use crate::aggregate::schema_of;

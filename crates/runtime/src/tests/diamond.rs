@@ -155,7 +155,8 @@ async fn a_side_that_is_idle_holds_nothing_back() {
         let meet = Meet { one_sided: true, ..Meet::default() };
         let mut sides = Vec::new();
         for (name, length) in [("busy", 2000), ("silent", 0)] {
-            let numbers = Numbers { times: true, endless: true, ..Numbers::new(&[length], 10) };
+            let pause = (length > 0).then_some(Duration::from_millis(5));
+            let numbers = Numbers { times: true, endless: true, pause, ..Numbers::new(&[length], 10) };
             let source = net.source(name, numbers);
             let marks = format!("{name}-marks");
             let from = [(source, Distribution::Forward)];
@@ -165,6 +166,8 @@ async fn a_side_that_is_idle_holds_nothing_back() {
         net.sink("out", &sink, &[(node, Distribution::Rebalance)]);
         let settings = RuntimeSettings { idle_timeout: Duration::from_millis(50), ..narrow() };
         let job = net.start(parallelism, settings, &two_threads());
+        until("the first window comes out", || !sink.rows().is_empty()).await;
+        assert!(job.progress().rows_read < 2000, "the busy side still is busy");
         until("all windows but the last come out", || sink.rows().len() == 1500).await;
         job.abort();
     }

@@ -10,6 +10,7 @@ mod names;
 mod script;
 mod statement;
 mod table;
+mod table_windows;
 mod unsupported;
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -36,6 +37,7 @@ pub(crate) fn parse(script: &Script) -> Result<Vec<Statement>, Vec<Error>> {
     let mut tokens = script.tokens(&dialect).map_err(|e| vec![e])?;
     limits::check(script, &tokens).map_err(|e| vec![e])?;
     names::quote(&mut tokens);
+    table_windows::unmark(&mut tokens);
     let mut parser =
         Parser::new(&dialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
     let (mut statements, mut errors) = (Vec::new(), Vec::new());

@@ -8,7 +8,7 @@ use thalweg_dataflow::options::nearest;
 use thalweg_dataflow::{Code, Error, Span};
 
 use super::script::Script;
-use super::{table, unsupported};
+use super::{table, table_windows, unsupported};
 
 /// A name with its place. Unquoted names are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,11 +192,12 @@ fn insert(script: &Script<'_>, parser: &mut Parser<'_>, start: usize) -> Result<
     };
     let table = lower(name_of(script, object, span)?);
     let columns = insert.columns.iter().map(|c| name_of(script, c, span)).collect::<Result<_, _>>()?;
-    let Some(query) = insert.source else {
+    let Some(mut query) = insert.source else {
         return Err(Error::new(Code::Syntax, "the insert has no query")
             .at(span)
             .with_help("write INSERT INTO table SELECT … FROM …"));
     };
+    table_windows::replace(script, &mut query, span)?;
     unsupported::check_query(script, &query, span)?;
     Ok(Insert { table, columns, query, span })
 }
@@ -204,8 +205,10 @@ fn insert(script: &Script<'_>, parser: &mut Parser<'_>, start: usize) -> Result<
 /// A query, checked for all that would be dropped in silence or fail in a planner's words.
 pub(super) fn query(script: &Script<'_>, parser: &mut Parser<'_>) -> Result<Box<Query>, Error> {
     let start = script.next_index(parser);
-    let query = parser.parse_query().map_err(|e| script.syntax_error(&e, parser))?;
-    unsupported::check_query(script, &query, script.since(start, parser))?;
+    let mut query = parser.parse_query().map_err(|e| script.syntax_error(&e, parser))?;
+    let span = script.since(start, parser);
+    table_windows::replace(script, &mut query, span)?;
+    unsupported::check_query(script, &query, span)?;
     Ok(query)
 }
 

@@ -5,8 +5,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Distinct, Expr, GroupByExpr, NamedWindowDefinition, NamedWindowExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
-    TableFactor, Visit, Visitor, WindowType,
+    self, Distinct, Expr, GroupByExpr, NamedWindowDefinition, NamedWindowExpr, Query, Select, SetExpr,
+    SetOperator, SetQuantifier, Spanned, TableFactor, Visit, Visitor, WindowType,
 };
 use thalweg_dataflow::{Code, Error, Span};
 
@@ -163,7 +163,9 @@ impl Visitor for Check<'_> {
             TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
                 self.refuse("TABLESAMPLE", "filter with WHERE random() < 0.1", factor, "tablesample")
             }
-            TableFactor::Derived { lateral: true, .. } => self.refuse("LATERAL", NO_LATERAL, factor, "lateral"),
+            TableFactor::Derived { lateral: true, .. } => {
+                self.refuse("LATERAL", NO_LATERAL, factor, "lateral")
+            }
             TableFactor::Table { .. } | TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } => {
                 ControlFlow::Continue(())
             }

@@ -13,7 +13,7 @@ use thalweg_operators::updating_aggregate::UpdatingAggregate;
 use thalweg_operators::window::{Assigner, SessionAggregate, WindowAggregate, WindowAssign, WindowPartial};
 
 use super::expression::{asks_time_of_day, compile, compile_call};
-use super::graph::Stream;
+use super::graph::{Stream, WindowPart};
 use super::names::{Names, computed_name};
 use super::write::Lowering;
 use crate::markers::Marker;
@@ -30,6 +30,8 @@ struct By {
     made_at: Option<usize>,
     /// Where the results have it, if they do.
     stands_at: Option<usize>,
+    /// Where the results have its bounds.
+    bounds: Vec<(usize, WindowPart)>,
 }
 
 impl Lowering<'_> {
@@ -117,8 +119,9 @@ impl Lowering<'_> {
             rows: RowKind::Append,
             parallelism,
             key: None,
-            window: by.stands_at.map(|_| by.window),
+            window: (by.stands_at.is_some() || !by.bounds.is_empty()).then_some(by.window),
             window_columns: by.stands_at.map(|position| order[position]).into_iter().collect(),
+            window_bounds: by.bounds.iter().map(|&(position, part)| (order[position], part)).collect(),
             pending: None,
         };
         self.writer.select(path, results, &order, width)
@@ -197,6 +200,7 @@ impl Lowering<'_> {
             key: (!key.is_empty()).then(|| (0..key.len()).collect()),
             window: None,
             window_columns: Vec::new(),
+            window_bounds: Vec::new(),
             pending: None,
         })
     }
@@ -223,23 +227,23 @@ fn window_of(aggregate: &Aggregate, input: &Stream) -> Result<Option<By>> {
         let again = input.window == Some(window);
         let assigner = if again { same_window(window)? } else { window.assigner()? };
         let position = find(&|expr| index_of(expr) == Some(input.width));
-        return Ok(position.map(|at| By { window, assigner, made_at: Some(at), stands_at: Some(at) }));
+        let by = |at| By { window, assigner, made_at: Some(at), stands_at: Some(at), bounds: Vec::new() };
+        return Ok(position.map(by));
     }
     let Some(window) = input.window else { return Ok(None) };
-    let is_window = |expr: &Expr| index_of(expr).is_some_and(|index| input.window_columns.contains(&index));
-    if let Some(at) = find(&is_window) {
-        let made_at = window.width().map(|_| at);
-        return Ok(Some(By { window, assigner: same_window(window)?, made_at, stands_at: Some(at) }));
+    let mut bounds = Vec::new();
+    for (position, expr) in aggregate.group_expr.iter().enumerate() {
+        match input.part_of_window(expr, schema) {
+            Some(WindowPart::Whole) | None => {}
+            Some(part) => bounds.push((position, part)),
+        }
     }
-    // The end says which window it is, and the start says it where all are of one width.
-    let names_window = |expr: &Expr| {
-        windows::field_of(expr).is_some_and(|(of, field)| {
-            is_window(of) && (field == "end" || field == "start" && window.width().is_some())
-        })
-    };
-    Ok(find(&names_window)
-        .is_some()
-        .then_some(By { window, assigner: same_window(window)?, made_at: None, stands_at: None }))
+    let whole = find(&|expr| input.part_of_window(expr, schema) == Some(WindowPart::Whole));
+    if whole.is_none() && find(&|expr| input.names_window(expr, schema)).is_none() {
+        return Ok(None);
+    }
+    let made_at = whole.filter(|_| window.width().is_some());
+    Ok(Some(By { window, assigner: same_window(window)?, made_at, stands_at: whole, bounds }))
 }
 
 /// How rows that carry this window are put into it again: by their instants.

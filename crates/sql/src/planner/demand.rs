@@ -57,7 +57,11 @@ pub(super) fn find(logical: &Logical<'_>, catalog: &Catalog, queries: &[Query]) 
             continue;
         }
         let row_watermark = demand.row_watermark;
-        let output: Vec<Read> = demand.columns.iter().map(|column| demand.reads.get(column).cloned().unwrap_or_default()).collect();
+        let output: Vec<Read> = demand
+            .columns
+            .iter()
+            .map(|column| demand.reads.get(column).cloned().unwrap_or_default())
+            .collect();
         let narrowed = narrow(plan, demand)?;
         let plan = logical.optimise(narrowed, *at)?;
         note(&plan, row_watermark, &mut demands.relations)?;

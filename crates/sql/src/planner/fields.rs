@@ -62,9 +62,7 @@ pub(super) fn note(
     match plan {
         LogicalPlan::TableScan(scan) => scanned(scan, output),
         LogicalPlan::SubqueryAlias(alias) => note(&alias.input, output, scanned),
-        LogicalPlan::Union(union) => {
-            union.inputs.iter().try_for_each(|input| note(input, output, scanned))
-        }
+        LogicalPlan::Union(union) => union.inputs.iter().try_for_each(|input| note(input, output, scanned)),
         LogicalPlan::Projection(projection) => {
             let schema = projection.input.schema();
             let mut reads = vec![Read::Nothing; schema.fields().len()];
@@ -170,7 +168,8 @@ pub(super) fn add(expr: &Expr, schema: &DFSchema, reads: &mut [Read]) -> Result<
 /// The column and the field of `get_field(column, 'field', …)`.
 fn field_of<'e>(expr: &'e Expr, schema: &DFSchema) -> Option<(&'e Column, usize)> {
     let Expr::ScalarFunction(call) = expr else { return None };
-    let ("get_field", [Expr::Column(column), Expr::Literal(name, _), ..]) = (call.func.name(), call.args.as_slice())
+    let ("get_field", [Expr::Column(column), Expr::Literal(name, _), ..]) =
+        (call.func.name(), call.args.as_slice())
     else {
         return None;
     };

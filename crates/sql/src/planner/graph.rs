@@ -4,15 +4,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::Expr;
 use thalweg_dataflow::graph::Piece;
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{
-    Distribution, Edge, Error, Graph, Node, NodeId, OperatorSpec, Outlet, Port, Result, SinkSpec, SourceSpec, columns,
+    Distribution, Edge, Error, Graph, Node, NodeId, OperatorSpec, Outlet, Port, Result, SinkSpec, SourceSpec,
+    columns,
 };
 use thalweg_operators::project::Project;
 use thalweg_operators::{Expression, RowPolicy};
 
-use crate::windows::Window;
+use crate::windows::{self, Window};
 
 /// What leaves a node: rows of a plan's node, with the engine's own columns behind the plan's.
 #[derive(Clone, Debug)]
@@ -29,11 +32,53 @@ pub(super) struct Stream {
     pub(super) window: Option<Window>,
     /// The columns that are that window.
     pub(super) window_columns: Vec<usize>,
+    /// The columns that are one of its bounds.
+    pub(super) window_bounds: Vec<(usize, WindowPart)>,
     /// The window that is to be assigned: the plan's last column, which the rows do not carry.
     pub(super) pending: Option<Window>,
 }
 
+/// What an expression says of the window of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WindowPart {
+    Whole,
+    Start,
+    End,
+}
+
 impl Stream {
+    /// What an expression over a plan of these rows says of their window, if it does.
+    pub(super) fn part_of_window(&self, expr: &Expr, plan: &DFSchema) -> Option<WindowPart> {
+        match expr {
+            Expr::Alias(alias) => self.part_of_window(&alias.expr, plan),
+            Expr::Column(column) => {
+                let index = plan.maybe_index_of_column(column)?;
+                let bound = || self.window_bounds.iter().find(|(bound, _)| *bound == index);
+                let whole = self.window_columns.contains(&index);
+                if whole { Some(WindowPart::Whole) } else { bound().map(|(_, part)| *part) }
+            }
+            other => {
+                let (of, field) = windows::field_of(other)?;
+                let whole = self.part_of_window(of, plan) == Some(WindowPart::Whole);
+                match field {
+                    "start" if whole => Some(WindowPart::Start),
+                    "end" if whole => Some(WindowPart::End),
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    /// Whether an expression says what window a row is in: the window does, its end does,
+    /// and its start where all are of one width.
+    pub(super) fn names_window(&self, expr: &Expr, plan: &DFSchema) -> bool {
+        match self.part_of_window(expr, plan) {
+            Some(WindowPart::Whole | WindowPart::End) => true,
+            Some(WindowPart::Start) => self.window.is_some_and(|window| window.width().is_some()),
+            None => false,
+        }
+    }
+
     /// The index of one of the engine's columns.
     pub(super) fn own(&self, name: &str) -> Option<usize> {
         (self.width..self.schema.fields().len()).find(|&index| self.schema.field(index).name() == name)
@@ -105,6 +150,7 @@ impl Writer {
             key: None,
             window: None,
             window_columns: Vec::new(),
+            window_bounds: Vec::new(),
             pending: None,
         }
     }
@@ -221,6 +267,8 @@ impl Writer {
         let place = |old: &usize| columns[..width].iter().position(|column| column == old);
         let key = input.key.as_ref().and_then(|key| key.iter().map(place).collect());
         let window_columns = (0..width).filter(|&new| input.window_columns.contains(&columns[new])).collect();
-        Ok(Stream { node, schema, width, key, window_columns, ..input })
+        let bound = |(old, part): &(usize, WindowPart)| Some((place(old)?, *part));
+        let window_bounds = input.window_bounds.iter().filter_map(bound).collect();
+        Ok(Stream { node, schema, width, key, window_columns, window_bounds, ..input })
     }
 }

@@ -3,20 +3,17 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use datafusion::common::{DFSchema, NullEquality, ScalarValue};
+use datafusion::common::{DFSchema, NullEquality};
 use datafusion::logical_expr::{Expr, Join, JoinConstraint, JoinType};
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Code, Distribution, Error, OperatorSpec, Result, columns};
 use thalweg_operators::join::{JoinKind, JoinSide, WindowJoin};
 
 use super::expression::compile;
-use super::graph::Stream;
+use super::graph::{Stream, WindowPart};
 use super::names::computed_name;
 use super::write::Lowering;
 use crate::windows::Window;
-
-/// How a part of a window is asked for.
-const GET_FIELD: &str = "get_field";
 
 /// One side of a join: what is read, and by what it is compared.
 struct Input<'p> {
@@ -171,6 +168,14 @@ impl Lowering<'_> {
         let node = self.writer.operator(path, &inputs, None, spec)?;
         let of_left = left.window_columns.iter().copied();
         let of_right = right.window_columns.iter().map(|column| width + column);
+        let bounds_of_left = left.window_bounds.iter().copied();
+        let bounds_of_right = right.window_bounds.iter().map(|(column, part)| (width + column, *part));
+        let window_bounds = match kind {
+            JoinKind::Inner => bounds_of_left.chain(bounds_of_right).collect(),
+            JoinKind::Left | JoinKind::Semi | JoinKind::Anti => bounds_of_left.collect(),
+            JoinKind::Right => bounds_of_right.collect(),
+            JoinKind::Full => Vec::new(),
+        };
         let window_columns = match kind {
             JoinKind::Inner => of_left.chain(of_right).collect(),
             JoinKind::Left | JoinKind::Semi | JoinKind::Anti => of_left.collect(),
@@ -187,6 +192,7 @@ impl Lowering<'_> {
             key: None,
             window: left.window,
             window_columns,
+            window_bounds,
             pending: None,
         })
     }
@@ -245,10 +251,8 @@ fn one_sided(side: &str) -> Error {
 }
 
 impl Input<'_> {
-    fn is_window(&self, expr: &Expr) -> bool {
-        let Expr::Column(column) = expr else { return false };
-        let index = self.plan.maybe_index_of_column(column);
-        index.is_some_and(|index| self.stream.window_columns.contains(&index))
+    fn part_of_window(&self, expr: &Expr) -> Option<WindowPart> {
+        self.stream.part_of_window(expr, self.plan)
     }
 
     /// A window's column as it is written in a query.
@@ -264,22 +268,12 @@ impl Input<'_> {
 impl Compared {
     /// Notes a pair of equal expressions, if both are windows of their sides, or the same part of them.
     fn note(&mut self, one: (&Expr, &Input<'_>), other: (&Expr, &Input<'_>)) -> bool {
-        if one.1.is_window(one.0) && other.1.is_window(other.0) {
-            (self.start, self.end) = (true, true);
-            return true;
-        }
-        let (Some((one_window, part)), Some((other_window, other_part))) =
-            (part_of(one.0), part_of(other.0))
-        else {
-            return false;
-        };
-        if part != other_part || !one.1.is_window(one_window) || !other.1.is_window(other_window) {
-            return false;
-        }
-        match part {
-            "start" => self.start = true,
-            "end" => self.end = true,
-            _ => return false,
+        let parts = (one.1.part_of_window(one.0), other.1.part_of_window(other.0));
+        match parts {
+            (Some(WindowPart::Whole), Some(WindowPart::Whole)) => (self.start, self.end) = (true, true),
+            (Some(WindowPart::Start), Some(WindowPart::Start)) => self.start = true,
+            (Some(WindowPart::End), Some(WindowPart::End)) => self.end = true,
+            (_, _) => return false,
         }
         true
     }
@@ -291,11 +285,4 @@ impl Compared {
             Window::Session { .. } => self.start && self.end,
         }
     }
-}
-
-/// The struct and the part of it that an expression is: `window.start`.
-fn part_of(expr: &Expr) -> Option<(&Expr, &str)> {
-    let Expr::ScalarFunction(function) = expr else { return None };
-    let [of, Expr::Literal(ScalarValue::Utf8(Some(part)), _)] = function.args.as_slice() else { return None };
-    (function.func.name() == GET_FIELD).then_some((of, part.as_str()))
 }

@@ -188,16 +188,18 @@ fn on_deep_stack<T: Send>(plan: impl FnOnce() -> Result<T, Vec<Error>> + Send) -
 
 /// A script within a program gives rows by its last statement alone.
 fn only_last_is_asked_for(queries: &[Query]) -> Result<()> {
-    let selects: Vec<usize> = (0..queries.len())
-        .filter(|&index| matches!(queries[index].target, Output::Stdout))
-        .collect();
+    let selects: Vec<usize> =
+        (0..queries.len()).filter(|&index| matches!(queries[index].target, Output::Stdout)).collect();
     if selects == [queries.len() - 1] {
         return Ok(());
     }
     let at = selects.first().map_or(queries[queries.len() - 1].at, |&index| queries[index].at);
-    Err(Error::new(Code::NotSupported, "SQL within a program ends with its one SELECT, and this script does not")
-        .at(at)
-        .with_help("declare tables and views first, and write one SELECT as the last statement"))
+    Err(Error::new(
+        Code::NotSupported,
+        "SQL within a program ends with its one SELECT, and this script does not",
+    )
+    .at(at)
+    .with_help("declare tables and views first, and write one SELECT as the last statement"))
 }
 
 /// A query whose rows leave the job.

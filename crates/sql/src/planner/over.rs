@@ -29,7 +29,6 @@ use super::graph::Stream;
 use super::names::{Names, computed_name};
 use super::top::most_of;
 use super::write::Lowering;
-use crate::windows;
 
 /// A call, all that it reads in columns or literals, with its place in the plan.
 struct Call {
@@ -76,7 +75,9 @@ impl Lowering<'_> {
             (RowKind::Append, Some(_)) => return Ok(()),
             (RowKind::Append, None) => {
                 Error::new(Code::OverWithoutWindow, "OVER reads rows that belong to no window")
-                    .because("a stream has no end at which the rows of a partition would be known; a window has")
+                    .because(
+                        "a stream has no end at which the rows of a partition would be known; a window has",
+                    )
                     .with_help(
                         "give the rows a window, SELECT *, tumble(interval '1 minute') AS window FROM …, \
                          and write OVER (PARTITION BY window, …) in a query around it",
@@ -95,7 +96,8 @@ impl Lowering<'_> {
         let scope = Scope { plan, stream: &input };
         let first = &group.calls[0];
         let params = &first.function.params;
-        let partition = params.partition_by.iter().map(|expr| scope.index(expr)).collect::<Result<Vec<_>>>()?;
+        let partition =
+            params.partition_by.iter().map(|expr| scope.index(expr)).collect::<Result<Vec<_>>>()?;
         let order = params.order_by.iter().map(|sort| scope.order(sort)).collect::<Result<_>>()?;
         let key = self.key_of(&partition, &first.windows)?;
         let spec = scope
@@ -121,7 +123,9 @@ impl Lowering<'_> {
         Err(Error::new(Code::OverWithoutWindow, "PARTITION BY does not name the window of the rows")
             .because("a partition is known to be complete only when its window closes")
             .at(self.place_of("over"))
-            .with_help("select the window's column in the query within, and write OVER (PARTITION BY window, …)"))
+            .with_help(
+                "select the window's column in the query within, and write OVER (PARTITION BY window, …)",
+            ))
     }
 }
 
@@ -178,7 +182,12 @@ fn check_call(function: &WindowFunction, plan: &DFSchema) -> Result<()> {
     let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
     let call = Expr::WindowFunction(Box::new(function.clone()));
     create_window_expr(&call, plan, &props, &context).map(drop).map_err(|e| {
-        Error::new(Code::InvalidQuery, format!("'{call}' cannot be computed")).because(e.strip_backtrace())
+        Error::new(
+            Code::InvalidQuery,
+            format!("{}() OVER (…) has no meaning as it is written", function.fun.name()),
+        )
+        .because(e.message())
+        .with_help("see its arguments, and the frame behind its ORDER BY")
     })
 }
 
@@ -195,7 +204,7 @@ fn take_apart(window: &Plan, input: &Stream) -> Result<(Vec<Call>, Projection)> 
         };
         let params = &mut function.params;
         let schema = window.input.schema();
-        let windows = params.partition_by.iter().map(|expr| names_window(expr, schema, input)).collect();
+        let windows = params.partition_by.iter().map(|expr| input.names_window(expr, schema)).collect();
         params.partition_by.iter_mut().for_each(|expr| as_column(expr, width, &mut computed));
         params.order_by.iter_mut().for_each(|sort| as_column(&mut sort.expr, width, &mut computed));
         let literal = |expr: &&mut Expr| matches!(expr, Expr::Literal(..));
@@ -205,21 +214,6 @@ fn take_apart(window: &Plan, input: &Stream) -> Result<(Vec<Call>, Projection)> 
     }
     let below = Projection::try_new(computed, Arc::clone(&window.input)).map_err(broken)?;
     Ok((calls, below))
-}
-
-/// Whether an expression says what window a row is in: its column, its end or, where all are of one width, its start.
-fn names_window(expr: &Expr, plan: &DFSchema, input: &Stream) -> bool {
-    let is_window = |expr: &Expr| match expr {
-        Expr::Column(column) => {
-            plan.maybe_index_of_column(column).is_some_and(|index| input.window_columns.contains(&index))
-        }
-        _ => false,
-    };
-    let one_width = input.window.is_some_and(|window| window.width().is_some());
-    is_window(expr)
-        || windows::field_of(expr).is_some_and(|(of, field)| {
-            is_window(of) && (field == "end" || field == "start" && one_width)
-        })
 }
 
 /// Makes an expression the column under which it is computed below; equal ones are computed once.
@@ -252,7 +246,10 @@ fn grouped(calls: Vec<Call>, width: usize, condition: Option<&Expr>, window: &Pl
         }
     }
     let bound = condition.and_then(|condition| {
-        groups.iter().enumerate().find_map(|(index, group)| Some((index, top_of(group, width, condition, window)?)))
+        groups
+            .iter()
+            .enumerate()
+            .find_map(|(index, group)| Some((index, top_of(group, width, condition, window)?)))
     });
     if let Some((index, top)) = bound {
         let mut last = groups.remove(index);

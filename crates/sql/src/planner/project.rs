@@ -8,7 +8,7 @@ use thalweg_operators::Expression;
 use thalweg_operators::project::Project;
 
 use super::expression::compile;
-use super::graph::Stream;
+use super::graph::{Stream, WindowPart};
 use super::names::Names;
 use super::write::Lowering;
 use crate::catalog::check_name;
@@ -91,6 +91,7 @@ impl Lowering<'_> {
             computed
                 .push((Expression::column(&input.schema, index), input.schema.field(index).name().clone()));
         }
+        let window_bounds = bounds_among(columns, &input, plan);
         let spec = Project::new(computed, self.policy());
         let schema = spec.output_schema();
         let node = self.writer.chained(path, &input, spec)?;
@@ -98,7 +99,7 @@ impl Lowering<'_> {
         let key = input.key.as_ref().and_then(|key| key.iter().map(place).collect());
         let is_window = |new: &usize| sources[*new].is_some_and(|old| input.window_columns.contains(&old));
         let window_columns = (0..width).filter(is_window).collect();
-        Ok(Stream { node, schema, width, key, window_columns, ..input })
+        Ok(Stream { node, schema, width, key, window_columns, window_bounds, ..input })
     }
 
     /// What an assert was computed from must give the same when it is retracted.
@@ -122,6 +123,15 @@ impl Lowering<'_> {
             }
         }
     }
+}
+
+/// The columns that are a bound of the rows' window.
+fn bounds_among(columns: &[(&Expr, String)], input: &Stream, plan: &DFSchema) -> Vec<(usize, WindowPart)> {
+    let bound = |(new, (expr, _)): (usize, &(&Expr, String))| match input.part_of_window(expr, plan)? {
+        WindowPart::Whole => None,
+        part => Some((new, part)),
+    };
+    columns.iter().enumerate().filter_map(bound).collect()
 }
 
 fn is_identity(computed: &[(Expression, String)], input: &Stream, width: usize) -> bool {

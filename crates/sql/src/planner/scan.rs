@@ -97,6 +97,7 @@ impl Lowering<'_> {
             key: None,
             window: None,
             window_columns: Vec::new(),
+            window_bounds: Vec::new(),
             pending: None,
         })
     }

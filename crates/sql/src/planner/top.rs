@@ -28,7 +28,8 @@ pub(super) fn below(filter: &Filter) -> Result<Option<Ranked<'_>>> {
         LogicalPlan::Projection(projection) => {
             let LogicalPlan::Window(window) = projection.input.as_ref() else { return Ok(None) };
             let replaced = filter.predicate.clone().transform_up(|e| Ok(as_projected(e, projection)));
-            let condition = replaced.map_err(|e| Error::internal("a condition cannot be read").because(e))?.data;
+            let condition =
+                replaced.map_err(|e| Error::internal("a condition cannot be read").because(e))?.data;
             Ok(Some(Ranked { window, projection: Some(projection), condition }))
         }
         _ => Ok(None),

@@ -50,8 +50,10 @@ impl Lowering<'_> {
             u16::try_from(streams.len()).map_err(|_| Error::internal("a union has too many inputs"))?;
         let node =
             self.writer.operator(path, &inputs, parallelism, Union::new(Arc::clone(&schema), count))?;
-        let agree =
-            |other: &Stream| other.window == first.window && other.window_columns == first.window_columns;
+        let agree = |other: &Stream| {
+            (other.window, &other.window_columns, &other.window_bounds)
+                == (first.window, &first.window_columns, &first.window_bounds)
+        };
         let same_window = streams.iter().all(agree);
         Ok(Stream {
             node,
@@ -63,6 +65,7 @@ impl Lowering<'_> {
             window: first.window.filter(|_| same_window),
             pending: None,
             window_columns: if same_window { first.window_columns.clone() } else { Vec::new() },
+            window_bounds: if same_window { first.window_bounds.clone() } else { Vec::new() },
         })
     }
 

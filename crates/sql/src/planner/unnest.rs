@@ -8,7 +8,7 @@ use datafusion::logical_expr::Unnest as Plan;
 use thalweg_dataflow::{OperatorSpec, Result};
 use thalweg_operators::unnest::{EmptyLists, ListColumn, Unnest};
 
-use super::graph::Stream;
+use super::graph::{Stream, WindowPart};
 use super::names::Names;
 use super::write::Lowering;
 
@@ -46,6 +46,8 @@ impl Lowering<'_> {
         let places = |old: &usize| unnest.dependency_indices.iter().position(|source| source == old);
         let key = input.key.as_ref().and_then(|key| key.iter().map(places).collect());
         let window_columns = input.window_columns.iter().filter_map(places).collect();
-        Ok(Stream { node, schema, width, key, window_columns, ..input })
+        let bound = |(old, part): &(usize, WindowPart)| Some((places(old)?, *part));
+        let window_bounds = input.window_bounds.iter().filter_map(bound).collect();
+        Ok(Stream { node, schema, width, key, window_columns, window_bounds, ..input })
     }
 }

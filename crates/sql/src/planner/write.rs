@@ -45,7 +45,8 @@ pub(super) fn write_behind(
     writer: Writer,
 ) -> Result<(Graph, Outlet)> {
     let mut lowering = relations(planner, logical, catalog, demands, writer, &mut Vec::new())?;
-    let Some((last, inserts)) = queries.split_last().filter(|(last, _)| matches!(last.target, Output::Stdout))
+    let Some((last, inserts)) =
+        queries.split_last().filter(|(last, _)| matches!(last.target, Output::Stdout))
     else {
         return Err(Error::internal("the last query is not the one that is asked for"));
     };

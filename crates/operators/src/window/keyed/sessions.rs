@@ -65,7 +65,8 @@ impl Sessions {
     fn begin(&mut self, key: &[u8], span: Span, part: Part) {
         let id = self.next;
         self.next += 1;
-        let key: Arc<[u8]> = self.of_key.get_key_value(key).map_or_else(|| key.into(), |(key, _)| Arc::clone(key));
+        let key: Arc<[u8]> =
+            self.of_key.get_key_value(key).map_or_else(|| key.into(), |(key, _)| Arc::clone(key));
         self.ends.push(Reverse((self.end_of(span), id)));
         self.of_key.entry(Arc::clone(&key)).or_default().push(id);
         self.open.insert(id, Session { key, span, parts: vec![part] });

@@ -109,8 +109,11 @@ impl Durable {
         }
         sessions.iter().for_each(|session| state.log.release(&session.parts));
         let [frozen, fresh] = given;
-        let all = [(SESSIONS, frozen), (FRESH, fresh)]
-            .map(|(name, batches)| FrozenTable { name, change: Change::Merge, batches });
+        let all = [(SESSIONS, frozen), (FRESH, fresh)].map(|(name, batches)| FrozenTable {
+            name,
+            change: Change::Merge,
+            batches,
+        });
         let keep: KeyGroups = (0..self.progress.key_space().len())
             .map(KeyGroup)
             .filter(|group| !groups.contains(*group))
@@ -174,8 +177,12 @@ impl Durable {
         let lasts: TimestampNanosecondArray = spans.iter().map(|span| Some(span.last)).collect();
         let times: [ArrayRef; 2] = [Arc::new(firsts), Arc::new(lasts)];
         let groups: ArrayRef = Arc::new(groups);
-        let all: Columns =
-            [groups].into_iter().chain(keys.iter().cloned()).chain(times).chain(states.iter().cloned()).collect();
+        let all: Columns = [groups]
+            .into_iter()
+            .chain(keys.iter().cloned())
+            .chain(times)
+            .chain(states.iter().cloned())
+            .collect();
         RecordBatch::try_new(Arc::clone(&self.schema), all)
             .map_err(|e| Error::internal("the parts of sessions do not fit their table").because(e))
     }

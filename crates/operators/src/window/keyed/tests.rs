@@ -9,9 +9,7 @@ use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size};
 use super::super::tests::through;
 use super::super::{Assigner, Incomplete, WindowAssign};
 use super::*;
-use crate::aggregate::planned::{
-    CALLS, Instance, assert_same, by_datafusion, grouping, lines, random_rows,
-};
+use crate::aggregate::planned::{CALLS, Instance, assert_same, by_datafusion, grouping, lines, random_rows};
 use crate::row_policy::RowPolicy;
 use crate::testing::schema;
 
