@@ -23,7 +23,7 @@ bench: setup
 	$(CARGO) build --release -p thalweg-cli -p thalweg-benches
 	taskset -c 0 $${CARGO_TARGET_DIR:-target}/release/thalweg-benches tumble tumble-json updating-uniform updating-nexmark \
 		hop-10 hop-60 nexmark-source nexmark-q5 nexmark-q7 nexmark-q8
-	$${CARGO_TARGET_DIR:-target}/release/thalweg-benches two-subtasks start
+	$${CARGO_TARGET_DIR:-target}/release/thalweg-benches two-subtasks word-count latency start
 
 setup:
 	@scripts/setup

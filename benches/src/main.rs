@@ -8,6 +8,7 @@ mod bids;
 mod jobs;
 mod nexmark;
 mod pairs;
+mod tcp;
 
 use std::process::ExitCode;
 

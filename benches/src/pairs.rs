@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::bids;
 use crate::jobs::{Batch, Streaming};
-use crate::nexmark;
+use crate::{nexmark, tcp};
 
 pub(crate) const ROWS: usize = 5_000_000;
 const JSON_ROWS: usize = 1_000_000;
@@ -47,7 +47,7 @@ type Pair = fn() -> Result<()>;
 
 /// Runs the pairs that are named, or all.
 pub(crate) fn run(wanted: &[String]) -> Result<()> {
-    let pairs: [(&str, Pair); 12] = [
+    let pairs: [(&str, Pair); 14] = [
         ("tumble", tumble),
         ("tumble-json", tumble_json),
         ("updating-uniform", || {
@@ -61,6 +61,8 @@ pub(crate) fn run(wanted: &[String]) -> Result<()> {
         ("nexmark-q7", nexmark::q7),
         ("nexmark-q8", nexmark::q8),
         ("two-subtasks", two_subtasks),
+        ("word-count", tcp::word_count),
+        ("latency", tcp::latency),
         ("start", start),
     ];
     if let Some(unknown) = wanted.iter().find(|w| pairs.iter().all(|(name, _)| name != w)) {

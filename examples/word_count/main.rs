@@ -36,7 +36,9 @@ fn application(arguments: &Arguments) -> thalweg::Result<Application> {
         .flat_map(words)
         .key_by(|word: &String| first_letter(word))
         .stateful("totals", count)
-        .try_sink("lines", tcp::connect(connect).sink()?, |(word, total), line| writeln!(line, "{word} => {total}"));
+        .try_sink("lines", tcp::connect(connect).sink()?, |(word, total), line| {
+            writeln!(line, "{word} => {total}")
+        });
     Ok(application)
 }
 

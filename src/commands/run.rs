@@ -172,7 +172,9 @@ impl Stopped {
     fn say_what_is_awaited(&mut self) {
         if !self.told && self.at.elapsed() > STOP_PATIENCE {
             self.told = true;
-            eprintln!("stopping: rows on their way wait for a sink that does not take them; a second signal aborts");
+            eprintln!(
+                "stopping: rows on their way wait for a sink that does not take them; a second signal aborts"
+            );
         }
     }
 }

@@ -358,10 +358,13 @@ fn sessions(random: &mut StdRng, keys: &str) -> Shape {
     let gap = pick(random, &["1 second", "20 seconds", "2 minutes", "10 minutes"]);
     let partition = if keys.is_empty() { String::new() } else { format!("PARTITION BY {keys} ") };
     let ordered = format!("OVER ({partition}ORDER BY time)");
-    let begins = format!("CASE WHEN time - lag(time) {ordered} < INTERVAL '{gap}' THEN 0 ELSE 1 END AS begins");
+    let begins =
+        format!("CASE WHEN time - lag(time) {ordered} < INTERVAL '{gap}' THEN 0 ELSE 1 END AS begins");
     Shape {
         window: format!("session(INTERVAL '{gap}')"),
-        from: format!("(SELECT *, sum(begins) {ordered} AS island FROM (SELECT *, {begins} FROM t{{condition}}))"),
+        from: format!(
+            "(SELECT *, sum(begins) {ordered} AS island FROM (SELECT *, {begins} FROM t{{condition}}))"
+        ),
         start: "min(time)".into(),
         group: "island".into(),
         by_key: true,

@@ -20,7 +20,7 @@ mod nexmark;
 mod plain_spec;
 mod row_writer;
 mod single_file;
-mod stdout;
+pub mod stdout;
 pub mod tcp;
 
 pub use format_options::{BadData, Defaults};

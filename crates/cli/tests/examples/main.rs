@@ -3,4 +3,5 @@
 
 mod market_spread;
 mod process;
+mod temperature_records;
 mod word_count;

@@ -31,7 +31,12 @@ fn order(id: &str, symbol: &str) -> Vec<u8> {
 
 /// Sends orders of a symbol until the answer shows that its quote has arrived: nothing orders
 /// two connections but that. The market of `NONE` is never known, so its orders always come back.
-fn until_quoted(symbol: &str, traders: &mut TcpStream, collector: &Collector, arrived: impl Fn(&str) -> bool) {
+fn until_quoted(
+    symbol: &str,
+    traders: &mut TcpStream,
+    collector: &Collector,
+    arrived: impl Fn(&str) -> bool,
+) {
     for round in 0.. {
         let (probe, mark) = (format!("p{round:05}"), format!("m{round:05}"));
         send(traders, &order(&probe, symbol));

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -16,18 +16,19 @@ pub(crate) fn free_address() -> SocketAddr {
     listener.local_addr().expect("a bound listener has an address")
 }
 
+/// An example, to be started. Cargo builds the examples of a workspace before it runs its tests.
+pub(crate) fn example(name: &str) -> Command {
+    let test: PathBuf = std::env::current_exe().expect("this test");
+    let target = test.parent().and_then(Path::parent).expect("tests stand in target/PROFILE/deps");
+    Command::new(target.join("examples").join(name))
+}
+
 /// A process that is stopped when it goes out of scope.
 pub(crate) struct Process(Child);
 
 impl Process {
-    /// Starts an example. Cargo builds examples before it runs the tests of their package.
     pub(crate) fn example(name: &str, arguments: &[&str]) -> Self {
-        let mut path: PathBuf = std::env::current_exe().expect("this test");
-        path.pop();
-        path.pop();
-        path.push("examples");
-        path.push(name);
-        Self::start(Command::new(path).args(arguments))
+        Self::start(example(name).args(arguments))
     }
 
     pub(crate) fn start(command: &mut Command) -> Self {

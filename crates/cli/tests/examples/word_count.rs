@@ -16,7 +16,8 @@ type Totals = BTreeMap<String, u64>;
 
 /// How often each word is in the text, by the tools that everybody has.
 fn by_tools() -> Totals {
-    let words = r"tr 'A-Z' 'a-z' | tr -s ' \n' '\n\n' | sed -E 's/^[[:punct:]]+//; s/[[:punct:]]+$//' | grep .";
+    let words =
+        r"tr 'A-Z' 'a-z' | tr -s ' \n' '\n\n' | sed -E 's/^[[:punct:]]+//; s/[[:punct:]]+$//' | grep .";
     let mut tools = Command::new("sh")
         .args(["-c", &format!("{words} | sort | uniq -c")])
         .stdin(Stdio::piped())

@@ -98,7 +98,14 @@ fn chain(operators: Vec<Box<dyn Operator>>, from_source: bool) -> (Chain, Inbox)
         let next = Target::Node { node: index + 1, port: Port::MAIN, input: 0 };
         let target = if index + 1 == count { Target::Exchange(0) } else { next };
         let inputs = if index == 0 { 2 } else { 1 };
-        ChainNode::new(NodeId(0), site.clone(), piece, Arc::default(), Lanes::one(inputs), vec![(Port::MAIN, target)])
+        ChainNode::new(
+            NodeId(0),
+            site.clone(),
+            piece,
+            Arc::default(),
+            Lanes::one(inputs),
+            vec![(Port::MAIN, target)],
+        )
     };
     let nodes = pieces.into_iter().enumerate().map(node).collect();
     let settings = Settings {

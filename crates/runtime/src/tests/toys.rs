@@ -13,8 +13,7 @@ use thalweg_dataflow::source::{Assignment, Position, SourceGuarantee};
 use thalweg_dataflow::spec::{PieceContext, RowKind};
 use thalweg_dataflow::{
     Batch, Committable, Context, Distribution, Edge, EventTime, Functions, Graph, Node, NodeId, Operator,
-    OperatorSpec, Port, Result, Sink, SinkSpec, Source, SourceEvent, SourceSpec, SplitEvent, Step,
-    Watermark,
+    OperatorSpec, Port, Result, Sink, SinkSpec, Source, SourceEvent, SourceSpec, SplitEvent, Step, Watermark,
 };
 use thalweg_state::{Epoch, Incarnation, JobId, OperatorId, SplitId};
 use thalweg_world::World;
