@@ -233,14 +233,14 @@ fn run_until(application: Application, over: oneshot::Receiver<()>) -> Result<()
 
 /// How long one record takes from when it was due to be sent until it is back, at a fixed rate.
 pub(crate) fn latency() -> Result<()> {
-    let echo = timed(|loopback, over| {
+    let echo = timed(|loopback, _| {
         let listener = TcpListener::bind(loopback.input)?;
         let mut output = connect(loopback.output)?;
         let (mut input, _) = listener.accept()?;
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             match input.read(&mut buffer)? {
-                0 => return Ok(drop(over)),
+                0 => return Ok(()),
                 read => output.write_all(&buffer[..read])?,
             }
         }
