@@ -22,6 +22,7 @@
 //! * [`upsert`]: a changelog as one row per primary key.
 
 pub mod aggregate;
+mod durable;
 pub mod expression;
 pub mod filter;
 pub mod functions;

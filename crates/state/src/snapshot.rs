@@ -79,6 +79,11 @@ impl Snapshot {
         Self::default()
     }
 
+    /// The batches of one table; none when it has no such table.
+    pub fn batches_of<'a>(&'a self, table: &'a str) -> impl Iterator<Item = &'a RecordBatch> {
+        self.tables.iter().filter(move |t| t.name == table).flat_map(|t| &t.batches)
+    }
+
     /// The bytes that all tables hold in memory.
     pub fn bytes(&self) -> usize {
         self.tables.iter().map(FrozenTable::bytes).sum()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{concat, concat_batches, filter_record_batch, take_record_batch};
 use thalweg_dataflow::{Batch, Context, Error, Operator, Port, Result, Step, Watermark};
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
@@ -82,7 +82,8 @@ impl OverOperator {
         let mut rows = concat_batches(&self.spec.input, batches).map_err(|e| broken(e.into()))?;
         let mut sorted = self.sorter.sort(&rows)?;
         if let Some(top) = self.spec.top {
-            rows = chosen(&rows, &sorted.ranked_within(top.ranking, top.most))?;
+            let keep = sorted.ranked_within(top.ranking, top.most);
+            rows = filter_record_batch(&rows, &keep).map_err(|e| broken(e.into()))?;
             sorted = self.sorter.sort(&rows)?;
         }
         let order = UInt32Array::from(sorted.indices().to_vec());
@@ -116,13 +117,6 @@ fn results_of(call: &PlannedCall, rows: &RecordBatch, sorted: &Sorted) -> Result
             concat(&parts).map_err(|e| broken(e.into()))
         }
     }
-}
-
-fn chosen(rows: &RecordBatch, keep: &BooleanArray) -> Result<RecordBatch> {
-    if keep.true_count() == rows.num_rows() {
-        return Ok(rows.clone());
-    }
-    filter_record_batch(rows, keep).map_err(|e| broken(e.into()))
 }
 
 fn broken(error: Box<dyn std::error::Error + Send + Sync>) -> Error {

@@ -60,9 +60,7 @@ impl Groups {
     }
 
     pub(super) fn put(&mut self, given: &Snapshot) -> Result<()> {
-        let batches = |name| -> Vec<RecordBatch> {
-            given.tables.iter().filter(|t| t.name == name).flat_map(|t| t.batches.iter().cloned()).collect()
-        };
+        let batches = |name| -> Vec<RecordBatch> { given.batches_of(name).cloned().collect() };
         self.load_groups(&batches(GROUPS))?;
         self.load_distinct(&batches(DISTINCT))
     }

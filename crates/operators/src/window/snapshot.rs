@@ -11,24 +11,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampNanosecondArray};
-use arrow::compute::filter_record_batch;
+use arrow::array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::SchemaRef;
 use thalweg_dataflow::operator::Settings;
 use thalweg_dataflow::{Error, Result, Watermark};
-use thalweg_state::{Change, Epoch, FrozenTable, KeyGroup, KeyGroups, Restored, Snapshot};
+use thalweg_state::{Change, Epoch, FrozenTable, KeyGroups, Restored, Snapshot};
 
 use super::held::{Age, States};
-use super::increments::Increments;
 use super::open::Windows;
 use super::panes::{Panes, Slot};
-use super::progress::{PROGRESS, Progress, key_group_field, key_groups, key_groups_of};
 use super::split::{Times, by_slot};
 use super::{times, timestamp_field};
 use crate::aggregate::{Columns, Grouping, schema_of};
+use crate::durable::{self, Increments, Progress, chosen, key_group_field, key_groups};
 
 const PANES: &str = "panes";
 const FRESH: &str = "panes-fresh";
+const PROGRESS: &str = "progress";
 
 /// What makes open windows outlive the process.
 pub(super) struct Durable {
@@ -51,7 +50,7 @@ impl Durable {
                 vec![timestamp_field()],
                 grouping.state_fields()?,
             ]),
-            progress: Progress::new(),
+            progress: Progress::new(PROGRESS),
             increments: Increments::default(),
         })
     }
@@ -62,13 +61,8 @@ impl Durable {
         windows: &mut Windows,
         settings: &Settings,
     ) -> Result<()> {
-        if restored.is_empty() {
-            self.progress.begin(settings);
-            return Ok(());
-        }
-        self.progress.resume(settings);
-        let progress = self.progress.adopt(&restored.take(PROGRESS))?;
-        let given_until = progress.values().copied().min().unwrap_or(Watermark::START);
+        let progress = self.progress.open(&mut restored, settings)?;
+        let Some(given_until) = progress.values().copied().min() else { return Ok(()) };
         windows.given_until(given_until);
         for batch in restored.take(PANES) {
             self.merge(&batch, Age::Frozen, &progress, given_until, windows)?;
@@ -102,7 +96,7 @@ impl Durable {
             }
         }
         windows.slots.retain(|_, held| !held.is_empty());
-        let progress = self.progress.leave(groups)?;
+        let progress = self.progress.take(groups)?;
         let panes = FrozenTable { name: PANES, change: Change::Merge, batches: frozen };
         let fresh = FrozenTable { name: FRESH, change: Change::Merge, batches: fresh };
         Ok(Snapshot { tables: vec![panes, fresh, progress] })
@@ -110,17 +104,15 @@ impl Durable {
 
     pub(super) fn put(&mut self, given: Snapshot, windows: &mut Windows) -> Result<()> {
         windows.panes_changed();
-        let batches =
-            |name| given.tables.iter().filter(move |t| t.name == name).flat_map(|t| t.batches.iter());
         let own = self.progress.closed();
-        let progress = self.progress.adopt(batches(PROGRESS))?;
+        let progress = self.progress.put(&given)?;
         let given_until = progress.values().copied().fold(own, Watermark::min);
         if given_until < own {
             windows.raise(own)?;
         }
         windows.given_until(given_until);
         for (name, age) in [(PANES, Age::Frozen), (FRESH, Age::Fresh)] {
-            for batch in batches(name) {
+            for batch in given.batches_of(name) {
                 self.merge(batch, age, &progress, given_until, windows)?;
             }
         }
@@ -134,14 +126,12 @@ impl Durable {
         states: &States,
         groups: &KeyGroups,
     ) -> Result<(Option<States>, Option<States>)> {
-        let all = self.batch(slot, states)?;
-        let of = |leaves: bool| {
-            let own = key_groups(&all)?.iter().map(|&g| Some(groups.contains(KeyGroup(g)) == leaves));
-            let chosen = filtered(&all, &own.collect())?;
-            let rows = chosen.num_rows();
-            Ok((rows > 0).then(|| States { columns: self.states_of(chosen.columns()), rows }))
+        let (leaving, staying) = durable::divide(&self.batch(slot, states)?, groups)?;
+        let states = |part: RecordBatch| {
+            let rows = part.num_rows();
+            (rows > 0).then(|| States { columns: self.states_of(part.columns()), rows })
         };
-        Ok((of(true)?, of(false)?))
+        Ok((states(leaving), states(staying)))
     }
 
     /// Adds rows of a durable table to the windows that are not closed for their key group.
@@ -162,7 +152,7 @@ impl Durable {
         };
         let slots: Vec<Option<Slot>> =
             key_groups(batch)?.iter().zip(times(batch, 1 + self.keys)?).map(slot).collect();
-        let open = filtered(batch, &slots.iter().map(|slot| Some(slot.is_some())).collect())?;
+        let open = chosen(batch, &slots.iter().map(|slot| Some(slot.is_some())).collect())?;
         let slots: Vec<i64> = slots.into_iter().flatten().map(|slot| self.panes.time_of(slot)).collect();
         for part in by_slot(self.panes, &Times::OfSlots(slots.into()), open.columns().to_vec())? {
             let columns = self.states_of(&part.columns);
@@ -184,18 +174,10 @@ impl Durable {
         // Without keys and where windows do not overlap, rows are shuffled by their slot.
         let by_slot = keys.is_empty() && !self.panes.overlap();
         let hashed = if by_slot { std::slice::from_ref(&time) } else { keys };
-        let groups = Arc::new(key_groups_of(self.progress.key_space(), hashed, states.rows)?) as ArrayRef;
+        let groups = Arc::new(self.progress.key_groups_of(hashed, states.rows)?) as ArrayRef;
         let all =
             [groups].into_iter().chain(keys.iter().cloned()).chain([time]).chain(values.iter().cloned());
         RecordBatch::try_new(Arc::clone(&self.schema), all.collect())
             .map_err(|e| Error::internal("the states of windows do not fit their table").because(e))
     }
-}
-
-fn filtered(batch: &RecordBatch, keep: &BooleanArray) -> Result<RecordBatch> {
-    if keep.true_count() == batch.num_rows() {
-        return Ok(batch.clone());
-    }
-    filter_record_batch(batch, keep)
-        .map_err(|e| Error::internal("rows of a table cannot be chosen").because(e))
 }

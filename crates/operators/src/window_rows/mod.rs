@@ -90,7 +90,7 @@ impl WindowRows {
 
     /// Keeps rows, and counts them as taken; rows of closed instants are dropped and counted as late.
     pub(crate) fn add(&mut self, records: RecordBatch, cx: &Context<'_>) -> Result<()> {
-        let closed = self.durable.closed();
+        let closed = self.durable.progress.closed();
         for (instant, part) in by_instant(records, self.timestamp)? {
             if is_closed(instant, closed) {
                 cx.counters.late.add(part.num_rows());
@@ -104,7 +104,7 @@ impl WindowRows {
 
     /// Closes what lies before `watermark`.
     pub(crate) fn close_until(&mut self, watermark: Watermark) {
-        self.durable.close_until(watermark);
+        self.durable.progress.close_until(watermark);
     }
 
     /// The first instant that has rows.
@@ -114,7 +114,7 @@ impl WindowRows {
 
     /// The first instant that has rows and is closed.
     pub(crate) fn first_closed(&self) -> Option<EventTime> {
-        self.first_open().filter(|&instant| is_closed(instant, self.durable.closed()))
+        self.first_open().filter(|&instant| is_closed(instant, self.durable.progress.closed()))
     }
 
     /// The rows of the next closed instant, which are forgotten here. Instants
@@ -173,12 +173,12 @@ impl WindowRows {
             fresh.extend(batches.iter().cloned());
             batches.into_iter().try_for_each(|batch| instant.frozen.push(batch))?;
         }
-        self.durable.freeze(epoch, fresh)
+        self.durable.freeze(epoch, &fresh)
     }
 
     /// Learns how an epoch was settled: after an abort its rows are part of the next.
     pub(crate) fn settle(&mut self, epoch: Epoch, complete: bool) {
-        self.durable.settle(epoch, complete);
+        self.durable.increments.settle(epoch, complete);
     }
 
     /// Gives away all rows of these key groups, and their progress.
@@ -195,12 +195,12 @@ impl WindowRows {
         }
         self.open.retain(|_, instant| !instant.is_empty());
         self.bytes = self.open.values().map(Instant::bytes).sum();
-        self.durable.give(groups, frozen, fresh)
+        self.durable.take(groups, frozen, fresh)
     }
 
     /// Receives what another gave away. Tables of other names are not touched.
     pub(crate) fn put(&mut self, given: &Snapshot) -> Result<()> {
-        let (frozen, fresh) = self.durable.receive(given)?;
+        let (frozen, fresh) = self.durable.put(given)?;
         for (parts, kept) in [(frozen, Kept::Frozen), (fresh, Kept::Fresh)] {
             parts.into_iter().try_for_each(|part| self.keep(part, kept))?;
         }

@@ -15,15 +15,14 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampNanosecondArr
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, UInt64Type};
 use thalweg_dataflow::{Error, Result};
-use thalweg_state::{Change, Epoch, FrozenTable, KeyGroup, KeyGroups, KeySpace, Restored, Snapshot};
+use thalweg_state::{Change, Epoch, FrozenTable, KeyGroups, KeySpace, Restored, Snapshot};
 
 use super::super::held::Age;
-use super::super::increments::Increments;
-use super::super::progress::{key_group_field, key_groups_of};
 use super::super::{times, timestamp_field};
 use super::log::{Log, Part, Span};
 use super::runs::{Encoder, Run};
 use crate::aggregate::{Columns, Grouping, failed, schema_of};
+use crate::durable::{Increments, divide_table, key_group_field, key_groups_of};
 
 const COUNTS: &str = "counts";
 const FRESH: &str = "counts-fresh";
@@ -166,26 +165,26 @@ impl Counted {
     }
 
     pub(super) fn take(&mut self, groups: &KeyGroups, log: &mut Log, encoder: &Encoder) -> Result<Snapshot> {
-        let all = [(COUNTS, Age::Frozen), (FRESH, Age::Fresh)];
         let mut tables = Vec::new();
-        for (name, age) in all {
+        for (name, age) in [(COUNTS, Age::Frozen), (FRESH, Age::Fresh)] {
             let batches = self.of_age(age, log)?;
-            tables.push(FrozenTable { name, change: Change::Merge, batches });
+            tables.push((FrozenTable { name, change: Change::Merge, batches }, age));
         }
         self.take_all().iter().for_each(|window| log.release(&window.parts));
-        let stays: KeyGroups =
-            (0..self.key_space.len()).map(KeyGroup).filter(|group| !groups.contains(*group)).collect();
-        for (table, (_, age)) in tables.iter().zip(all) {
-            for batch in table.select(&stays).batches {
+        let mut given = Vec::new();
+        for (table, age) in tables {
+            let (leaving, staying) = divide_table(table, groups)?;
+            given.push(leaving);
+            for batch in staying {
                 self.merge(&batch, age, &BTreeSet::new(), log, encoder)?;
             }
         }
-        Ok(Snapshot { tables: tables.iter().map(|table| table.select(groups)).collect() })
+        Ok(Snapshot { tables: given })
     }
 
     pub(super) fn put(&mut self, given: &Snapshot, log: &mut Log, encoder: &Encoder) -> Result<()> {
         for (name, age) in [(COUNTS, Age::Frozen), (FRESH, Age::Fresh)] {
-            for batch in given.tables.iter().filter(|t| t.name == name).flat_map(|t| &t.batches) {
+            for batch in given.batches_of(name) {
                 self.merge(batch, age, &BTreeSet::new(), log, encoder)?;
             }
         }

@@ -18,19 +18,19 @@ use arrow::array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use thalweg_dataflow::operator::Settings;
 use thalweg_dataflow::{Error, EventTime, Result, Watermark};
-use thalweg_state::{Change, Epoch, FrozenTable, KeyGroup, KeyGroups, Restored, Snapshot};
+use thalweg_state::{Change, Epoch, FrozenTable, KeyGroups, Restored, Snapshot};
 
 use super::super::held::Age;
-use super::super::increments::Increments;
-use super::super::progress::{PROGRESS, Progress, key_group_field, key_groups, key_groups_of};
 use super::super::{TIME, times, timestamp_field};
 use super::log::{Log, Span};
 use super::runs::Encoder;
 use super::sessions::{Session, Sessions};
 use crate::aggregate::{Columns, Grouping, schema_of};
+use crate::durable::{Increments, Progress, divide_table, key_group_field, key_groups};
 
 const SESSIONS: &str = "sessions";
 const FRESH: &str = "sessions-fresh";
+const PROGRESS: &str = "progress";
 
 /// What makes open sessions outlive the process.
 pub(super) struct Durable {
@@ -59,7 +59,7 @@ impl Durable {
                 vec![first, timestamp_field()],
                 grouping.state_fields()?,
             ]),
-            progress: Progress::new(),
+            progress: Progress::new(PROGRESS),
             increments: Increments::default(),
         })
     }
@@ -70,12 +70,7 @@ impl Durable {
         state: &mut State<'_>,
         settings: &Settings,
     ) -> Result<()> {
-        if restored.is_empty() {
-            self.progress.begin(settings);
-            return Ok(());
-        }
-        self.progress.resume(settings);
-        let progress = self.progress.adopt(&restored.take(PROGRESS))?;
+        let progress = self.progress.open(&mut restored, settings)?;
         self.merge(&[(Age::Frozen, restored.take(SESSIONS))], &progress, state)
     }
 
@@ -109,28 +104,16 @@ impl Durable {
         }
         sessions.iter().for_each(|session| state.log.release(&session.parts));
         let [frozen, fresh] = given;
-        let all = [(SESSIONS, frozen), (FRESH, fresh)].map(|(name, batches)| FrozenTable {
-            name,
-            change: Change::Merge,
-            batches,
-        });
-        let keep: KeyGroups = (0..self.progress.key_space().len())
-            .map(KeyGroup)
-            .filter(|group| !groups.contains(*group))
-            .collect();
-        let staying = all.each_ref().map(|table| table.select(&keep).batches);
-        let [frozen, fresh] = staying;
+        let part = |name, batches| divide_table(FrozenTable { name, change: Change::Merge, batches }, groups);
+        let (sessions, frozen) = part(SESSIONS, frozen)?;
+        let (given_fresh, fresh) = part(FRESH, fresh)?;
         self.merge(&[(Age::Frozen, frozen), (Age::Fresh, fresh)], &BTreeMap::new(), state)?;
-        let mut tables: Vec<FrozenTable> = all.iter().map(|table| table.select(groups)).collect();
-        tables.push(self.progress.leave(groups)?);
-        Ok(Snapshot { tables })
+        Ok(Snapshot { tables: vec![sessions, given_fresh, self.progress.take(groups)?] })
     }
 
     pub(super) fn put(&mut self, given: &Snapshot, state: &mut State<'_>) -> Result<()> {
-        let batches = |name| -> Vec<RecordBatch> {
-            given.tables.iter().filter(|t| t.name == name).flat_map(|t| t.batches.clone()).collect()
-        };
-        let progress = self.progress.adopt(&batches(PROGRESS))?;
+        let batches = |name| given.batches_of(name).cloned().collect();
+        let progress = self.progress.put(given)?;
         self.merge(&[(Age::Frozen, batches(SESSIONS)), (Age::Fresh, batches(FRESH))], &progress, state)
     }
 
@@ -172,7 +155,7 @@ impl Durable {
 
     fn batch(&self, columns: &[ArrayRef], spans: &[Span]) -> Result<RecordBatch> {
         let (keys, states) = columns.split_at(self.keys);
-        let groups = key_groups_of(self.progress.key_space(), keys, spans.len())?;
+        let groups = self.progress.key_groups_of(keys, spans.len())?;
         let firsts: TimestampNanosecondArray = spans.iter().map(|span| Some(span.first)).collect();
         let lasts: TimestampNanosecondArray = spans.iter().map(|span| Some(span.last)).collect();
         let times: [ArrayRef; 2] = [Arc::new(firsts), Arc::new(lasts)];
