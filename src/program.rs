@@ -30,7 +30,7 @@ use thalweg_sql::Planner;
 
 pub use thalweg_app::{Application, Arguments};
 
-use crate::commands::{Failed, SetArgs, print_explanation, run_graph};
+use crate::commands::{Failed, SetArgs, parse, print_explanation, run_graph};
 use crate::engine::{self, StdoutTarget};
 use crate::settings::Settings;
 
@@ -84,13 +84,9 @@ fn main_with(
     arguments: impl IntoIterator<Item = OsString>,
     application: impl FnOnce(&Arguments) -> Result<Application>,
 ) -> ExitCode {
-    let words = match Words::try_parse_from(arguments) {
+    let words: Words = match parse(arguments) {
         Ok(words) => words,
-        Err(usage) => {
-            // Nothing is left to be done when the terminal itself is gone.
-            let _ = usage.print();
-            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
-        }
+        Err(code) => return code,
     };
     let done = match words.word {
         Word::Run(args) => run(&args, application),

@@ -10,7 +10,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use thalweg::engine::{self, StdoutTarget};
 use thalweg::settings::Settings;
-use thalweg_dataflow::connector::Declaration;
+use thalweg_dataflow::connector::{Declaration, SourceColumn};
 use thalweg_dataflow::counters::OperatorCounters;
 use thalweg_dataflow::graph::Piece;
 use thalweg_dataflow::options::{OptionValue, Options};
@@ -108,8 +108,11 @@ async fn events() -> (SchemaRef, Vec<RecordBatch>) {
     let nexmark = all.iter().find(|connector| connector.name() == "nexmark").expect("a connector");
     let declaration =
         Declaration { table: "nexmark", options: &mut options, columns: None, primary_key: &[] };
-    let spec =
-        nexmark.describe(declaration).expect("valid options").source(&[0, 1, 2], &[]).expect("a source");
+    let spec = nexmark
+        .describe(declaration)
+        .expect("valid options")
+        .source(&[0, 1, 2].map(SourceColumn::whole), &[])
+        .expect("a source");
     let cx = PieceContext {
         counters: Arc::new(OperatorCounters::default()),
         settings: thalweg_dataflow::operator::Settings {

@@ -124,15 +124,20 @@ fn set_help() -> String {
     format!("A setting; may be repeated. Also as THALWEG_KEY in the environment.\n\n{}", Settings::help())
 }
 
+/// Reads a command line; where it cannot be, prints how to write it and answers the exit code.
+pub(crate) fn parse<W: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<W, ExitCode> {
+    W::try_parse_from(arguments).map_err(|usage| {
+        // Nothing is left to be done when the terminal itself is gone.
+        let _ = usage.print();
+        ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2))
+    })
+}
+
 /// Runs the command that the arguments name. The first argument is the program's own name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli: Cli = match parse(arguments) {
         Ok(cli) => cli,
-        Err(usage) => {
-            // Nothing is left to be done when the terminal itself is gone.
-            let _ = usage.print();
-            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
-        }
+        Err(code) => return code,
     };
     let done = match cli.command {
         Command::Run(args) => run::run(&args),

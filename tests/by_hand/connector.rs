@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures_util::future::BoxFuture;
 use thalweg_dataflow::connector::{
-    Connector, ConnectorTable, Declaration, SinkDescription, SourceDescription,
+    Connector, ConnectorTable, Declaration, SinkDescription, SourceColumn, SourceDescription,
 };
 use thalweg_dataflow::sink::{Close, Committer, NothingToCommit, SinkGuarantee};
 use thalweg_dataflow::source::{Assignment, SourceGuarantee};
@@ -89,7 +89,7 @@ impl ConnectorTable for Table {
     }
 
     /// The test gives all columns; it must read all of them.
-    fn source(&self, columns: &[usize], _: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>> {
+    fn source(&self, columns: &[SourceColumn], _: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>> {
         let all = self.columns.clone().ok_or_else(|| Error::internal("no columns"))?;
         assert_eq!(columns.len(), all.fields().len(), "the script reads all columns");
         Ok(Arc::new(Self { projected: Some(all), ..self.clone() }))

@@ -7,6 +7,7 @@
 //! * [`connectors`] gives all of them; [`register`] makes their pieces known.
 //! * `format_options`: the options of formats and bad data, the same for all.
 //! * `row_writer`: rows of a graph to bytes, the same for all sinks of bytes.
+//! * `splits`: which splits a source has; `turns`: whose turn it is, where rows are made and not read.
 
 use std::sync::Arc;
 
@@ -20,8 +21,10 @@ mod nexmark;
 mod plain_spec;
 mod row_writer;
 mod single_file;
+mod splits;
 pub mod stdout;
 pub mod tcp;
+mod turns;
 
 pub use format_options::{BadData, Defaults};
 pub use stdout::{StdoutRows, StdoutTarget};

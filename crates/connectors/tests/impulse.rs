@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, TimestampNanosecondType, UInt64Type};
 use driver::*;
+use thalweg_dataflow::connector::SourceColumn;
 use thalweg_dataflow::{Code, SourceEvent, SourceSpec};
 
 fn impulse(options: &[(&str, &str)], columns: &[usize], timestamp: bool) -> Arc<dyn SourceSpec> {
     let metadata: &[(String, &'static str)] = if timestamp { &[("ts".into(), "timestamp")] } else { &[] };
-    declare("impulse", options, None).unwrap().source(columns, metadata).unwrap()
+    let columns: Vec<_> = columns.iter().copied().map(SourceColumn::whole).collect();
+    declare("impulse", options, None).unwrap().source(&columns, metadata).unwrap()
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ const START: i64 = 1_436_918_400_000_000_000;
 
 fn nexmark(options: &[(&str, &str)]) -> Arc<dyn SourceSpec> {
     let table = declare("nexmark", options, None).unwrap();
-    table.source(&[PERSON, AUCTION, BID], &[("ts".into(), "timestamp")]).unwrap()
+    table.source(&[PERSON, AUCTION, BID].map(SourceColumn::whole), &[("ts".into(), "timestamp")]).unwrap()
 }
 
 /// So many events at 100,000 a second, with these fields, `bid.price`.
@@ -42,7 +42,7 @@ fn events(count: u64, fields: &[&str]) -> RecordBatch {
             SourceColumn { index, fields: Some(fields) }
         })
         .collect();
-    let spec = table.source_of_fields(&columns, &[("ts".into(), "timestamp")]).unwrap();
+    let spec = table.source(&columns, &[("ts".into(), "timestamp")]).unwrap();
     futures_util::FutureExt::now_or_never(batch(&spec, 1, 8_192)).expect("nothing is waited for")
 }
 
@@ -139,7 +139,7 @@ async fn fields_that_nobody_reads_are_not_made_and_the_others_stay() {
         SourceColumn { index: AUCTION, fields: Some(vec![]) },
         SourceColumn { index: BID, fields: Some(vec![0, 2]) },
     ];
-    let spec = table.source_of_fields(&columns, &[("ts".into(), "timestamp")]).unwrap();
+    let spec = table.source(&columns, &[("ts".into(), "timestamp")]).unwrap();
     let label = "1000 events/s [bid.auction, bid.price]";
     assert_eq!(spec.label(), label);
     for spec in [&spec, &travelled_source(&spec)] {
@@ -475,7 +475,7 @@ fn declared_columns_are_some_of_those_there_are() {
 
     let some = Schema::new(vec![own.field(BID).clone()]);
     let table = declare("nexmark", &rate, Some(Arc::new(some))).unwrap();
-    assert!(table.source(&[0], &[]).unwrap().output_schema().field(0).name() == "bid");
+    assert!(table.source(&[SourceColumn::whole(0)], &[]).unwrap().output_schema().field(0).name() == "bid");
     let not_null = own.field(BID).clone().with_nullable(false);
     for wrong in [
         schema(&[("bid", DataType::Int64)]),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use driver::*;
 use tempfile::{NamedTempFile, TempDir};
+use thalweg_dataflow::connector::SourceColumn;
 use thalweg_dataflow::{Code, Error, SourceEvent, SourceSpec};
 
 fn file(content: &[u8]) -> NamedTempFile {
@@ -26,7 +27,7 @@ fn ab() -> SchemaRef {
 fn source_of(path: &Path, more: &[(&str, &str)], columns: SchemaRef) -> Arc<dyn SourceSpec> {
     let mut options = vec![("path", path.to_str().unwrap()), ("type", "source"), ("format", "json")];
     options.extend(more);
-    let all: Vec<usize> = (0..columns.fields().len()).collect();
+    let all: Vec<_> = (0..columns.fields().len()).map(SourceColumn::whole).collect();
     declare("single_file", &options, Some(columns)).unwrap().source(&all, &[]).unwrap()
 }
 
@@ -39,7 +40,7 @@ async fn rows_are_the_same_at_every_batch_size_and_after_a_journey_as_bytes() {
     let table =
         declare("single_file", &[("path", file.path().to_str().unwrap()), ("format", "json")], Some(ab()));
     let metadata = [("l".to_string(), "line"), ("o".to_string(), "offset")];
-    let spec = table.unwrap().source(&[1], &metadata).unwrap();
+    let spec = table.unwrap().source(&[SourceColumn::whole(1)], &metadata).unwrap();
     let expected = [
         r#"{"b":"one","l":1,"o":0}"#,
         r#"{"b":"two","l":3,"o":19}"#,
@@ -284,7 +285,7 @@ async fn raw_strings_need_no_columns() {
     let file = file(b"one\ntwo {\n");
     let options = [("path", file.path().to_str().unwrap()), ("format", "raw_string")];
     let table = declare("single_file", &options, None).unwrap();
-    let spec = table.source(&[0], &[]).unwrap();
+    let spec = table.source(&[SourceColumn::whole(0)], &[]).unwrap();
     assert_eq!(
         read_all(&spec, &context(10)).await.unwrap(),
         ["{\"value\":\"one\"}", "{\"value\":\"two {\"}"]

@@ -12,6 +12,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use driver::*;
 use thalweg_connectors::{BadData, tcp};
+use thalweg_dataflow::connector::SourceColumn;
 use thalweg_dataflow::spec::PieceContext;
 use thalweg_dataflow::{Code, Error, Result, Source, SourceEvent, SourceSpec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -534,7 +535,7 @@ fn table_source(address: &str, more: Given<'_>) -> Arc<dyn SourceSpec> {
     let mut options = vec![("address", address), ("type", "source")];
     options.extend(more);
     let table = declare("tcp", &options, Some(ab())).unwrap();
-    let spec = table.source(&[0, 1], &[("p".into(), "peer")]).unwrap();
+    let spec = table.source(&[0, 1].map(SourceColumn::whole), &[("p".into(), "peer")]).unwrap();
     let described = table.as_source().unwrap();
     assert_eq!(described.metadata.iter().map(|m| m.key).collect::<Vec<_>>(), ["peer"]);
     travelled_source(&spec)

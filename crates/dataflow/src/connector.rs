@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::sink::SinkGuarantee;
 use crate::source::SourceGuarantee;
@@ -78,6 +78,13 @@ impl SourceColumn {
     pub fn whole(index: usize) -> Self {
         Self { index, fields: None }
     }
+
+    /// These columns of a table, all of their fields among them.
+    pub fn project(columns: &[SourceColumn], physical: &Schema) -> Result<Schema> {
+        let indices: Vec<usize> = columns.iter().map(|column| column.index).collect();
+        let schema = physical.project(&indices);
+        schema.map_err(|e| Error::internal("no such column to be read").because(e))
+    }
 }
 
 /// A declared table: typed options, and the answers that follow from them.
@@ -88,20 +95,14 @@ pub trait ConnectorTable: Send + Sync + std::fmt::Debug {
     /// How to write it, or none if it cannot be written.
     fn as_sink(&self) -> Option<SinkDescription>;
 
-    /// A source that gives these physical columns (indices, ascending), then
-    /// these metadata keys under these column names.
-    fn source(&self, columns: &[usize], metadata: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>>;
-
-    /// The same, where it is known which fields of a struct are read. The schema stays whole: a
-    /// field that nobody reads may come as nulls where it is nullable. Most sources give it all the same.
-    fn source_of_fields(
+    /// A source that gives these physical columns (by their indices, ascending), then
+    /// these metadata keys under these column names. The schema stays whole: a field
+    /// that nobody reads may come as nulls where it is nullable. Most sources give it all the same.
+    fn source(
         &self,
         columns: &[SourceColumn],
         metadata: &[(String, &'static str)],
-    ) -> Result<Arc<dyn SourceSpec>> {
-        let columns: Vec<usize> = columns.iter().map(|column| column.index).collect();
-        self.source(&columns, metadata)
-    }
+    ) -> Result<Arc<dyn SourceSpec>>;
 
     /// A sink for rows of this schema. Columns whose names are in
     /// [`crate::message::columns`] come along and are not written as data.

@@ -5,7 +5,7 @@ mod fakes;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use thalweg_dataflow::connector::Declaration;
+use thalweg_dataflow::connector::{Declaration, SourceColumn};
 use thalweg_dataflow::graph::Piece;
 use thalweg_dataflow::options::Options;
 use thalweg_dataflow::spec::RowKind;
@@ -33,7 +33,7 @@ fn program(port: Port) -> (Graph, Outlet) {
             primary_key: &[],
         })
         .expect("a table");
-    let spec = table.source(&[0, 1, 2, 3], &[]).expect("a source");
+    let spec = table.source(&[0, 1, 2, 3].map(SourceColumn::whole), &[]).expect("a source");
     let mut graph = Graph::new();
     let node = graph.add_node(Node {
         id: OperatorId::new("orders/source"),

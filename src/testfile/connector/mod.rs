@@ -111,12 +111,16 @@ impl ConnectorTable for TestTable {
         self.inner.as_sink()
     }
 
-    fn source(&self, columns: &[usize], metadata: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>> {
+    fn source(
+        &self,
+        columns: &[SourceColumn],
+        metadata: &[(String, &'static str)],
+    ) -> Result<Arc<dyn SourceSpec>> {
         let Some(feed) = &self.feed else { return self.inner.source(columns, metadata) };
         let description = self
             .as_source()
             .ok_or_else(|| Error::internal(format!("'{}' is read though it is no source", self.table)))?;
-        let physical = columns.iter().map(|&c| Arc::new(description.columns.field(c).clone()));
+        let physical = columns.iter().map(|c| Arc::new(description.columns.field(c.index).clone()));
         let added = metadata.iter().map(|(name, key)| {
             let known = description.metadata.iter().find(|m| m.key == *key);
             let data_type = known.map(|m| m.data_type.clone()).unwrap_or(arrow::datatypes::DataType::Null);
@@ -125,18 +129,6 @@ impl ConnectorTable for TestTable {
         let schema: SchemaRef = Arc::new(Schema::new(physical.chain(added).collect::<Vec<_>>()));
         let splits = Arc::new(feed(&schema)?);
         Ok(Arc::new(TestSourceSpec::new(self.table.clone(), schema, splits)))
-    }
-
-    fn source_of_fields(
-        &self,
-        columns: &[SourceColumn],
-        metadata: &[(String, &'static str)],
-    ) -> Result<Arc<dyn SourceSpec>> {
-        if self.feed.is_none() {
-            return self.inner.source_of_fields(columns, metadata);
-        }
-        let columns: Vec<usize> = columns.iter().map(|column| column.index).collect();
-        self.source(&columns, metadata)
     }
 
     fn sink(&self, _: SchemaRef, _: RowKind) -> Result<Arc<dyn SinkSpec>> {

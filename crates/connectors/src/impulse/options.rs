@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use thalweg_dataflow::connector::{
-    Connector, ConnectorTable, Declaration, MetadataKey, SinkDescription, SourceDescription,
+    Connector, ConnectorTable, Declaration, MetadataKey, SinkDescription, SourceColumn, SourceDescription,
 };
 use thalweg_dataflow::options::{Options, parse_duration};
 use thalweg_dataflow::source::SourceGuarantee;
@@ -104,9 +104,13 @@ impl ConnectorTable for ImpulseTable {
         None
     }
 
-    fn source(&self, columns: &[usize], metadata: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>> {
-        let physical = columns.iter().map(|&index| {
-            let field = self.columns.field(index);
+    fn source(
+        &self,
+        columns: &[SourceColumn],
+        metadata: &[(String, &'static str)],
+    ) -> Result<Arc<dyn SourceSpec>> {
+        let physical = columns.iter().map(|column| {
+            let field = self.columns.field(column.index);
             let column = if field.name() == "counter" { Column::Counter } else { Column::SubtaskIndex };
             (field.clone(), column)
         });

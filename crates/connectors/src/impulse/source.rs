@@ -17,14 +17,13 @@ use thalweg_dataflow::source::{Assignment, Position, SourceGuarantee};
 use thalweg_dataflow::spec::PieceContext;
 use thalweg_dataflow::{Code, Error, Registry, Result, Source, SourceEvent, SourceSpec, Spec};
 use thalweg_state::SplitId;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::plain_spec;
+use crate::splits;
+use crate::turns::{Due, Held, Turn, Turns, later};
 
 const KIND: &str = "impulse";
-
-/// The longest sleep at once; a slower rate sleeps several times.
-const SLEEP_MAX: Duration = Duration::from_secs(3600);
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.add_source(KIND, |bytes| Ok(Arc::new(plain_spec::decode::<ImpulseSpec>(bytes)?)));
@@ -75,14 +74,7 @@ impl Spec for ImpulseSpec {
 impl SourceSpec for ImpulseSpec {
     fn build(&self, cx: PieceContext) -> Result<Box<dyn Source>> {
         let schema = self.output_schema();
-        Ok(Box::new(ImpulseSource {
-            spec: self.clone(),
-            schema,
-            cx,
-            splits: Vec::new(),
-            turn: 0,
-            revoked: false,
-        }))
+        Ok(Box::new(ImpulseSource { spec: self.clone(), schema, cx, splits: Turns::new() }))
     }
 
     fn output_schema(&self) -> SchemaRef {
@@ -90,11 +82,7 @@ impl SourceSpec for ImpulseSpec {
     }
 
     fn splits(&self, parallelism: u32) -> Result<Vec<Vec<Assignment>>> {
-        let assignment = |index| {
-            let split = SplitId::new(format!("{index}/{parallelism}"));
-            vec![Assignment { split, position: None }]
-        };
-        Ok((0..parallelism).map(assignment).collect())
+        Ok(splits::numbered(parallelism))
     }
 
     fn parallelism_max(&self) -> Option<u32> {
@@ -129,26 +117,24 @@ struct Counting {
     /// When row `opened_at` was due.
     opened: Instant,
     opened_at: u64,
-    ended: bool,
 }
 
 impl Counting {
-    /// When row `next` is due.
-    fn due(&self) -> Instant {
+    /// Its rows from now on, at most `rows_max`, of those that come before row `count`.
+    fn due(&self, count: Option<u64>, rows_max: usize, now: Instant) -> Due {
+        let left = count.map_or(u64::MAX, |count| count.saturating_sub(self.place.next));
+        if left == 0 {
+            return Due::Never;
+        }
         let seconds = (self.place.next - self.opened_at) as f64 / self.rate;
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-        self.opened.checked_add(wait).unwrap_or_else(|| Instant::now() + SLEEP_MAX)
-    }
-
-    /// How many rows are due, at most `rows_max`.
-    fn rows_due(&self, now: Instant, rows_max: usize, count: Option<u64>) -> u64 {
-        if now < self.due() {
-            return 0;
+        let next = later(self.opened, wait);
+        if now < next {
+            return Due::At(next);
         }
         let passed = (now - self.opened).as_secs_f64() * self.rate;
         let due = (self.opened_at + passed as u64).saturating_add(1).saturating_sub(self.place.next);
-        let left = count.map_or(u64::MAX, |count| count.saturating_sub(self.place.next));
-        due.max(1).min(rows_max as u64).min(left)
+        Due::Rows(due.max(1).min(rows_max as u64).min(left) as usize)
     }
 
     fn event_time(&self, row: u64) -> Option<i64> {
@@ -167,104 +153,79 @@ struct ImpulseSource {
     spec: ImpulseSpec,
     schema: SchemaRef,
     cx: PieceContext,
-    splits: Vec<Counting>,
-    /// The split that is asked first, so that none starves.
-    turn: usize,
-    /// Splits went to another subtask, so having none is no end.
-    revoked: bool,
+    splits: Turns<Counting>,
 }
 
 impl ImpulseSource {
     fn begin(&mut self, assignments: Vec<Assignment>) -> Result<()> {
-        for Assignment { split, position } in assignments {
-            let place = match position {
-                Some(Position(bytes)) => plain_spec::decode(&bytes)?,
-                None => Place { next: 0, start_nanos: (self.cx.clock)().0 },
-            };
-            let foreign = || Error::internal(format!("'{split}' is not a split of 'impulse'"));
-            let (index, splits) = split.as_str().split_once('/').ok_or_else(foreign)?;
-            let index = index.parse().map_err(|_| foreign())?;
-            let splits: u32 = splits.parse().map_err(|_| foreign())?;
-            let rate = self.spec.pace.rate / f64::from(splits);
-            let interval_nanos = match self.spec.pace.interval {
-                Some(interval) => interval.as_nanos() as f64,
-                None => 1e9 / rate,
-            };
-            let (opened, opened_at) = (Instant::now(), place.next);
-            let counting =
-                Counting { split, index, place, rate, interval_nanos, opened, opened_at, ended: false };
-            self.splits.push(counting);
-        }
-        self.revoked = false;
+        let held = assignments.into_iter().map(|assignment| self.held(assignment)).collect::<Result<_>>()?;
+        self.splits.hold(held);
         Ok(())
     }
 
-    async fn event(&mut self) -> Result<SourceEvent> {
-        loop {
-            if let Some(event) = self.event_now()? {
-                return Ok(event);
-            }
-            let waiting = self.splits.iter().filter(|counting| !counting.ended);
-            match waiting.map(Counting::due).min() {
-                Some(due) => sleep_until(due.min(Instant::now() + SLEEP_MAX)).await,
-                None if self.revoked => std::future::pending().await,
-                None => return Ok(SourceEvent::End),
-            }
-        }
-    }
-
-    /// What is due now, if anything is.
-    fn event_now(&mut self) -> Result<Option<SourceEvent>> {
-        let (now, count) = (Instant::now(), self.spec.pace.count);
-        for step in 0..self.splits.len() {
-            let which = (self.turn + step) % self.splits.len();
-            let counting = &mut self.splits[which];
-            if counting.ended {
-                continue;
-            }
-            if count.is_some_and(|count| counting.place.next >= count) {
-                counting.ended = true;
-                return Ok(Some(SourceEvent::SplitEnd { split: counting.split.clone() }));
-            }
-            let rows = counting.rows_due(now, self.cx.settings.batch_rows_max, count);
-            if rows > 0 {
-                self.turn = which + 1;
-                return self.rows(which, rows).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Gives out the next `rows` rows of a split.
-    fn rows(&mut self, which: usize, rows: u64) -> Result<SourceEvent> {
-        let counting = &mut self.splits[which];
-        let range = counting.place.next..counting.place.next + rows;
-        let column = |column: &Column| -> Result<ArrayRef> {
-            Ok(match column {
-                Column::Counter => Arc::new(UInt64Array::from_iter_values(range.clone())),
-                Column::SubtaskIndex => Arc::new(UInt64Array::from_value(counting.index, rows as usize)),
-                Column::Timestamp => {
-                    let times: Option<Vec<i64>> = range.clone().map(|row| counting.event_time(row)).collect();
-                    let times = times.ok_or_else(|| {
-                        Error::new(Code::TimeOutOfRange, "'impulse' has counted beyond the year 2262")
-                            .with_help("use a shorter event_time_interval or a message_count")
-                    })?;
-                    Arc::new(TimestampNanosecondArray::from(times))
-                }
-            })
+    fn held(&self, Assignment { split, position }: Assignment) -> Result<Counting> {
+        let place = match position {
+            Some(Position(bytes)) => plain_spec::decode(&bytes)?,
+            None => Place { next: 0, start_nanos: (self.cx.clock)().0 },
         };
-        let columns = self.spec.columns.iter().map(column).collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows as usize));
-        let records = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-            .map_err(|e| Error::internal("columns of 'impulse' do not fit").because(e))?;
-        counting.place.next += rows;
-        self.cx.counters.records_read.add(records.num_rows());
-        self.cx.counters.cells_decoded.add(records.num_rows() * records.num_columns());
-        Ok(SourceEvent::Rows { split: counting.split.clone(), records })
+        let (index, of) = splits::index_of(&split, KIND)?;
+        let rate = self.spec.pace.rate / f64::from(of);
+        let interval_nanos = match self.spec.pace.interval {
+            Some(interval) => interval.as_nanos() as f64,
+            None => 1e9 / rate,
+        };
+        let (opened, opened_at) = (Instant::now(), place.next);
+        Ok(Counting { split, index: index.into(), place, rate, interval_nanos, opened, opened_at })
+    }
+
+    async fn event(&mut self) -> Result<SourceEvent> {
+        let (count, rows_max) = (self.spec.pace.count, self.cx.settings.batch_rows_max);
+        match self.splits.next(|held, now| held.due(count, rows_max, now)).await {
+            Turn::Rows(counting, rows) => give(counting, rows, &self.spec, &self.schema, &self.cx),
+            Turn::SplitEnd(split) => Ok(SourceEvent::SplitEnd { split }),
+            Turn::End => Ok(SourceEvent::End),
+        }
     }
 }
 
-impl Counting {
+/// Gives out the next `rows` rows of a split.
+fn give(
+    counting: &mut Counting,
+    rows: usize,
+    spec: &ImpulseSpec,
+    schema: &SchemaRef,
+    cx: &PieceContext,
+) -> Result<SourceEvent> {
+    let range = counting.place.next..counting.place.next + rows as u64;
+    let column = |column: &Column| -> Result<ArrayRef> {
+        Ok(match column {
+            Column::Counter => Arc::new(UInt64Array::from_iter_values(range.clone())),
+            Column::SubtaskIndex => Arc::new(UInt64Array::from_value(counting.index, rows)),
+            Column::Timestamp => {
+                let times: Option<Vec<i64>> = range.clone().map(|row| counting.event_time(row)).collect();
+                let times = times.ok_or_else(|| {
+                    Error::new(Code::TimeOutOfRange, "'impulse' has counted beyond the year 2262")
+                        .with_help("use a shorter event_time_interval or a message_count")
+                })?;
+                Arc::new(TimestampNanosecondArray::from(times))
+            }
+        })
+    };
+    let columns = spec.columns.iter().map(column).collect::<Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    let records = RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+        .map_err(|e| Error::internal("columns of 'impulse' do not fit").because(e))?;
+    counting.place.next += rows as u64;
+    cx.counters.records_read.add(records.num_rows());
+    cx.counters.cells_decoded.add(records.num_rows() * records.num_columns());
+    Ok(SourceEvent::Rows { split: counting.split.clone(), records })
+}
+
+impl Held for Counting {
+    fn split(&self) -> &SplitId {
+        &self.split
+    }
+
     fn assignment(&self) -> Assignment {
         let position = plain_spec::encode(&self.place).expect("two numbers are JSON");
         Assignment { split: self.split.clone(), position: Some(Position(position)) }
@@ -281,7 +242,7 @@ impl Source for ImpulseSource {
     }
 
     fn positions(&mut self) -> Vec<Assignment> {
-        self.splits.iter().map(Counting::assignment).collect()
+        self.splits.positions()
     }
 
     fn assign(&mut self, splits: Vec<Assignment>) -> BoxFuture<'_, Result<()>> {
@@ -289,11 +250,6 @@ impl Source for ImpulseSource {
     }
 
     fn revoke(&mut self, splits: &[SplitId]) -> BoxFuture<'_, Result<Vec<Assignment>>> {
-        let (given, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.splits)
-            .into_iter()
-            .partition(|counting| splits.contains(&counting.split));
-        self.splits = kept;
-        self.revoked |= !given.is_empty();
-        ready(Ok(given.iter().map(Counting::assignment).collect())).boxed()
+        ready(Ok(self.splits.revoke(splits))).boxed()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::model::{FIRST_ID, extra, seller};
 use super::random::{Draw, below, letters};
-use super::rows::{Field, NUMBER, TEXT, TIME};
+use super::rows::{DATETIME, Field, NUMBER, TEXT, TIME};
 
 /// The first category, and how many there are.
 const FIRST_CATEGORY: u64 = 10;
@@ -62,14 +62,7 @@ pub(super) static FIELDS: [Field; 10] = [
             rows.numbers(|event| price(initial, event.number()) + price(more, event.number()))
         },
     },
-    Field {
-        name: "datetime",
-        data_type: TIME,
-        make: |rows| {
-            let time = rows.model.clock.reader();
-            rows.times(|event| time(event.number()))
-        },
-    },
+    DATETIME,
     Field {
         name: "expires",
         data_type: TIME,

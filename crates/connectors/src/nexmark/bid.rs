@@ -3,7 +3,7 @@
 use super::channels::Channels;
 use super::model::{auction, bidder, extra};
 use super::random::Draw;
-use super::rows::{Field, NUMBER, TEXT, TIME};
+use super::rows::{DATETIME, Field, NUMBER, TEXT};
 
 /// The bytes of a bid that the benchmark counts, on average.
 const BYTES: usize = 100;
@@ -57,14 +57,7 @@ pub(super) static FIELDS: [Field; 7] = [
             })
         },
     },
-    Field {
-        name: "datetime",
-        data_type: TIME,
-        make: |rows| {
-            let time = rows.model.clock.reader();
-            rows.times(|event| time(event.number()))
-        },
-    },
+    DATETIME,
     Field {
         name: "extra",
         data_type: TEXT,

@@ -155,12 +155,7 @@ impl ConnectorTable for NexmarkTable {
         None
     }
 
-    fn source(&self, columns: &[usize], metadata: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>> {
-        let columns: Vec<SourceColumn> = columns.iter().copied().map(SourceColumn::whole).collect();
-        self.source_of_fields(&columns, metadata)
-    }
-
-    fn source_of_fields(
+    fn source(
         &self,
         columns: &[SourceColumn],
         metadata: &[(String, &'static str)],

@@ -2,7 +2,7 @@
 
 use super::model::{FIRST_ID, extra};
 use super::random::{Draw, below, letters, more};
-use super::rows::{Field, NUMBER, Rows, TEXT, TIME};
+use super::rows::{DATETIME, Field, NUMBER, Rows, TEXT};
 
 const FIRST_NAMES: [&str; 11] =
     ["Peter", "Paul", "Luke", "John", "Saul", "Vicky", "Kate", "Julie", "Sarah", "Deiter", "Walter"];
@@ -79,14 +79,7 @@ pub(super) static FIELDS: [Field; 8] = [
     },
     Field { name: "city", data_type: TEXT, make: |rows| chosen(rows, Draw::PersonCity, &CITIES) },
     Field { name: "state", data_type: TEXT, make: |rows| chosen(rows, Draw::PersonState, &STATES) },
-    Field {
-        name: "datetime",
-        data_type: TIME,
-        make: |rows| {
-            let time = rows.model.clock.reader();
-            rows.times(|event| time(event.number()))
-        },
-    },
+    DATETIME,
     Field {
         name: "extra",
         data_type: TEXT,

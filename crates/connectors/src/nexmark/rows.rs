@@ -30,6 +30,16 @@ pub(super) struct Field {
     pub(super) make: fn(&Rows<'_>) -> Result<ArrayRef>,
 }
 
+/// When the event happens, which every kind says.
+pub(super) const DATETIME: Field = Field {
+    name: "datetime",
+    data_type: TIME,
+    make: |rows| {
+        let time = rows.model.clock.reader();
+        rows.times(|event| time(event.number()))
+    },
+};
+
 /// The rows of one kind in a batch of events.
 pub(super) struct Rows<'a> {
     pub(super) model: &'a Model,

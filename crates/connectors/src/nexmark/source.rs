@@ -4,7 +4,6 @@
 //! events were given out: the rest is computed from the event's number.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use futures_util::FutureExt;
@@ -14,17 +13,16 @@ use thalweg_dataflow::source::{Assignment, Position, SourceGuarantee};
 use thalweg_dataflow::spec::PieceContext;
 use thalweg_dataflow::{Code, Error, Registry, Result, Source, SourceEvent, SourceSpec, Spec};
 use thalweg_state::SplitId;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::maker::Maker;
 use super::rounds::{Kind, Share};
 use crate::plain_spec;
+use crate::splits;
+use crate::turns::{Due, Held, Turn, Turns, later};
 
 const KIND: &str = "nexmark";
-
-/// The longest sleep at once; a slower rate sleeps several times.
-const SLEEP_MAX: Duration = Duration::from_secs(3600);
 
 /// The most events at once, so that no column's texts go beyond 32-bit offsets.
 const ROWS_MAX: usize = 1 << 20;
@@ -95,9 +93,7 @@ impl SourceSpec for NexmarkSpec {
             limit: self.count.unwrap_or(u64::MAX),
             maker: Maker::new(self),
             cx,
-            splits: Vec::new(),
-            turn: 0,
-            revoked: false,
+            splits: Turns::new(),
         }))
     }
 
@@ -106,11 +102,7 @@ impl SourceSpec for NexmarkSpec {
     }
 
     fn splits(&self, parallelism: u32) -> Result<Vec<Vec<Assignment>>> {
-        let assignment = |index| {
-            let split = SplitId::new(format!("{index}/{parallelism}"));
-            vec![Assignment { split, position: None }]
-        };
-        Ok((0..parallelism).map(assignment).collect())
+        Ok(splits::numbered(parallelism))
     }
 
     fn parallelism_max(&self) -> Option<u32> {
@@ -128,7 +120,7 @@ impl SourceSpec for NexmarkSpec {
 }
 
 /// A split while it is held.
-struct Held {
+struct Making {
     split: SplitId,
     share: Share,
     /// How many of its events were given out.
@@ -136,40 +128,46 @@ struct Held {
     /// When the event with number `opened_at` was due.
     opened: Instant,
     opened_at: u64,
-    ended: bool,
 }
 
-impl Held {
+impl Making {
     fn new(Assignment { split, position }: Assignment) -> Result<Self> {
-        let foreign = || Error::internal(format!("'{split}' is not a split of 'nexmark'"));
-        let (index, of) = split.as_str().split_once('/').ok_or_else(foreign)?;
-        let number = |text: &str| text.parse::<u32>().map(u64::from).map_err(|_| foreign());
-        let share = Share { index: number(index)?, of: number(of)? };
-        if share.index >= share.of {
-            return Err(foreign());
-        }
+        let (index, of) = splits::index_of(&split, KIND)?;
+        let share = Share { index: index.into(), of: of.into() };
         let given = match position {
             Some(Position(bytes)) => plain_spec::decode(&bytes)?,
             None => 0,
         };
         // A restored split does not make up for what was given out before.
         let opened_at = if given == 0 { 0 } else { share.number(given) };
-        Ok(Self { split, share, given, opened: Instant::now(), opened_at, ended: false })
+        Ok(Self { split, share, given, opened: Instant::now(), opened_at })
     }
 
-    /// When its next event is due.
-    fn due(&self, clock: &Clock) -> Instant {
-        let wait = clock.between(self.opened_at, self.share.number(self.given));
-        self.opened.checked_add(wait).unwrap_or_else(|| Instant::now() + SLEEP_MAX)
-    }
-
-    /// How many of its events are due.
-    fn events_due(&self, clock: &Clock, now: Instant) -> u64 {
-        if now < self.due(clock) {
-            return 0;
+    /// Its events from now on, at most `rows_max`, of those that come before number `limit`.
+    fn due(&self, clock: &Clock, pace: Pace, limit: u64, rows_max: usize, now: Instant) -> Due {
+        let left = self.share.before(limit).saturating_sub(self.given);
+        if left == 0 {
+            return Due::Never;
         }
-        let newest = self.opened_at.saturating_add(clock.events_in(now - self.opened));
-        self.share.before(newest.saturating_add(1)).saturating_sub(self.given).max(1)
+        let due = match pace {
+            Pace::Max => u64::MAX,
+            Pace::Real => {
+                let next = clock.between(self.opened_at, self.share.number(self.given));
+                let next = later(self.opened, next);
+                if now < next {
+                    return Due::At(next);
+                }
+                let newest = self.opened_at.saturating_add(clock.events_in(now - self.opened));
+                self.share.before(newest.saturating_add(1)).saturating_sub(self.given).max(1)
+            }
+        };
+        Due::Rows(due.min(left).min(rows_max as u64) as usize)
+    }
+}
+
+impl Held for Making {
+    fn split(&self) -> &SplitId {
+        &self.split
     }
 
     fn assignment(&self) -> Assignment {
@@ -185,76 +183,37 @@ struct NexmarkSource {
     limit: u64,
     maker: Maker,
     cx: PieceContext,
-    splits: Vec<Held>,
-    /// The split that is asked first, so that none starves.
-    turn: usize,
-    /// Splits went to another subtask, so having none is no end.
-    revoked: bool,
+    splits: Turns<Making>,
 }
 
 impl NexmarkSource {
     fn begin(&mut self, assignments: Vec<Assignment>) -> Result<()> {
-        for assignment in assignments {
-            self.splits.push(Held::new(assignment)?);
-        }
-        self.revoked = false;
+        let held = assignments.into_iter().map(Making::new).collect::<Result<_>>()?;
+        self.splits.hold(held);
         Ok(())
     }
 
     async fn event(&mut self) -> Result<SourceEvent> {
-        loop {
-            if let Some(event) = self.event_now()? {
-                return Ok(event);
-            }
-            let waiting = self.splits.iter().filter(|held| !held.ended);
-            match waiting.map(|held| held.due(&self.clock)).min() {
-                Some(due) => sleep_until(due.min(Instant::now() + SLEEP_MAX)).await,
-                None if self.revoked => std::future::pending().await,
-                None => return Ok(SourceEvent::End),
-            }
+        let (clock, pace, limit) = (self.clock, self.pace, self.limit);
+        let rows_max = self.cx.settings.batch_rows_max.min(ROWS_MAX);
+        match self.splits.next(|held, now| held.due(&clock, pace, limit, rows_max, now)).await {
+            Turn::Rows(held, rows) => give(held, rows, &mut self.maker, &self.cx),
+            Turn::SplitEnd(split) => Ok(SourceEvent::SplitEnd { split }),
+            Turn::End => Ok(SourceEvent::End),
         }
     }
+}
 
-    /// What is due now, if anything is.
-    fn event_now(&mut self) -> Result<Option<SourceEvent>> {
-        let now = Instant::now();
-        for step in 0..self.splits.len() {
-            let which = (self.turn + step) % self.splits.len();
-            let held = &mut self.splits[which];
-            if held.ended {
-                continue;
-            }
-            let left = held.share.before(self.limit).saturating_sub(held.given);
-            if left == 0 {
-                held.ended = true;
-                return Ok(Some(SourceEvent::SplitEnd { split: held.split.clone() }));
-            }
-            let due = match self.pace {
-                Pace::Real => held.events_due(&self.clock, now),
-                Pace::Max => u64::MAX,
-            };
-            let rows_max = self.cx.settings.batch_rows_max.min(ROWS_MAX);
-            let rows = due.min(left).min(rows_max as u64);
-            if rows > 0 {
-                self.turn = which + 1;
-                return self.rows(which, rows as usize).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Gives out the next `rows` events of a split.
-    fn rows(&mut self, which: usize, rows: usize) -> Result<SourceEvent> {
-        let held = &mut self.splits[which];
-        let records = self.maker.batch(held.share, held.given, rows)?.ok_or_else(|| {
-            Error::new(Code::TimeOutOfRange, "the events of 'nexmark' have gone beyond the year 2262")
-                .with_help("use a higher event_rate, an earlier start, or a message_count")
-        })?;
-        held.given += rows as u64;
-        self.cx.counters.records_read.add(rows);
-        self.cx.counters.cells_decoded.add(rows * self.maker.cells_per_row());
-        Ok(SourceEvent::Rows { split: held.split.clone(), records })
-    }
+/// Gives out the next `rows` events of a split.
+fn give(held: &mut Making, rows: usize, maker: &mut Maker, cx: &PieceContext) -> Result<SourceEvent> {
+    let records = maker.batch(held.share, held.given, rows)?.ok_or_else(|| {
+        Error::new(Code::TimeOutOfRange, "the events of 'nexmark' have gone beyond the year 2262")
+            .with_help("use a higher event_rate, an earlier start, or a message_count")
+    })?;
+    held.given += rows as u64;
+    cx.counters.records_read.add(rows);
+    cx.counters.cells_decoded.add(rows * maker.cells_per_row());
+    Ok(SourceEvent::Rows { split: held.split.clone(), records })
 }
 
 impl Source for NexmarkSource {
@@ -267,7 +226,7 @@ impl Source for NexmarkSource {
     }
 
     fn positions(&mut self) -> Vec<Assignment> {
-        self.splits.iter().map(Held::assignment).collect()
+        self.splits.positions()
     }
 
     fn assign(&mut self, splits: Vec<Assignment>) -> BoxFuture<'_, Result<()>> {
@@ -275,10 +234,6 @@ impl Source for NexmarkSource {
     }
 
     fn revoke(&mut self, splits: &[SplitId]) -> BoxFuture<'_, Result<Vec<Assignment>>> {
-        let (given, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.splits).into_iter().partition(|held| splits.contains(&held.split));
-        self.splits = kept;
-        self.revoked |= !given.is_empty();
-        ready(Ok(given.iter().map(Held::assignment).collect())).boxed()
+        ready(Ok(self.splits.revoke(splits))).boxed()
     }
 }

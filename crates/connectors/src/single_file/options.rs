@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use thalweg_dataflow::connector::{
-    Connector, ConnectorTable, Declaration, MetadataKey, SinkDescription, SourceDescription,
+    Connector, ConnectorTable, Declaration, MetadataKey, SinkDescription, SourceColumn, SourceDescription,
 };
 use thalweg_dataflow::sink::SinkGuarantee;
 use thalweg_dataflow::source::SourceGuarantee;
@@ -99,9 +99,13 @@ impl ConnectorTable for FileTable {
         })
     }
 
-    fn source(&self, columns: &[usize], metadata: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>> {
-        let schema = self.readable()?.project(columns);
-        let schema = schema.map_err(|e| Error::internal("no such column to be read").because(e))?;
+    fn source(
+        &self,
+        columns: &[SourceColumn],
+        metadata: &[(String, &'static str)],
+    ) -> Result<Arc<dyn SourceSpec>> {
+        let physical = self.readable()?;
+        let schema = SourceColumn::project(columns, &physical)?;
         let key = |(name, key): &(String, &'static str)| {
             let known = METADATA.iter().find(|(known, _)| known == key);
             let (_, metadata) = known.ok_or_else(|| Error::internal(format!("no metadata '{key}'")))?;

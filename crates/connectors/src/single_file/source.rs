@@ -20,7 +20,7 @@ use thalweg_state::SplitId;
 use super::file_error;
 use super::read_ahead::ReadAhead;
 use crate::format_options::{BadData, Reading, refused};
-use crate::plain_spec;
+use crate::{plain_spec, splits};
 
 const KIND: &str = "single_file_source";
 
@@ -91,11 +91,7 @@ impl SourceSpec for FileSourceSpec {
     }
 
     fn splits(&self, parallelism: u32) -> Result<Vec<Vec<Assignment>>> {
-        let mut splits = vec![Vec::new(); parallelism as usize];
-        if let Some(first) = splits.first_mut() {
-            first.push(Assignment { split: self.split(), position: None });
-        }
-        Ok(splits)
+        Ok(splits::single(self.split(), parallelism))
     }
 
     fn parallelism_max(&self) -> Option<u32> {

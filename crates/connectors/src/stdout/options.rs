@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use thalweg_dataflow::connector::{
-    Connector, ConnectorTable, Declaration, SinkDescription, SourceDescription,
+    Connector, ConnectorTable, Declaration, SinkDescription, SourceColumn, SourceDescription,
 };
 use thalweg_dataflow::sink::SinkGuarantee;
 use thalweg_dataflow::spec::RowKind;
@@ -63,7 +63,7 @@ impl ConnectorTable for StdoutTable {
         })
     }
 
-    fn source(&self, _: &[usize], _: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>> {
+    fn source(&self, _: &[SourceColumn], _: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>> {
         Err(Error::new(Code::WrongRole, "connector 'stdout' can only be written"))
     }
 

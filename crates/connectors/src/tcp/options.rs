@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use thalweg_dataflow::connector::{
-    Connector, ConnectorTable, Declaration, MetadataKey, SinkDescription, SourceDescription,
+    Connector, ConnectorTable, Declaration, MetadataKey, SinkDescription, SourceColumn, SourceDescription,
 };
 use thalweg_dataflow::options::Options;
 use thalweg_dataflow::sink::SinkGuarantee;
@@ -195,10 +195,13 @@ impl ConnectorTable for TcpTable {
         })
     }
 
-    fn source(&self, columns: &[usize], metadata: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>> {
+    fn source(
+        &self,
+        columns: &[SourceColumn],
+        metadata: &[(String, &'static str)],
+    ) -> Result<Arc<dyn SourceSpec>> {
         let (schema, receiving) = self.readable()?;
-        let columns = schema.project(columns);
-        let columns = columns.map_err(|e| Error::internal("no such column to be read").because(e))?;
+        let columns = SourceColumn::project(columns, &schema)?;
         let peer = |(name, key): &(String, &'static str)| match *key {
             PEER => Ok(name.clone()),
             other => Err(Error::internal(format!("no metadata '{other}'"))),

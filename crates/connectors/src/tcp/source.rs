@@ -28,7 +28,7 @@ use super::fault::{Fault, bad_record};
 use super::listening::{Listening, Receiving};
 use super::notice::Notice;
 use crate::format_options::{BadData, refused};
-use crate::plain_spec;
+use crate::{plain_spec, splits};
 
 const KIND: &str = "tcp_source";
 
@@ -95,11 +95,7 @@ impl SourceSpec for TcpSourceSpec {
     }
 
     fn splits(&self, parallelism: u32) -> Result<Vec<Vec<Assignment>>> {
-        let mut splits = vec![Vec::new(); parallelism as usize];
-        if let Some(first) = splits.first_mut() {
-            first.push(Assignment { split: self.split(), position: None });
-        }
-        Ok(splits)
+        Ok(splits::single(self.split(), parallelism))
     }
 
     fn parallelism_max(&self) -> Option<u32> {

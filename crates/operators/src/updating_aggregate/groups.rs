@@ -9,18 +9,19 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampNanosecondArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt32Array,
 };
 use arrow::compute::take_arrays;
 use arrow::datatypes::{SchemaRef, TimestampNanosecondType};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use thalweg_dataflow::{Code, Error, Functions, Result};
-use thalweg_state::{Epoch, KeyGroup, KeySpace, Table, TableError, hash_keys};
+use thalweg_state::{Epoch, KeyGroup, KeySpace, Table, TableError};
 
 use super::changes::{mark_changed, rows};
 use super::distinct::Seen;
 use super::touched::{Touched, Toucher};
 use crate::aggregate::{AggregateCall, CallColumns, Columns, Grouping, failed, schema_of};
+use crate::durable::key_groups_of;
 use crate::group_table::GroupKeys;
 use crate::window::timestamp_field;
 
@@ -230,13 +231,9 @@ impl Groups {
         self.table.schema().fields().len() - 1
     }
 
-    /// Where keys live. The one key of a grouping without keys is the integer 0.
+    /// Where keys live.
     pub(super) fn key_groups(&self, keys: &[ArrayRef], rows: usize) -> Result<Vec<KeyGroup>> {
-        let mut hashes = Vec::new();
-        let constant: [ArrayRef; 1] = [Arc::new(Int64Array::from_value(0, rows))];
-        hash_keys(if keys.is_empty() { &constant } else { keys }, &mut hashes)
-            .map_err(|e| Error::new(Code::InvalidType, "rows cannot be grouped").because(e))?;
-        Ok(hashes.into_iter().map(|hash| self.key_space.group_of(hash)).collect())
+        key_groups_of(self.key_space, keys, rows)
     }
 
     /// The result of a grouping without keys if there was no row, once.

@@ -8,13 +8,12 @@ use arrow::array::{
 use arrow::compute::{filter_record_batch, take_arrays};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt32Type};
 use thalweg_dataflow::{Error, Result};
-use thalweg_state::{
-    Change, Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroups, KeySpace, Restored, Snapshot, Table,
-};
+use thalweg_state::{Change, Epoch, FrozenTable, KeyGroups, KeySpace, Restored, Snapshot, Table};
 
 use super::distinct::Seen;
 use super::groups::{GROUPS, Groups, store};
 use crate::aggregate::{Columns, failed, schema_of};
+use crate::durable::key_group_field;
 
 const DISTINCT: &str = "distinct";
 
@@ -200,12 +199,7 @@ impl Groups {
         let calls = self.kernels.iter().enumerate().filter(|(_, kernel)| kernel.seen.is_some());
         let arguments =
             calls.flat_map(|(number, kernel)| Seen::argument_fields(&kernel.call, number)).collect();
-        schema_of([
-            vec![field(KEY_GROUP_COLUMN, DataType::UInt16)],
-            keys,
-            vec![field("_call", DataType::UInt32)],
-            arguments,
-        ])
+        schema_of([vec![key_group_field()], keys, vec![field("_call", DataType::UInt32)], arguments])
     }
 }
 

@@ -174,7 +174,7 @@ impl Durable {
         // Without keys and where windows do not overlap, rows are shuffled by their slot.
         let by_slot = keys.is_empty() && !self.panes.overlap();
         let hashed = if by_slot { std::slice::from_ref(&time) } else { keys };
-        let groups = Arc::new(self.progress.key_groups_of(hashed, states.rows)?) as ArrayRef;
+        let groups = self.progress.key_groups_of(hashed, states.rows)?;
         let all =
             [groups].into_iter().chain(keys.iter().cloned()).chain([time]).chain(values.iter().cloned());
         RecordBatch::try_new(Arc::clone(&self.schema), all.collect())

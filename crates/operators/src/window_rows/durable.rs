@@ -99,7 +99,7 @@ impl Durable {
 
     fn with_groups(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let key: Vec<ArrayRef> = self.key.iter().map(|&index| Arc::clone(batch.column(index))).collect();
-        let groups: ArrayRef = Arc::new(self.progress.key_groups_of(&key, batch.num_rows())?);
+        let groups = self.progress.key_groups_of(&key, batch.num_rows())?;
         let columns = std::iter::once(groups).chain(batch.columns().iter().cloned()).collect();
         RecordBatch::try_new(Arc::clone(&self.table), columns)
             .map_err(|e| Error::internal("the rows of windows do not fit their table").because(e))

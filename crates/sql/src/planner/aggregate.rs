@@ -113,16 +113,10 @@ impl Lowering<'_> {
         }
         order.push(width);
         let results = Stream {
-            node,
-            schema,
-            width,
-            rows: RowKind::Append,
-            parallelism,
-            key: None,
             window: (by.stands_at.is_some() || !by.bounds.is_empty()).then_some(by.window),
             window_columns: by.stands_at.map(|position| order[position]).into_iter().collect(),
             window_bounds: by.bounds.iter().map(|&(position, part)| (order[position], part)).collect(),
-            pending: None,
+            ..Stream::new(node, schema, width, RowKind::Append, parallelism)
         };
         self.writer.select(path, results, &order, width)
     }
@@ -191,18 +185,8 @@ impl Lowering<'_> {
             false => (Distribution::Shuffle(key.clone()), None),
         };
         let node = self.writer.operator(path, &[(&input, distribution)], parallelism, spec)?;
-        Ok(Stream {
-            node,
-            schema,
-            width: names.fields().len(),
-            rows: RowKind::Changelog,
-            parallelism,
-            key: (!key.is_empty()).then(|| (0..key.len()).collect()),
-            window: None,
-            window_columns: Vec::new(),
-            window_bounds: Vec::new(),
-            pending: None,
-        })
+        let results = Stream::new(node, schema, names.fields().len(), RowKind::Changelog, parallelism);
+        Ok(Stream { key: (!key.is_empty()).then(|| (0..key.len()).collect()), ..results })
     }
 }
 

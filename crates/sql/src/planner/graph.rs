@@ -47,6 +47,29 @@ pub(super) enum WindowPart {
 }
 
 impl Stream {
+    /// Rows of which no more is known: no key, and no window.
+    pub(super) fn new(
+        node: NodeId,
+        schema: SchemaRef,
+        width: usize,
+        rows: RowKind,
+        parallelism: Option<u32>,
+    ) -> Self {
+        let (window_columns, window_bounds) = (Vec::new(), Vec::new());
+        Self {
+            node,
+            schema,
+            width,
+            rows,
+            parallelism,
+            key: None,
+            window: None,
+            window_columns,
+            window_bounds,
+            pending: None,
+        }
+    }
+
     /// What an expression over a plan of these rows says of their window, if it does.
     pub(super) fn part_of_window(&self, expr: &Expr, plan: &DFSchema) -> Option<WindowPart> {
         match expr {
@@ -141,18 +164,7 @@ impl Writer {
                 rows: outlet.rows,
             });
         }
-        Stream {
-            node,
-            schema: Arc::clone(&outlet.schema),
-            width,
-            rows: outlet.rows,
-            parallelism: outlet.parallelism,
-            key: None,
-            window: None,
-            window_columns: Vec::new(),
-            window_bounds: Vec::new(),
-            pending: None,
-        }
+        Stream::new(node, Arc::clone(&outlet.schema), width, outlet.rows, outlet.parallelism)
     }
 
     /// The finished graph, checked.
@@ -161,11 +173,14 @@ impl Writer {
         Ok(self.graph)
     }
 
-    /// Adds a source.
-    pub(super) fn source(&mut self, path: &str, spec: Arc<dyn SourceSpec>) -> (NodeId, Option<u32>) {
+    /// Adds a source, all of whose columns are the plan's.
+    pub(super) fn source(&mut self, path: &str, spec: Arc<dyn SourceSpec>, rows: RowKind) -> Stream {
         // A chain that begins with one split has one subtask, up to its first shuffle.
         let parallelism = spec.parallelism_max().filter(|&most| most == 1);
-        (self.node(path, Piece::Source(spec), parallelism), parallelism)
+        let schema = spec.output_schema();
+        let node = self.node(path, Piece::Source(spec), parallelism);
+        let width = schema.fields().len();
+        Stream::new(node, schema, width, rows, parallelism)
     }
 
     /// Adds an operator behind a stream, in its chain.

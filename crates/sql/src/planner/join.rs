@@ -183,18 +183,9 @@ impl Lowering<'_> {
             // Either side may be missing, and its window with it.
             JoinKind::Full => Vec::new(),
         };
-        Ok(Stream {
-            node,
-            width: schema.fields().len() - 1,
-            schema,
-            rows: RowKind::Append,
-            parallelism: None,
-            key: None,
-            window: left.window,
-            window_columns,
-            window_bounds,
-            pending: None,
-        })
+        let width = schema.fields().len() - 1;
+        let joined = Stream::new(node, schema, width, RowKind::Append, None);
+        Ok(Stream { window: left.window, window_columns, window_bounds, ..joined })
     }
 
     /// A side with its keys as columns.

@@ -83,23 +83,9 @@ impl Lowering<'_> {
             metadata.push((SOURCE_TIME.to_owned(), key));
         }
         let physical: Vec<SourceColumn> = physical.into_values().collect();
-        let spec = table.adapter.source_of_fields(&physical, &metadata)?;
-        let schema = spec.output_schema();
+        let spec = table.adapter.source(&physical, &metadata)?;
         self.live = spec.live();
-        let (node, parallelism) = self.writer.source(&table.name, spec);
-        let (width, rows) = (schema.fields().len(), description.rows);
-        Ok(Stream {
-            node,
-            schema,
-            width,
-            rows,
-            parallelism,
-            key: None,
-            window: None,
-            window_columns: Vec::new(),
-            window_bounds: Vec::new(),
-            pending: None,
-        })
+        Ok(self.writer.source(&table.name, spec, description.rows))
     }
 
     /// Adds the generated columns, and puts all that is declared into the order of declaration.

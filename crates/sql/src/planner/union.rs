@@ -55,18 +55,13 @@ impl Lowering<'_> {
                 == (first.window, &first.window_columns, &first.window_bounds)
         };
         let same_window = streams.iter().all(agree);
-        Ok(Stream {
-            node,
-            schema,
-            width: first.width,
-            rows: if changelog { RowKind::Changelog } else { RowKind::Append },
-            parallelism,
-            key: None,
-            window: first.window.filter(|_| same_window),
-            pending: None,
-            window_columns: if same_window { first.window_columns.clone() } else { Vec::new() },
-            window_bounds: if same_window { first.window_bounds.clone() } else { Vec::new() },
-        })
+        let rows = if changelog { RowKind::Changelog } else { RowKind::Append };
+        let union = Stream::new(node, schema, first.width, rows, parallelism);
+        if !same_window {
+            return Ok(union);
+        }
+        let (window_columns, window_bounds) = (first.window_columns.clone(), first.window_bounds.clone());
+        Ok(Stream { window: first.window, window_columns, window_bounds, ..union })
     }
 
     /// The stream with exactly these of the engine's columns; without `_diff` every row is an assert.

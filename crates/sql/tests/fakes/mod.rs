@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use thalweg_dataflow::connector::{
-    Connector, ConnectorTable, Declaration, MetadataKey, SinkDescription, SourceDescription,
+    Connector, ConnectorTable, Declaration, MetadataKey, SinkDescription, SourceColumn, SourceDescription,
 };
 use thalweg_dataflow::sink::{Committer, NothingToCommit, SinkGuarantee};
 use thalweg_dataflow::source::{Assignment, SourceGuarantee};
@@ -106,9 +106,14 @@ impl ConnectorTable for Table {
         })
     }
 
-    fn source(&self, columns: &[usize], metadata: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>> {
+    fn source(
+        &self,
+        columns: &[SourceColumn],
+        metadata: &[(String, &'static str)],
+    ) -> Result<Arc<dyn SourceSpec>> {
         let physical = self.columns.as_ref().expect("a source has columns");
-        let mut fields: Vec<Field> = columns.iter().map(|&index| physical.field(index).clone()).collect();
+        let mut fields: Vec<Field> =
+            columns.iter().map(|column| physical.field(column.index).clone()).collect();
         for (name, key) in metadata {
             let data_type = match *key {
                 "line" => DataType::Int64,

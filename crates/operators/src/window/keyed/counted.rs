@@ -22,7 +22,7 @@ use super::super::{times, timestamp_field};
 use super::log::{Log, Part, Span};
 use super::runs::{Encoder, Run};
 use crate::aggregate::{Columns, Grouping, failed, schema_of};
-use crate::durable::{Increments, divide_table, key_group_field, key_groups_of};
+use crate::durable::{Increments, divide_table, key_group_column, key_group_field, key_groups_of};
 
 const COUNTS: &str = "counts";
 const FRESH: &str = "counts-fresh";
@@ -256,7 +256,7 @@ impl Counted {
     }
 
     fn row(&self, schema: &SchemaRef, keys: &[ArrayRef], rest: Columns, rows: usize) -> Result<RecordBatch> {
-        let groups: ArrayRef = Arc::new(key_groups_of(self.key_space, keys, rows)?);
+        let groups = key_group_column(&key_groups_of(self.key_space, keys, rows)?);
         let all = [groups].into_iter().chain(keys.iter().cloned()).chain(rest).collect();
         RecordBatch::try_new(Arc::clone(schema), all)
             .map_err(|e| Error::internal("count windows do not fit their table").because(e))

@@ -159,7 +159,6 @@ impl Durable {
         let firsts: TimestampNanosecondArray = spans.iter().map(|span| Some(span.first)).collect();
         let lasts: TimestampNanosecondArray = spans.iter().map(|span| Some(span.last)).collect();
         let times: [ArrayRef; 2] = [Arc::new(firsts), Arc::new(lasts)];
-        let groups: ArrayRef = Arc::new(groups);
         let all: Columns = [groups]
             .into_iter()
             .chain(keys.iter().cloned())
