@@ -113,25 +113,24 @@ impl<U: 'static> Open<U> {
         let head = Arc::new(head);
         let lanes = Rc::clone(&state.lanes);
         let unread = Arc::clone(&head);
+        // What people read for the computation.
+        let step = format!("state {}", state.name);
         let port = lanes.add(LaneOf {
             factory: Arc::new(move || Ok(unread(Box::new(NoTail)))),
             output: Arc::new(Schema::empty()),
-            steps: vec![STATE_STEP.to_owned()],
+            steps: vec![step.clone()],
         });
         let place = Place { node: state.node, port };
         let close = move |plan: &mut Plan, end: End<U>| {
             end.refuse_time(plan);
             let behind = end.behind;
             let factory: LaneFactory<_> = Arc::new(move || Ok(head(behind()?)));
-            lanes.set(port, LaneOf { factory, output: end.output, steps: label(end.steps, STATE_STEP) });
+            lanes.set(port, LaneOf { factory, output: end.output, steps: label(end.steps, &step) });
             place
         };
         (port, Open { close: Box::new(close), origin: state.name.to_string(), bare: None })
     }
 }
-
-/// What people read for the computation of a state.
-const STATE_STEP: &str = "state";
 
 impl<U: 'static> End<U> {
     /// The same end, seen from before a step.
