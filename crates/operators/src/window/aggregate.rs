@@ -10,12 +10,12 @@ use thalweg_dataflow::{
 };
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 
-use super::held::Age;
+use super::held::{Age, States};
 use super::open::Windows;
 use super::panes::Panes;
 use super::pieces::{Content, Pieces};
 use super::snapshot::Durable;
-use super::split::{Times, by_slot};
+use super::split::{Part, Times, by_slot};
 use super::{TIME, times, timestamp_field, timestamp_index};
 use crate::aggregate::{Columns, Grouping, Inputs, schema_of};
 use crate::row_policy::{Computed, RowPolicy};
@@ -249,11 +249,14 @@ impl Operator for AggregateOperator {
                 continue;
             };
             cx.counters.taken.add(part.rows);
-            let stage = self.spec.stage;
-            self.windows.add(slot, Age::Fresh, |table| match stage {
-                Stage::Rows => table.update(&part.columns, part.rows),
-                Stage::States => table.merge(&part.columns, part.rows),
-            })?;
+            let Part { columns, rows, .. } = part;
+            match self.spec.stage {
+                Stage::Rows => self.windows.add(slot, Age::Fresh, |table| table.update(&columns, rows))?,
+                Stage::States if self.spec.panes.overlap() => {
+                    self.windows.gather(slot, States { columns, rows })?;
+                }
+                Stage::States => self.windows.add(slot, Age::Fresh, |table| table.merge(&columns, rows))?,
+            }
         }
         cx.counters.open_windows.set(self.windows.slots.len() as i64);
         Ok(Step::Done)

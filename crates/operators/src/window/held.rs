@@ -5,6 +5,10 @@
 //! of the snapshot and goes into the first, so nothing is ever read that must
 //! be kept. While there are no barriers only the second exists.
 //!
+//! States that come for a slot which several windows will read are only
+//! gathered, as long as they come in a few parts: they will be looked up once
+//! in any case, when the first of those windows closes.
+//!
 //! When the first window that reads it closes, a slot is *sealed*: no row on
 //! time can come any more, and other windows are to read it too. From then on
 //! it is columns of states, which can be read many times.
@@ -48,8 +52,13 @@ pub(super) enum Age {
     Fresh,
 }
 
+/// In how many parts states are gathered before they are put into a table.
+const PARTS_MAX: usize = 8;
+
 /// All rows of one slot.
 pub(super) enum Held {
+    /// States that came since the last barrier, as they came. Nothing came before it.
+    Gathering { fresh: Vec<States> },
     /// Rows are still added.
     Filling { frozen: Option<GroupTable>, fresh: Option<GroupTable> },
     /// A window has read it.
@@ -71,6 +80,10 @@ impl Held {
         fill: impl FnOnce(&mut GroupTable) -> Result<()>,
     ) -> Result<()> {
         match self {
+            Held::Gathering { fresh } => {
+                *self = Held::filling(fresh, tables)?;
+                self.add(age, tables, fill)
+            }
             Held::Filling { frozen, fresh } => {
                 let table = match age {
                     Age::Frozen => frozen,
@@ -95,9 +108,36 @@ impl Held {
         }
     }
 
+    /// Adds states as they are, to a slot that several windows will read.
+    pub(super) fn gather(&mut self, states: States, tables: &mut Tables) -> Result<()> {
+        match self {
+            Held::Filling { frozen: None, fresh: None } => *self = Held::Gathering { fresh: vec![states] },
+            Held::Gathering { fresh } if fresh.len() < PARTS_MAX => fresh.push(states),
+            Held::Sealed { fresh, .. } => fresh.push(states),
+            Held::Gathering { .. } | Held::Filling { .. } => {
+                self.add(Age::Fresh, tables, |table| states.merge_into(table))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The table of parts that were gathered.
+    fn filling(parts: &[States], tables: &mut Tables) -> Result<Self> {
+        let mut table = tables.table()?;
+        parts.iter().try_for_each(|states| states.merge_into(&mut table))?;
+        Ok(Held::Filling { frozen: None, fresh: Some(table) })
+    }
+
     /// Makes it columns, which can be read without being emptied.
     pub(super) fn seal(&mut self, tables: &mut Tables) -> Result<()> {
-        let Held::Filling { frozen, fresh } = self else { return Ok(()) };
+        let (frozen, fresh) = match self {
+            Held::Sealed { .. } => return Ok(()),
+            Held::Gathering { fresh } => {
+                *self = Held::Sealed { frozen: Vec::new(), fresh: std::mem::take(fresh) };
+                return Ok(());
+            }
+            Held::Filling { frozen, fresh } => (frozen, fresh),
+        };
         let mut sealed = |table: &mut Option<GroupTable>| {
             let Some(mut table) = table.take() else { return Ok(Vec::new()) };
             let states = States::take(&mut table)?;
@@ -111,6 +151,13 @@ impl Held {
     /// What came since the last barrier, which is from now on part of what was before it.
     pub(super) fn freeze(&mut self, tables: &mut Tables) -> Result<Vec<States>> {
         match self {
+            Held::Gathering { fresh } => {
+                let increment = std::mem::take(fresh);
+                let mut table = tables.table()?;
+                increment.iter().try_for_each(|states| states.merge_into(&mut table))?;
+                *self = Held::Filling { frozen: Some(table), fresh: None };
+                Ok(increment)
+            }
             Held::Filling { frozen, fresh } => {
                 let Some(mut table) = fresh.take() else { return Ok(Vec::new()) };
                 let Some(states) = States::take(&mut table)? else {
@@ -141,7 +188,7 @@ impl Held {
     pub(super) fn sealed(&self) -> impl Iterator<Item = &States> {
         let (frozen, fresh): (&[States], &[States]) = match self {
             Held::Sealed { frozen, fresh } => (frozen, fresh),
-            Held::Filling { .. } => (&[], &[]),
+            Held::Gathering { .. } | Held::Filling { .. } => (&[], &[]),
         };
         frozen.iter().chain(fresh)
     }
@@ -150,7 +197,7 @@ impl Held {
     pub(super) fn into_sealed(self) -> Vec<(Age, States)> {
         let (frozen, fresh) = match self {
             Held::Sealed { frozen, fresh } => (frozen, fresh),
-            Held::Filling { .. } => (Vec::new(), Vec::new()),
+            Held::Gathering { .. } | Held::Filling { .. } => (Vec::new(), Vec::new()),
         };
         let of = |age: Age, all: Vec<States>| all.into_iter().map(move |states| (age, states));
         of(Age::Frozen, frozen).chain(of(Age::Fresh, fresh)).collect()
@@ -172,6 +219,7 @@ impl Held {
             Ok(gone)
         };
         match self {
+            Held::Gathering { fresh } => Ok([Vec::new(), of_columns(fresh)?]),
             Held::Sealed { frozen, fresh } => Ok([of_columns(frozen)?, of_columns(fresh)?]),
             Held::Filling { frozen, fresh } => {
                 let mut of_table = |held: &mut Option<GroupTable>| {
@@ -191,6 +239,7 @@ impl Held {
 
     pub(super) fn is_empty(&self) -> bool {
         match self {
+            Held::Gathering { fresh } => fresh.is_empty(),
             Held::Filling { frozen, fresh } => frozen.iter().chain(fresh).all(GroupTable::is_empty),
             Held::Sealed { frozen, fresh } => frozen.is_empty() && fresh.is_empty(),
         }
@@ -198,6 +247,7 @@ impl Held {
 
     pub(super) fn bytes(&self) -> usize {
         match self {
+            Held::Gathering { fresh } => fresh.iter().map(States::bytes).sum(),
             Held::Filling { frozen, fresh } => frozen.iter().chain(fresh).map(GroupTable::bytes).sum(),
             Held::Sealed { frozen, fresh } => frozen.iter().chain(fresh).map(States::bytes).sum(),
         }

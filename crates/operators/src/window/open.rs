@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use thalweg_dataflow::{Functions, Result, Watermark};
 
 use super::combine::Combiner;
-use super::held::{Age, Held};
+use super::held::{Age, Held, States};
 use super::panes::{Panes, Slot};
 use super::tables::Tables;
 use crate::aggregate::{Columns, Grouping, Inputs};
@@ -46,6 +46,11 @@ impl Windows {
         fill: impl FnOnce(&mut GroupTable) -> Result<()>,
     ) -> Result<()> {
         self.slots.entry(slot).or_default().add(age, &mut self.tables, fill)
+    }
+
+    /// Adds states to a slot as they are. The slot is one that several windows read.
+    pub(super) fn gather(&mut self, slot: Slot, states: States) -> Result<()> {
+        self.slots.entry(slot).or_default().gather(states, &mut self.tables)
     }
 
     /// The first window that is not yet given out and has rows, if the watermark closes it.
@@ -95,7 +100,9 @@ impl Windows {
             }
             Held::Filling { frozen: Some(table), fresh: None }
             | Held::Filling { frozen: None, fresh: Some(table) } => Ok(table),
-            Held::Filling { frozen: None, fresh: None } | Held::Sealed { .. } => self.tables.table(),
+            Held::Filling { frozen: None, fresh: None } | Held::Gathering { .. } | Held::Sealed { .. } => {
+                self.tables.table()
+            }
         }
     }
 
