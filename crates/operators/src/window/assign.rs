@@ -86,13 +86,13 @@ struct AssignOperator {
 
 impl Operator for AssignOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
-        let Judged { records, late, between } = self.lateness.judge(batch.records)?;
+        let Judged { records, late, between, on_time } = self.lateness.judge(batch.records)?;
         cx.counters.late.add(late);
         cx.counters.filtered.add(between);
         cx.counters.taken.add(records.num_rows());
         let timestamps: ArrayRef = match self.assigner {
             Assigner::Aligned(panes) => {
-                let slots = self.lateness.slots(panes, &records)?.of_slots(panes);
+                let slots = self.lateness.slots(panes, &records, on_time)?.of_slots(panes);
                 Arc::new(TimestampNanosecondArray::from(slots))
             }
             Assigner::Session { .. } | Assigner::Count { .. } => Arc::clone(records.column(self.timestamp)),

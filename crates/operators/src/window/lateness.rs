@@ -34,6 +34,8 @@ pub(super) struct Judged {
     pub(super) late: usize,
     /// Rows that lie between two windows.
     pub(super) between: usize,
+    /// Whether it is known already that no row is late for any window.
+    pub(super) on_time: bool,
 }
 
 impl Lateness {
@@ -48,10 +50,11 @@ impl Lateness {
         let watermarks = self.watermarks(&records)?;
         let has_gaps = matches!(self.assigner, Assigner::Aligned(panes) if panes.has_gaps());
         let (Some(&earliest), newest) = (times.iter().min(), watermarks.iter().max()) else {
-            return Ok(Judged { records, late: 0, between: 0 });
+            return Ok(Judged { records, late: 0, between: 0, on_time: true });
         };
-        if !has_gaps && newest.is_none_or(|&newest| !self.is_late(earliest, newest)) {
-            return Ok(Judged { records, late: 0, between: 0 });
+        let on_time = newest.is_none_or(|&newest| earliest >= newest);
+        if !has_gaps && (on_time || newest.is_none_or(|&newest| !self.is_late(earliest, newest))) {
+            return Ok(Judged { records, late: 0, between: 0, on_time });
         }
         let (mut late, mut between) = (0, 0);
         let mut stays = |row: usize| {
@@ -65,14 +68,19 @@ impl Lateness {
         let stay: BooleanArray = (0..times.len()).map(&mut stays).collect();
         let records = filter_record_batch(&records, &stay)
             .map_err(|e| Error::internal("late rows cannot be taken out").because(e))?;
-        Ok(Judged { records, late, between })
+        Ok(Judged { records, late, between, on_time })
     }
 
     /// Where to gather rows that were judged: by their own times, unless some of them are late for some windows.
-    pub(super) fn slots<'a>(&self, panes: Panes, records: &'a RecordBatch) -> Result<Times<'a>> {
+    pub(super) fn slots<'a>(
+        &self,
+        panes: Panes,
+        records: &'a RecordBatch,
+        on_time: bool,
+    ) -> Result<Times<'a>> {
         let times = times(records, self.timestamp)?;
         let watermarks = self.watermarks(records)?;
-        if !panes.overlap() || times.iter().zip(watermarks).all(|(time, watermark)| time >= watermark) {
+        if on_time || !panes.overlap() || times.iter().zip(watermarks).all(|(time, watermark)| time >= watermark) {
             return Ok(Times::OfRows(times));
         }
         let slot = |(&time, &watermark)| {

@@ -190,7 +190,7 @@ impl PartialOperator {
 
 impl Operator for PartialOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
-        let Judged { records, late, between } = self.lateness.judge(batch.records)?;
+        let Judged { records, late, between, on_time } = self.lateness.judge(batch.records)?;
         cx.counters.late.add(late);
         cx.counters.filtered.add(between);
         let Computed { records, columns, refused } =
@@ -198,7 +198,7 @@ impl Operator for PartialOperator {
         cx.counters.refused.add(refused);
         let rows = records.num_rows();
         cx.counters.taken.add(rows);
-        let times: Times<'_> = self.lateness.slots(self.spec.panes, &records)?;
+        let times: Times<'_> = self.lateness.slots(self.spec.panes, &records, on_time)?;
         if rows > 0 && self.reduction.passes(rows) {
             self.pass(times.of_slots(self.spec.panes), &columns, cx)?;
             return Ok(Step::Done);

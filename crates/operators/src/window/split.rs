@@ -52,7 +52,8 @@ impl Times<'_> {
 }
 
 /// Splits columns by slot, in the order of slots; rows keep their order within
-/// each. Costs a look at the times where all is one slot, else one take of each column.
+/// each. Costs a look at the times where all is one slot, or where rows come in
+/// the order of time; else one take of each column.
 pub(super) fn by_slot(panes: Panes, times: &Times<'_>, columns: Columns) -> Result<Vec<Part>> {
     let all = times.as_slice();
     let (Some(&first), Some(&last)) = (all.iter().min(), all.iter().max()) else { return Ok(Vec::new()) };
@@ -60,6 +61,9 @@ pub(super) fn by_slot(panes: Panes, times: &Times<'_>, columns: Columns) -> Resu
     // Times of one pane lie side by side, and each slot has a time of its own.
     if slot == times.slot(panes, last) {
         return Ok(vec![Part { slot, columns, rows: all.len() }]);
+    }
+    if all.is_sorted() {
+        return Ok(in_order(panes, times, &columns));
     }
     let mut rows_of: BTreeMap<Slot, Vec<u32>> = BTreeMap::new();
     for (row, &time) in (0..).zip(all) {
@@ -74,4 +78,19 @@ pub(super) fn by_slot(panes: Panes, times: &Times<'_>, columns: Columns) -> Resu
         Part { slot, columns: part, rows: rows.len() }
     });
     Ok(parts.collect())
+}
+
+/// Cuts rows that come in the order of time where a slot ends.
+fn in_order(panes: Panes, times: &Times<'_>, columns: &[ArrayRef]) -> Vec<Part> {
+    let mut rest = times.as_slice();
+    let (mut start, mut parts) = (0, Vec::new());
+    while let Some(&first) = rest.first() {
+        let slot = times.slot(panes, first);
+        let rows = rest.partition_point(|&time| times.slot(panes, time) == slot);
+        let part = columns.iter().map(|column| column.slice(start, rows)).collect();
+        parts.push(Part { slot, columns: part, rows });
+        start += rows;
+        rest = &rest[rows..];
+    }
+    parts
 }
