@@ -95,9 +95,11 @@ struct Loopback {
     output: SocketAddr,
 }
 
-/// An address that nobody listens on.
+/// An address that nobody listens on, and not one of those that the system gives to whoever
+/// connects: who tries to reach such a port too early may meet himself.
 fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    let free = (20_000..32_000).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+    Ok(free.context("no port is free")?.local_addr()?)
 }
 
 /// Connects to somebody who may not listen yet.

@@ -80,7 +80,10 @@ impl Lateness {
     ) -> Result<Times<'a>> {
         let times = times(records, self.timestamp)?;
         let watermarks = self.watermarks(records)?;
-        if on_time || !panes.overlap() || times.iter().zip(watermarks).all(|(time, watermark)| time >= watermark) {
+        if on_time
+            || !panes.overlap()
+            || times.iter().zip(watermarks).all(|(time, watermark)| time >= watermark)
+        {
             return Ok(Times::OfRows(times));
         }
         let slot = |(&time, &watermark)| {
