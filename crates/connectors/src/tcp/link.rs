@@ -128,6 +128,11 @@ impl Link {
 async fn connect(address: &str, limit: Duration) -> io::Result<TcpStream> {
     let connected = timeout(limit, TcpStream::connect(address)).await;
     let tcp = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    // Where nobody listens on a port that the system also gives to whoever connects, a socket
+    // may at last be given that very port, and meet itself: rows would go round and be lost.
+    if tcp.local_addr()? == tcp.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
     tcp.set_nodelay(true)?;
     Ok(tcp)
 }
@@ -163,6 +168,35 @@ impl Stream {
                 self.half_closed = true;
                 Ok(())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    /// A port of its own, as the system would give it by chance.
+    #[tokio::test]
+    async fn a_socket_that_meets_itself_is_no_peer() {
+        let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+        let mut range = range.split_whitespace().filter_map(|port| port.parse::<u16>().ok());
+        let (first, last) = (range.next().unwrap_or(32_768), range.next().unwrap_or(60_999));
+        // That it can happen at all: a socket bound to where it connects to.
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+        let address = socket.local_addr().expect("it is bound");
+        let met = socket.connect(address).await.expect("it meets itself");
+        assert_eq!(met.local_addr().ok(), met.peer_addr().ok());
+        drop(met);
+        // And that we are not taken in, however often we try. The system gives even ports first.
+        let free = |port: &u16| port % 2 == 0 && std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let port = (first..=last).rev().find(free).expect("a free port");
+        for _ in first..=last {
+            let tried = connect(&format!("127.0.0.1:{port}"), Duration::from_secs(1)).await;
+            assert_eq!(tried.expect_err("nobody listens").kind(), io::ErrorKind::ConnectionRefused);
         }
     }
 }
