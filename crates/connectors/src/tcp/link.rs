@@ -192,7 +192,8 @@ mod tests {
         assert_eq!(met.local_addr().ok(), met.peer_addr().ok());
         drop(met);
         // And that we are not taken in, however often we try. The system gives even ports first.
-        let free = |port: &u16| port.is_multiple_of(2) && std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let free =
+            |port: &u16| port.is_multiple_of(2) && std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
         let port = (first..=last).rev().find(free).expect("a free port");
         for _ in first..=last {
             let tried = connect(&format!("127.0.0.1:{port}"), Duration::from_secs(1)).await;
