@@ -114,6 +114,8 @@ async fn events() -> (SchemaRef, Vec<RecordBatch>) {
         .source(&[0, 1, 2].map(SourceColumn::whole), &[])
         .expect("a source");
     let cx = PieceContext {
+        job: thalweg_state::JobId::new("test"),
+        incarnation: thalweg_state::Incarnation(1),
         counters: Arc::new(OperatorCounters::default()),
         settings: thalweg_dataflow::operator::Settings {
             subtask: Subtask(0),

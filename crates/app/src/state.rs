@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use thalweg_dataflow::{Error, Result};
 use thalweg_state::{
-    Change, Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups, KeySpace, Restored, Snapshot,
+    Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups, KeySpace, Restored, Snapshot,
     hash_keys,
 };
 
@@ -132,7 +132,7 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
         let batch = RecordBatch::try_new(self.schema(), vec![Arc::new(groups), keys, states])
             .map_err(|e| Error::internal("states do not fit their table").because(e))?;
         let batches = if places.is_empty() { Vec::new() } else { vec![batch] };
-        Ok(FrozenTable { name: TABLE, change: Change::Upsert, batches })
+        Ok(FrozenTable::upsert(TABLE, 1, batches))
     }
 
     fn groups(&self, keys: &ArrayRef) -> Result<Vec<KeyGroup>> {

@@ -89,6 +89,22 @@ codes! {
     InvalidSetting = "invalid-setting", 2;
     /// A test file is malformed.
     InvalidTestFile = "invalid-test-file", 3;
+    /// Another process runs this job.
+    JobInUse = "job-in-use", 5;
+    /// A later life of this job has begun elsewhere; this one has stopped.
+    Fenced = "fenced", 5;
+    /// No checkpoint lies there, or none of this name.
+    CheckpointNotFound = "checkpoint-not-found", 4;
+    /// An object of a checkpoint is missing, cut or not what was written.
+    CheckpointDamaged = "checkpoint-damaged", 1;
+    /// The checkpoint is of another job, or of a version that this one cannot read.
+    CheckpointForeign = "checkpoint-foreign", 5;
+    /// The script no longer has a place for some of the state that was kept.
+    StateDropped = "state-dropped", 5;
+    /// The store cannot hold checkpoints: it lacks what exactly-once recovery stands on.
+    StoreUnfit = "store-unfit", 3;
+    /// The store of checkpoints cannot be reached, is full, or refuses.
+    StoreFailed = "store-failed", 1;
     /// A file cannot be found or opened.
     FileNotFound = "file-not-found", 4;
     /// Reading from or writing to the outside world failed.

@@ -57,6 +57,20 @@ pub trait Committer: Send + Sync {
     /// Makes the rows of a complete epoch visible. Idempotent: a restore may repeat it.
     fn commit<'a>(&'a self, epoch: Epoch, committables: &'a [Committable]) -> BoxFuture<'a, Result<()>>;
 
+    /// The job goes on from `epoch`, or anew if there is none: publishes what that epoch prepared, and
+    /// undoes what a former life wrote behind it. Called once, after the fence and before any
+    /// sink of this life opens. What each subtask prepared last is among `committables`.
+    fn restore<'a>(
+        &'a self,
+        epoch: Option<Epoch>,
+        committables: &'a [Committable],
+    ) -> BoxFuture<'a, Result<()>> {
+        match epoch {
+            Some(epoch) => self.commit(epoch, committables),
+            None => Box::pin(async { Ok(()) }),
+        }
+    }
+
     /// Makes sure that no earlier incarnation of this job can publish any more.
     fn fence<'a>(&'a self, job: &'a JobId, incarnation: Incarnation) -> BoxFuture<'a, Result<()>>;
 }

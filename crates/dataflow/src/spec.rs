@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use thalweg_state::{Incarnation, JobId};
 
 use crate::counters::OperatorCounters;
 use crate::error::{Error, Result};
@@ -26,6 +27,12 @@ pub trait Spec: Debug + Send + Sync {
 
     /// The spec as bytes, to be read by the registry entry of the same kind.
     fn encode(&self) -> Result<Vec<u8>>;
+
+    /// What state, positions and committables mean depends on: key types, the schema of the state,
+    /// the window. While it is the same, a later version of this node goes on from them.
+    fn fingerprint(&self) -> String {
+        self.kind().to_owned()
+    }
 
     /// A short description for people, without the kind: `temp_f > 90`.
     fn label(&self) -> String;
@@ -74,6 +81,10 @@ pub trait OperatorSpec: Spec {
 /// What a source or sink gets from its surroundings when it is built.
 #[derive(Clone)]
 pub struct PieceContext {
+    /// The job that it belongs to.
+    pub job: JobId,
+    /// The life of the job's processes in which it is built.
+    pub incarnation: Incarnation,
     /// Where it counts.
     pub counters: Arc<OperatorCounters>,
     /// What holds from open to end.
@@ -94,6 +105,15 @@ pub trait SourceSpec: Spec {
 
     /// The splits there are at a fresh start, for `parallelism` subtasks: who reads what.
     fn splits(&self, parallelism: u32) -> Result<Vec<Vec<Assignment>>>;
+
+    /// Deals out the splits that a checkpoint knows to `parallelism` subtasks: each split to one of them.
+    fn distribute(&self, known: Vec<Assignment>, parallelism: u32) -> Result<Vec<Vec<Assignment>>> {
+        let mut dealt = vec![Vec::new(); parallelism as usize];
+        for (index, assignment) in known.into_iter().enumerate() {
+            dealt[index % parallelism as usize].push(assignment);
+        }
+        Ok(dealt)
+    }
 
     /// The most subtasks that can have something to read; none: as many as there are.
     fn parallelism_max(&self) -> Option<u32>;

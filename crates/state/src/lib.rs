@@ -21,5 +21,5 @@ mod table;
 pub use id::{Epoch, Incarnation, JobId, OperatorId, SplitId, Subtask};
 pub use key_group::{KEY_GROUPS_DEFAULT, KeyGroup, KeyGroups, KeySpace};
 pub use key_hash::{KeyError, hash_keys};
-pub use snapshot::{Change, FrozenTable, KEY_GROUP_COLUMN, Restored, Snapshot};
+pub use snapshot::{Change, Expiry, FrozenTable, KEY_GROUP_COLUMN, Restored, Snapshot};
 pub use table::{Table, TableError};

@@ -10,20 +10,37 @@ use arrow::array::BooleanArray;
 use arrow::array::{Array, RecordBatch, UInt16Array};
 use arrow::compute::{filter_record_batch, prep_null_mask_filter};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{KeyGroup, KeyGroups};
 
 /// The first column of every frozen table: the key group of the row, `UInt16`.
 pub const KEY_GROUP_COLUMN: &str = "_key_group";
 
 /// How the rows of a frozen table relate to what earlier epochs wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
-    /// The rows are the whole table.
+    /// The rows are the whole table: what all subtasks give to one epoch replaces what is there.
     Full,
-    /// The rows replace those with the same key.
-    Upsert,
+    /// The rows replace those with the same key: the key group and this many columns behind it.
+    Upsert {
+        /// The number of key columns; 0 where the key group itself is the key.
+        key: usize,
+    },
     /// The rows are added to those of earlier epochs; a restore merges them.
     Merge,
+}
+
+/// Which rows of a table nobody will ask for again.
+///
+/// It holds for all rows of the subtask's key groups that this and earlier
+/// epochs wrote; a checkpoint need not keep them, and a restore must bear them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expiry {
+    /// The column that decides: `Timestamp(Nanosecond)` or `Int64`.
+    pub column: usize,
+    /// Rows with this value or a lower one are over.
+    pub through: i64,
 }
 
 /// One named table at one epoch. Its rows never change any more.
@@ -35,9 +52,32 @@ pub struct FrozenTable {
     pub change: Change,
     /// The rows; the first column of each batch is [`KEY_GROUP_COLUMN`].
     pub batches: Vec<RecordBatch>,
+    /// Which rows are over; none: all live until they are replaced.
+    pub expiry: Option<Expiry>,
 }
 
 impl FrozenTable {
+    /// The whole table.
+    pub fn full(name: &'static str, batches: Vec<RecordBatch>) -> Self {
+        Self { name, change: Change::Full, batches, expiry: None }
+    }
+
+    /// Rows that replace those with the same key group and `key` columns behind it.
+    pub fn upsert(name: &'static str, key: usize, batches: Vec<RecordBatch>) -> Self {
+        Self { name, change: Change::Upsert { key }, batches, expiry: None }
+    }
+
+    /// Rows that are added to those of earlier epochs.
+    pub fn merge(name: &'static str, batches: Vec<RecordBatch>) -> Self {
+        Self { name, change: Change::Merge, batches, expiry: None }
+    }
+
+    /// The same, with rows that are over.
+    #[must_use]
+    pub fn expiring(self, expiry: Expiry) -> Self {
+        Self { expiry: Some(expiry), ..self }
+    }
+
     /// Rows in all batches together.
     pub fn rows(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
@@ -51,7 +91,7 @@ impl FrozenTable {
     /// The rows whose key group is in `groups`.
     pub fn select(&self, groups: &KeyGroups) -> FrozenTable {
         let batches = self.batches.iter().map(|batch| select_rows(batch, groups)).collect();
-        FrozenTable { name: self.name, change: self.change, batches }
+        FrozenTable { name: self.name, change: self.change, batches, expiry: self.expiry }
     }
 }
 
@@ -99,7 +139,7 @@ impl Snapshot {
 /// key groups, oldest epoch first. Empty for a job without a past.
 #[derive(Clone, Debug, Default)]
 pub struct Restored {
-    tables: BTreeMap<&'static str, Vec<RecordBatch>>,
+    tables: BTreeMap<String, Vec<RecordBatch>>,
 }
 
 impl Restored {
@@ -113,6 +153,11 @@ impl Restored {
         self.tables.remove(table).unwrap_or_default()
     }
 
+    /// Adds rows of one table behind those that are there.
+    pub fn add(&mut self, table: &str, batches: impl IntoIterator<Item = RecordBatch>) {
+        self.tables.entry(table.to_owned()).or_default().extend(batches);
+    }
+
     /// Whether there is nothing to restore.
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty()
@@ -122,9 +167,9 @@ impl Restored {
 impl FromIterator<Snapshot> for Restored {
     /// Lines up the snapshots of successive epochs, oldest first.
     fn from_iter<I: IntoIterator<Item = Snapshot>>(snapshots: I) -> Self {
-        let mut tables: BTreeMap<&'static str, Vec<RecordBatch>> = BTreeMap::new();
+        let mut tables: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
         for table in snapshots.into_iter().flat_map(|s| s.tables) {
-            let rows = tables.entry(table.name).or_default();
+            let rows = tables.entry(table.name.to_owned()).or_default();
             if table.change == Change::Full {
                 rows.clear();
             }

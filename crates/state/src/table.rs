@@ -21,7 +21,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt16Array};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
-use crate::{Change, Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups};
+use crate::{Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups};
 use column::Column;
 use dirty::Dirty;
 
@@ -64,6 +64,8 @@ pub enum TableError {
 /// One named table of an operator, in memory.
 pub struct Table {
     name: &'static str,
+    /// The number of leading columns that are the key.
+    key: usize,
     schema: SchemaRef,
     groups: Vec<u16>,
     columns: Vec<Box<dyn Column>>,
@@ -71,8 +73,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty table with these columns, without the key group's.
-    pub fn new(name: &'static str, schema: SchemaRef) -> Result<Self, TableError> {
+    /// An empty table with these columns, without the key group's; the first `key` of them are the key.
+    pub fn new(name: &'static str, key: usize, schema: SchemaRef) -> Result<Self, TableError> {
         let columns = schema
             .fields()
             .iter()
@@ -83,7 +85,7 @@ impl Table {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { name, schema, groups: Vec::new(), columns, dirty: Dirty::default() })
+        Ok(Self { name, key, schema, groups: Vec::new(), columns, dirty: Dirty::default() })
     }
 
     /// The columns, without the key group's.
@@ -202,7 +204,7 @@ impl Table {
         let batch = RecordBatch::try_new_with_options(self.frozen_schema(), columns, &options)
             .map_err(|source| TableError::Arrow { table: self.name, source })?;
         let batches = if rows.is_empty() { Vec::new() } else { vec![batch] };
-        Ok(FrozenTable { name: self.name, change: Change::Upsert, batches })
+        Ok(FrozenTable::upsert(self.name, self.key, batches))
     }
 
     fn frozen_schema(&self) -> SchemaRef {

@@ -25,6 +25,9 @@ pub trait Executors: Send + Sync {
 
     /// Starts a future on the control executor.
     fn spawn_control(&self, future: BoxFuture<'static, ()>) -> Task;
+
+    /// Starts a future where it may compute and block for long: snapshots are written there.
+    fn spawn_background(&self, future: BoxFuture<'static, ()>) -> Task;
 }
 
 /// A future that runs elsewhere. Awaiting it waits until it is gone: finished, dropped or panicked.
@@ -57,15 +60,17 @@ impl Future for Task {
     }
 }
 
-/// One operating system thread with its own runtime per core for data; the runtime that made it for control.
+/// One operating system thread with its own runtime per core for data, one more for the
+/// background; the runtime that made it for control.
 #[derive(Debug)]
 pub struct ThreadPerCore {
-    data: Vec<DataThread>,
+    data: Vec<OwnThread>,
+    background: OwnThread,
     control: Handle,
 }
 
 #[derive(Debug)]
-struct DataThread {
+struct OwnThread {
     handle: Handle,
     // Dropped with the executors: the thread sees it and ends.
     _stop: oneshot::Sender<()>,
@@ -82,17 +87,19 @@ impl ThreadPerCore {
     pub fn start(threads: Option<usize>) -> io::Result<Self> {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.unwrap_or_else(cores).max(1);
-        let data = (0..threads).map(DataThread::start).collect::<io::Result<_>>()?;
-        Ok(Self { data, control: Handle::current() })
+        let data = (0..threads).map(|index| OwnThread::start(format!("data-{index}")));
+        let data = data.collect::<io::Result<_>>()?;
+        let background = OwnThread::start("background".to_owned())?;
+        Ok(Self { data, background, control: Handle::current() })
     }
 }
 
-impl DataThread {
-    fn start(index: usize) -> io::Result<Self> {
+impl OwnThread {
+    fn start(name: String) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        thread::Builder::new().name(format!("data-{index}")).spawn(move || {
+        thread::Builder::new().name(name).spawn(move || {
             // The sender is only ever dropped; both outcomes mean the same.
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();
@@ -112,6 +119,10 @@ impl Executors for ThreadPerCore {
 
     fn spawn_control(&self, future: BoxFuture<'static, ()>) -> Task {
         Task(self.control.spawn(future))
+    }
+
+    fn spawn_background(&self, future: BoxFuture<'static, ()>) -> Task {
+        Task(self.background.handle.spawn(future))
     }
 }
 
@@ -139,6 +150,10 @@ impl Executors for OneThread {
     }
 
     fn spawn_control(&self, future: BoxFuture<'static, ()>) -> Task {
+        Task(self.0.spawn(future))
+    }
+
+    fn spawn_background(&self, future: BoxFuture<'static, ()>) -> Task {
         Task(self.0.spawn(future))
     }
 }

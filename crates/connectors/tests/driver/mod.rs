@@ -51,6 +51,8 @@ pub(crate) fn declare_with(
 /// A context, and where the piece counts.
 pub(crate) fn context(batch_rows_max: usize) -> PieceContext {
     PieceContext {
+        job: thalweg_state::JobId::new("test"),
+        incarnation: thalweg_state::Incarnation(1),
         counters: Arc::new(OperatorCounters::default()),
         settings: Settings {
             subtask: Subtask(0),

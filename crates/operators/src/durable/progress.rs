@@ -11,7 +11,7 @@ use arrow::array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use thalweg_dataflow::operator::Settings;
 use thalweg_dataflow::{Error, EventTime, Result, Watermark, columns};
-use thalweg_state::{Change, FrozenTable, KeyGroup, KeyGroups, KeySpace, Restored, Snapshot};
+use thalweg_state::{FrozenTable, KeyGroup, KeyGroups, KeySpace, Restored, Snapshot};
 
 use super::{key_group_column, key_group_field, key_groups, key_groups_of};
 use crate::aggregate::schema_of;
@@ -108,6 +108,6 @@ impl Progress {
         let columns: Vec<ArrayRef> = vec![key_group_column(groups), Arc::new(watermarks)];
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(|e| Error::internal("the progress of windows does not fit its table").because(e))?;
-        Ok(FrozenTable { name: self.table, change: Change::Upsert, batches: vec![batch] })
+        Ok(FrozenTable::upsert(self.table, 0, vec![batch]))
     }
 }

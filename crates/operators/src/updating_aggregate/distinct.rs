@@ -32,7 +32,7 @@ impl Seen {
     }
 
     fn with_schema(schema: SchemaRef) -> Result<Self> {
-        let table = Table::new("distinct", Arc::clone(&schema)).map_err(store)?;
+        let table = Table::new("distinct", schema.fields().len(), Arc::clone(&schema)).map_err(store)?;
         Ok(Self { pairs: GroupKeys::new(schema)?, table, ids: Vec::new() })
     }
 

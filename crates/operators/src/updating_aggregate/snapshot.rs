@@ -8,7 +8,7 @@ use arrow::array::{
 use arrow::compute::{filter_record_batch, take_arrays};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt32Type};
 use thalweg_dataflow::{Error, Result};
-use thalweg_state::{Change, Epoch, FrozenTable, KeyGroups, KeySpace, Restored, Snapshot, Table};
+use thalweg_state::{Epoch, FrozenTable, KeyGroups, KeySpace, Restored, Snapshot, Table};
 
 use super::distinct::Seen;
 use super::groups::{GROUPS, Groups, store};
@@ -85,7 +85,7 @@ impl Groups {
         rows.iter().for_each(|&row| order[self.ids[row as usize]] = row);
         let groups: Vec<_> = order.iter().map(|&row| self.table.group(row)).collect();
         let columns = gather(&self.table, &order, 0..self.table.schema().fields().len())?;
-        let mut ordered = Table::new(GROUPS, Arc::clone(self.table.schema())).map_err(store)?;
+        let mut ordered = Table::new(GROUPS, self.key_columns, Arc::clone(self.table.schema())).map_err(store)?;
         ordered.push(&groups, &columns).map_err(store)?;
         self.table = ordered;
         self.seen().try_for_each(|(_, seen)| seen.renumber(&moved))
@@ -190,7 +190,7 @@ impl Groups {
                 .map_err(|e| Error::internal("distinct values do not fit their table").because(e))?;
             batches.push(batch);
         }
-        Ok(FrozenTable { name: DISTINCT, change: Change::Upsert, batches })
+        Ok(FrozenTable::upsert(DISTINCT, self.distinct_schema().fields().len() - 1, batches))
     }
 
     fn distinct_schema(&self) -> SchemaRef {

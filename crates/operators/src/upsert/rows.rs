@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Fields, Int64Type, Schema, UInt16Type, U
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 use thalweg_dataflow::{Code, Error, Result};
-use thalweg_state::{Change, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, Snapshot};
+use thalweg_state::{FrozenTable, KEY_GROUP_COLUMN, KeyGroup, Snapshot};
 
 use super::data_columns;
 use super::multiset::{Count, Key, Keys, Row};
@@ -111,7 +111,7 @@ pub(super) fn freeze<'a>(keys: impl Iterator<Item = &'a Key>, codec: &RowCodec) 
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
     let columns = columns.into_iter().map(|(_, column)| column).collect();
     let batch = RecordBatch::try_new(Arc::new(schema), columns).map_err(broken)?;
-    Ok(Snapshot { tables: vec![FrozenTable { name: TABLE, change: Change::Full, batches: vec![batch] }] })
+    Ok(Snapshot { tables: vec![FrozenTable::full(TABLE, vec![batch])] })
 }
 
 /// Reads what [`freeze`] wrote.

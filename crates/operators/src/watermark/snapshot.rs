@@ -8,7 +8,7 @@ use arrow::array::{
 use arrow::datatypes::{Field, Int64Type, Schema, UInt64Type};
 use thalweg_dataflow::{Error, Result};
 use thalweg_state::{
-    Change, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeySpace, Snapshot, SplitId, hash_keys,
+    FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeySpace, Snapshot, SplitId, hash_keys,
 };
 
 use super::lateness::LatenessSketch;
@@ -52,7 +52,7 @@ pub(super) fn freeze<'a>(
     let columns = columns.into_iter().map(|(_, column)| column).collect();
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
         .map_err(|e| Error::internal("the state of splits cannot be frozen").because(e))?;
-    Ok(Snapshot { tables: vec![FrozenTable { name: TABLE, change: Change::Full, batches: vec![batch] }] })
+    Ok(Snapshot { tables: vec![FrozenTable::full(TABLE, vec![batch])] })
 }
 
 /// Reads what [`freeze`] wrote; of several rows of one split the last holds.

@@ -15,7 +15,7 @@ use arrow::array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::SchemaRef;
 use thalweg_dataflow::operator::Settings;
 use thalweg_dataflow::{Error, Result, Watermark};
-use thalweg_state::{Change, Epoch, FrozenTable, KeyGroups, Restored, Snapshot};
+use thalweg_state::{Epoch, FrozenTable, KeyGroups, Restored, Snapshot};
 
 use super::held::{Age, States};
 use super::open::Windows;
@@ -78,7 +78,7 @@ impl Durable {
                 added.push(self.batch(slot, &states)?);
             }
         }
-        let panes = FrozenTable { name: PANES, change: Change::Merge, batches: added };
+        let panes = FrozenTable::merge(PANES, added);
         let mut tables = self.increments.add(epoch, vec![panes]);
         tables.push(self.progress.freeze()?);
         Ok(Snapshot { tables })
@@ -97,8 +97,8 @@ impl Durable {
         }
         windows.slots.retain(|_, held| !held.is_empty());
         let progress = self.progress.take(groups)?;
-        let panes = FrozenTable { name: PANES, change: Change::Merge, batches: frozen };
-        let fresh = FrozenTable { name: FRESH, change: Change::Merge, batches: fresh };
+        let panes = FrozenTable::merge(PANES, frozen);
+        let fresh = FrozenTable::merge(FRESH, fresh);
         Ok(Snapshot { tables: vec![panes, fresh, progress] })
     }
 

@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use thalweg_dataflow::operator::Settings;
 use thalweg_dataflow::{Error, EventTime, Result, Watermark};
-use thalweg_state::{Change, Epoch, FrozenTable, KeyGroups, Restored, Snapshot};
+use thalweg_state::{Epoch, FrozenTable, KeyGroups, Restored, Snapshot};
 
 use super::{Tables, is_closed};
 use crate::aggregate::schema_of;
@@ -49,7 +49,7 @@ impl Durable {
 
     pub(super) fn freeze(&mut self, epoch: Epoch, fresh: &[RecordBatch]) -> Result<Vec<FrozenTable>> {
         let batches = fresh.iter().map(|batch| self.with_groups(batch)).collect::<Result<_>>()?;
-        let rows = FrozenTable { name: self.tables.rows, change: Change::Merge, batches };
+        let rows = FrozenTable::merge(self.tables.rows, batches);
         let mut tables = self.increments.add(epoch, vec![rows]);
         tables.push(self.progress.freeze()?);
         Ok(tables)
@@ -72,8 +72,8 @@ impl Durable {
         frozen: Vec<RecordBatch>,
         fresh: Vec<RecordBatch>,
     ) -> Result<Vec<FrozenTable>> {
-        let frozen = FrozenTable { name: self.tables.rows, change: Change::Merge, batches: frozen };
-        let fresh = FrozenTable { name: self.tables.fresh, change: Change::Merge, batches: fresh };
+        let frozen = FrozenTable::merge(self.tables.rows, frozen);
+        let fresh = FrozenTable::merge(self.tables.fresh, fresh);
         Ok(vec![frozen, fresh, self.progress.take(groups)?])
     }
 

@@ -218,6 +218,8 @@ impl Wiring<'_> {
     ) -> Result<NodePiece> {
         let clock = Arc::clone(&self.world.clock);
         let cx = PieceContext {
+            job: thalweg_state::JobId::new("job"),
+            incarnation: thalweg_state::Incarnation(1),
             counters: Arc::clone(counters),
             settings: settings.clone(),
             clock: Arc::new(move || ProcessingTime(clock.wall_nanos())),

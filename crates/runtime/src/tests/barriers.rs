@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use thalweg_dataflow::{Batch, Context, Distribution, Operator, Port, Result, Step};
-use thalweg_state::{Change, Epoch, FrozenTable, KEY_GROUP_COLUMN, Snapshot};
+use thalweg_state::{Epoch, FrozenTable, KEY_GROUP_COLUMN, Snapshot};
 
 use super::toys::*;
 use crate::{Checkpoint, EpochStore, How, Job, RuntimeSettings, Verdict};
@@ -42,7 +42,7 @@ impl Operator for Count {
             vec![Arc::new(UInt16Array::from(vec![0])), Arc::new(Int64Array::from(vec![self.0]))];
         let batch = RecordBatch::try_new(Arc::new(schema), columns).expect("the columns fit");
         Ok(Snapshot {
-            tables: vec![FrozenTable { name: "count", change: Change::Full, batches: vec![batch] }],
+            tables: vec![FrozenTable::full("count", vec![batch])],
         })
     }
 }

@@ -17,7 +17,7 @@ fn ints(values: &[i64]) -> ArrayRef {
 }
 
 fn table_of(values: &[i64]) -> Table {
-    let mut table = Table::new("numbers", schema(&DataType::Int64)).unwrap();
+    let mut table = Table::new("numbers", 1, schema(&DataType::Int64)).unwrap();
     table.push(&groups((0..values.len() as u16).map(|i| i % 4)), &[ints(values)]).unwrap();
     table
 }
@@ -65,7 +65,7 @@ fn every_kind_of_column_gives_back_what_it_was_given() {
         arrays.push(cast(&numbers, &to).unwrap());
     }
     for array in arrays {
-        let mut table = Table::new("t", schema(array.data_type())).unwrap();
+        let mut table = Table::new("t", 1, schema(array.data_type())).unwrap();
         table.push(&groups([0, 1]), &[array.slice(0, 2)]).unwrap();
         table.push(&groups([2, 3]), &[array.slice(2, 2)]).unwrap();
         assert_eq!(&table.gather(&[0, 1, 2, 3], 0).unwrap(), &array);

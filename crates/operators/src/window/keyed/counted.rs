@@ -15,7 +15,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampNanosecondArr
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, UInt64Type};
 use thalweg_dataflow::{Error, Result};
-use thalweg_state::{Change, Epoch, FrozenTable, KeyGroups, KeySpace, Restored, Snapshot};
+use thalweg_state::{Epoch, FrozenTable, KeyGroups, KeySpace, Restored, Snapshot};
 
 use super::super::held::Age;
 use super::super::{times, timestamp_field};
@@ -144,7 +144,7 @@ impl Counted {
         }
         log.mark_frozen();
         let closed = self.freeze_closed()?;
-        let table = |name, batches| FrozenTable { name, change: Change::Merge, batches };
+        let table = |name, batches| FrozenTable::merge(name, batches);
         let tables = self.increments.add(epoch, vec![table(COUNTS, fresh), table(CLOSED, closed)]);
         Ok(Snapshot { tables })
     }
@@ -168,7 +168,7 @@ impl Counted {
         let mut tables = Vec::new();
         for (name, age) in [(COUNTS, Age::Frozen), (FRESH, Age::Fresh)] {
             let batches = self.of_age(age, log)?;
-            tables.push((FrozenTable { name, change: Change::Merge, batches }, age));
+            tables.push((FrozenTable::merge(name, batches), age));
         }
         self.take_all().iter().for_each(|window| log.release(&window.parts));
         let mut given = Vec::new();

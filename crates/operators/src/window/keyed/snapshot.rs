@@ -18,7 +18,7 @@ use arrow::array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use thalweg_dataflow::operator::Settings;
 use thalweg_dataflow::{Error, EventTime, Result, Watermark};
-use thalweg_state::{Change, Epoch, FrozenTable, KeyGroups, Restored, Snapshot};
+use thalweg_state::{Epoch, FrozenTable, KeyGroups, Restored, Snapshot};
 
 use super::super::held::Age;
 use super::super::{TIME, times, timestamp_field};
@@ -81,7 +81,7 @@ impl Durable {
             batches.push(self.batch(&chunk.columns, &chunk.spans)?);
             chunk.age = Age::Frozen;
         }
-        let added = FrozenTable { name: SESSIONS, change: Change::Merge, batches };
+        let added = FrozenTable::merge(SESSIONS, batches);
         let mut tables = self.increments.add(epoch, vec![added]);
         tables.push(self.progress.freeze()?);
         Ok(Snapshot { tables })
@@ -104,7 +104,7 @@ impl Durable {
         }
         sessions.iter().for_each(|session| state.log.release(&session.parts));
         let [frozen, fresh] = given;
-        let part = |name, batches| divide_table(FrozenTable { name, change: Change::Merge, batches }, groups);
+        let part = |name, batches| divide_table(FrozenTable::merge(name, batches), groups);
         let (sessions, frozen) = part(SESSIONS, frozen)?;
         let (given_fresh, fresh) = part(FRESH, fresh)?;
         self.merge(&[(Age::Frozen, frozen), (Age::Fresh, fresh)], &BTreeMap::new(), state)?;
