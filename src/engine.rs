@@ -6,7 +6,7 @@ use thalweg_connectors::Defaults;
 use thalweg_dataflow::connector::Connector;
 use thalweg_dataflow::{Error, Functions, Graph, Registry, Result};
 use thalweg_operators::RowPolicy;
-use thalweg_runtime::{Job, JobHandle, RuntimeSettings};
+use thalweg_cluster::{Job, JobHandle, RuntimeSettings};
 use thalweg_sql::{Plan, Planner, PlannerSettings};
 use thalweg_world::World;
 
@@ -48,21 +48,21 @@ pub fn planner(connectors: Vec<Arc<dyn Connector>>, settings: &Settings) -> Plan
 }
 
 /// Starts a planned script in this process, as [`start_graph`] does.
-pub fn start(
+pub async fn start(
     plan: &Plan,
     parallelism: u32,
     settings: &Settings,
     shuffle_seed: Option<u64>,
     world: &World,
 ) -> Result<JobHandle> {
-    start_graph(plan.graph.clone(), Functions::default(), parallelism, settings, shuffle_seed, world)
+    start_graph(plan.graph.clone(), Functions::default(), parallelism, settings, shuffle_seed, world).await
 }
 
 /// Starts a graph in this process; its specs find their functions in `functions`.
 ///
 /// # Errors
 /// If a piece cannot be built: a file that is not there, say.
-pub fn start_graph(
+pub async fn start_graph(
     graph: Graph,
     functions: Functions,
     parallelism: u32,
@@ -70,6 +70,18 @@ pub fn start_graph(
     shuffle_seed: Option<u64>,
     world: &World,
 ) -> Result<JobHandle> {
+    let job = job(graph, functions, parallelism, settings, shuffle_seed);
+    job.prepare(world).await?.start().await
+}
+
+/// A graph as a job that is not kept anywhere; its specs find their functions in `functions`.
+pub fn job(
+    graph: Graph,
+    functions: Functions,
+    parallelism: u32,
+    settings: &Settings,
+    shuffle_seed: Option<u64>,
+) -> Job {
     let settings = RuntimeSettings {
         batch_rows_max: settings.batch_rows_max,
         queue_rows_max: settings.queue_rows_max,
@@ -79,6 +91,5 @@ pub fn start_graph(
         shuffle_seed,
         ..RuntimeSettings::default()
     };
-    let job = Job::new(Arc::new(graph), parallelism);
-    Job { settings, functions: Arc::new(functions), ..job }.start(world)
+    Job { settings, functions: Arc::new(functions), ..Job::new(Arc::new(graph), parallelism) }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use thalweg::engine::{self, StdoutTarget};
 use thalweg::settings::Settings;
-use thalweg_runtime::Role;
+use thalweg_cluster::Role;
 use thalweg_world::World;
 
 const ROWS: u64 = 100;
@@ -29,9 +29,10 @@ fn cells_decoded(declared: &str, query: &str) -> u64 {
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     control.block_on(async {
         let world = World::real(Some(1)).expect("a data thread");
-        let job = engine::start(&plan, 1, &settings, None, &world).expect("it starts");
+        let job = engine::start(&plan, 1, &settings, None, &world).await.expect("it starts");
         job.wait().await.expect("it ends");
-        let sources = job.counters().iter().filter(|r| r.role == Role::Source);
+        let counters = job.counters();
+        let sources = counters.iter().filter(|r| r.role == Role::Source);
         sources.map(|r| r.counters.cells_decoded.get()).sum()
     })
 }

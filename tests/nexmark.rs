@@ -152,7 +152,7 @@ async fn run(script: &str, parallelism: u32) -> Vec<String> {
     let connectors = engine::connectors(&settings, &StdoutTarget::Rows(sender));
     let plan = engine::plan(&script, connectors, &settings).expect("a valid script");
     let world = World::real(Some(2)).expect("data threads");
-    let job = engine::start(&plan, parallelism, &settings, None, &world).expect("it starts");
+    let job = engine::start(&plan, parallelism, &settings, None, &world).await.expect("it starts");
     drop(plan);
     let mut found = Vec::new();
     let outcome = {

@@ -9,7 +9,7 @@ use thalweg::connectors::tcp::{self, BoundAddress};
 use thalweg::settings::Settings;
 use thalweg::{Error, engine, program};
 use thalweg_dataflow::Code;
-use thalweg_runtime::JobOutcome;
+use thalweg_cluster::JobOutcome;
 use thalweg_world::World;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -151,7 +151,7 @@ async fn run(
     pipeline(&application, application.source("lines", source, decode::one(decoded)));
     let program = program::build(application, settings).expect("a sound application");
     let world = World::real(Some(1)).expect("threads");
-    let job = engine::start_graph(program.graph, program.functions, 2, settings, None, &world)?;
+    let job = engine::start_graph(program.graph, program.functions, 2, settings, None, &world).await?;
     let mut peer = TcpStream::connect(address.get().await).await.expect("it listens");
     peer.write_all(lines.as_bytes()).await.expect("it reads");
     drop(peer);
@@ -222,7 +222,7 @@ async fn refused_frames_are_dropped_and_counted_where_the_application_says_so() 
     let program = program::build(application, &settings).expect("a pipeline may end in its state");
     let world = World::real(Some(1)).expect("threads");
     let job =
-        engine::start_graph(program.graph, program.functions, 2, &settings, None, &world).expect("it starts");
+        engine::start_graph(program.graph, program.functions, 2, &settings, None, &world).await.expect("it starts");
     let mut peer = TcpStream::connect(address.get().await).await.expect("it listens");
     peer.write_all(b"a\nbad\nb\nbad\n").await.expect("it reads");
     let all_read = async {

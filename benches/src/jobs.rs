@@ -50,7 +50,7 @@ impl Streaming {
             let plan =
                 engine::plan(&self.script, connectors, &settings).map_err(|errors| anyhow!("{errors:?}"))?;
             let world = World::real(Some(data_threads))?;
-            let job = engine::start(&plan, self.parallelism, &settings, None, &world)?;
+            let job = engine::start(&plan, self.parallelism, &settings, None, &world).await?;
             let outcome = job.wait().await?;
             if outcome.late + outcome.refused + outcome.dropped > 0 {
                 return Err(anyhow!("rows are missing: {outcome:?}"));

@@ -222,7 +222,7 @@ fn run_until(application: Application, over: oneshot::Receiver<()>) -> Result<()
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     control.block_on(async {
         let world = World::real(Some(1))?;
-        let job = engine::start_graph(program.graph, program.functions, 1, &settings, None, &world)?;
+        let job = engine::start_graph(program.graph, program.functions, 1, &settings, None, &world).await?;
         tokio::select! {
             _ = over => {}
             ended = job.wait() => bail!("the job ended by itself: {ended:?}"),

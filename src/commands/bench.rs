@@ -143,7 +143,7 @@ fn run_to_end(plan: &Plan, parallelism: u32, settings: &Settings) -> Result<(u64
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io_error)?;
     control.block_on(async {
         let world = World::real(None).map_err(io_error)?;
-        let job = engine::start(plan, parallelism, settings, None, &world)?;
+        let job = engine::start(plan, parallelism, settings, None, &world).await?;
         job.wait().await?;
         let progress = job.progress();
         Ok((progress.rows_read, progress.rows_written))

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use thalweg_dataflow::{Code, Error, Functions, Graph, Result};
-use thalweg_runtime::{How, JobHandle, JobOutcome};
+use thalweg_cluster::{How, JobHandle, JobOutcome};
 use thalweg_world::World;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -90,7 +90,7 @@ async fn run_job(
     let io_error = |why: io::Error| Error::new(Code::Io, "the process cannot be set up").because(why);
     let mut interrupt = Stopper::new().map_err(io_error)?;
     let world = World::real(None).map_err(io_error)?;
-    let job = engine::start_graph(work.graph, work.functions, parallelism, settings, None, &world)?;
+    let job = engine::start_graph(work.graph, work.functions, parallelism, settings, None, &world).await?;
     let mut frames = tokio::time::interval(FRAME);
     let mut stopped_by: Option<Stopped> = None;
     let outcome = loop {

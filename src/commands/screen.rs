@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use terminal_size::{Height, Width, terminal_size};
-use thalweg_runtime::Progress;
+use thalweg_cluster::Progress;
 
 use crate::live_table::LiveTable;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use thalweg_dataflow::{Code, Distribution, Error, Graph, NodeId};
-use thalweg_runtime::{How, JobHandle, OperatorReading, Role};
+use thalweg_cluster::{How, JobHandle, OperatorReading, Role};
 use thalweg_world::World as Outside;
 
 use super::connector::{Feed, Outputs, TestConnector};
@@ -83,14 +83,14 @@ pub fn run(
     control.block_on(async {
         let outside = Outside::real(Some(2)).map_err(broken)?;
         let seed = world.shuffled.then_some(seed);
-        let job = engine::start(&plan, world.parallelism, &settings, seed, &outside).map_err(|e| vec![e])?;
+        let job = engine::start(&plan, world.parallelism, &settings, seed, &outside).await.map_err(|e| vec![e])?;
         let hung = || vec![Error::internal(format!("the job did not end within {RUN_MAX:?}"))];
         let ended =
             tokio::time::timeout(RUN_MAX, job.wait()).await.map_err(|_| hung())?.map_err(|e| vec![e])?;
         if ended.how != How::Ended {
             return Err(vec![Error::internal("the job stopped though its input was not read to the end")]);
         }
-        check_identities(job.counters()).map_err(|e| vec![e])?;
+        check_identities(&job.counters()).map_err(|e| vec![e])?;
         let deeds = deeds(&plan.graph, world.parallelism, &job);
         Ok(Outcome {
             outputs: outputs.tables(),
@@ -128,7 +128,8 @@ fn check_identities(readings: &[OperatorReading]) -> Result<(), Error> {
 
 fn deeds(graph: &Graph, parallelism: u32, job: &JobHandle) -> Deeds {
     let rows_in = |node: NodeId| -> Vec<u64> {
-        let of_node = job.counters().iter().filter(|r| r.node == node);
+        let counters = job.counters();
+        let of_node = counters.iter().filter(|r| r.node == node);
         of_node.map(|r| r.counters.rows_in.get()).collect()
     };
     let shuffled: BTreeSet<NodeId> = graph

@@ -37,7 +37,7 @@ fn a_silent_split_lets_windows_close_and_comes_back_without_moving_time_backward
     let counted = || counted.lock().expect("unbroken").clone();
     in_a_world(async |world| {
         let settings = Settings { idle_timeout: Duration::from_secs(1), ..Settings::default() };
-        let job = start(SCRIPT, hand, &settings, &world);
+        let job = start(SCRIPT, hand, &settings, &world).await;
         let watermark = || job.counters().iter().map(|r| r.counters.watermark.get()).max();
         let give = async |event| moves.source.send(event).await.expect("the job reads");
         give(rows("talks", &[1, 2, 25])).await;

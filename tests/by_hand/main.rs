@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use thalweg::engine;
 use thalweg::settings::Settings;
 use thalweg_dataflow::connector::Connector;
-use thalweg_runtime::JobHandle;
+use thalweg_cluster::JobHandle;
 use thalweg_world::World;
 
 #[global_allocator]
@@ -26,10 +26,10 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 /// Plans and starts a script over tables of the connector `hand`, with one subtask each.
-fn start(script: &str, hand: connector::Hand, settings: &Settings, world: &World) -> JobHandle {
+async fn start(script: &str, hand: connector::Hand, settings: &Settings, world: &World) -> JobHandle {
     let connectors: Vec<std::sync::Arc<dyn Connector>> = vec![std::sync::Arc::new(hand)];
     let plan = engine::plan(script, connectors, settings).expect("a valid script");
-    engine::start(&plan, 1, settings, None, world).expect("the job starts")
+    engine::start(&plan, 1, settings, None, world).await.expect("the job starts")
 }
 
 /// Runs a test in a runtime of its own, beside the job's one data thread.

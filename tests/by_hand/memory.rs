@@ -60,7 +60,7 @@ fn a_large_window_fired_into_a_blocked_sink_stays_under_twice_its_state() {
     );
     in_a_world(async |world| {
         moves.gate.send_replace(false);
-        let job = start(&script, hand, &Settings::default(), &world);
+        let job = start(&script, hand, &Settings::default(), &world).await;
         quiet(&job).await;
         let empty = counting::now();
         for first in (0..GROUPS).step_by(BATCH as usize) {
@@ -101,7 +101,7 @@ fn a_blocked_sink_stops_the_source_within_the_bounds_of_queues() {
     in_a_world(async |world| {
         moves.gate.send_replace(false);
         let settings = Settings { queue_rows_max: 4 * BATCH as usize, ..Settings::default() };
-        let job = start(&script, hand, &settings, &world);
+        let job = start(&script, hand, &settings, &world).await;
         let (mut given, mut stands_still) = (0, false);
         while !stands_still {
             assert!(given < 1000, "the source goes on reading though nothing leaves");

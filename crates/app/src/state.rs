@@ -1,7 +1,8 @@
 //! State by key: in memory a hash table, durable as rows of key and state.
 //!
-//! A key's state is made when the key is first seen and is never forgotten. The
-//! durable form is one row per key that changed since the last complete epoch:
+//! A key's state is made when the key is first seen, and is forgotten only when
+//! the key's group leaves: some keys at a time, since where a key lives is not
+//! remembered beside it. The durable form is one row per key that changed since the last complete epoch:
 //! key and state each in a column of their own type, the form in which they
 //! would cross to another subtask, so that any Parquet tool can read them and
 //! no value needs a second encoding.
@@ -10,10 +11,11 @@ use std::hash::{BuildHasher, Hash};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt16Array};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt16Array};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use hashbrown::{DefaultHashBuilder, HashTable};
-use thalweg_dataflow::{Error, Result};
+use thalweg_dataflow::{Age, Error, Result};
 use thalweg_state::{
     Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups, KeySpace, Restored, Snapshot,
     hash_keys,
@@ -52,6 +54,9 @@ pub(crate) type Init<K, S> = Arc<dyn Fn(&K) -> S + Send + Sync>;
 /// The durable table's name.
 const TABLE: &str = "state";
 
+/// How many entries one call looks at for keys that left.
+const SWEPT_MAX: usize = 1024;
+
 struct Entry<K, S> {
     key: K,
     state: S,
@@ -61,7 +66,10 @@ struct Entry<K, S> {
 
 /// The states of one subtask.
 pub(crate) struct KeyedStates<K, S> {
-    entries: Vec<Entry<K, S>>,
+    /// None where a key left.
+    entries: Vec<Option<Entry<K, S>>>,
+    /// Places in `entries` where a key left.
+    free: Vec<u32>,
     /// Places in `entries`, by key.
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -70,6 +78,12 @@ pub(crate) struct KeyedStates<K, S> {
     changed: Vec<u32>,
     /// What each unsettled epoch wrote, oldest first.
     unsettled: Vec<(Epoch, Vec<u32>)>,
+    /// The epoch that was settled last, and whether it is complete.
+    settled: Option<(Epoch, bool)>,
+    /// Key groups that left, while entries of theirs may still be here.
+    gone: KeyGroups,
+    /// Entries before this place were looked at for keys that left.
+    swept: usize,
     key_space: KeySpace,
     layout: (Layout<K>, Layout<S>),
 }
@@ -78,11 +92,15 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
     pub(crate) fn new(layout: (Layout<K>, Layout<S>), init: Init<K, S>) -> Self {
         Self {
             entries: Vec::new(),
+            free: Vec::new(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             init,
             changed: Vec::new(),
             unsettled: Vec::new(),
+            settled: None,
+            gone: KeyGroups::default(),
+            swept: 0,
             key_space: KeySpace::default(),
             layout,
         }
@@ -92,26 +110,50 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
     #[inline]
     pub(crate) fn of(&mut self, key: K) -> (&K, &mut S) {
         let place = self.place(key);
-        let entry = &mut self.entries[place];
+        let entry = self.entries[place as usize].as_mut().expect("the index leads to entries only");
         if !std::mem::replace(&mut entry.changed, true) {
-            self.changed.push(place as u32);
+            self.changed.push(place);
         }
         (&entry.key, &mut entry.state)
     }
 
     #[inline]
-    fn place(&mut self, key: K) -> usize {
-        let Self { entries, index, hasher, init, .. } = self;
+    fn place(&mut self, key: K) -> u32 {
+        let Self { entries, index, hasher, .. } = self;
         let hash = hasher.hash_one(&key);
-        if let Some(&place) = index.find(hash, |&place| entries[place as usize].key == key) {
-            return place as usize;
+        let is = |&place: &u32| entries[place as usize].as_ref().is_some_and(|entry| entry.key == key);
+        match index.find(hash, is) {
+            Some(&place) => place,
+            None => self.add(hash, key),
         }
-        let place = entries.len();
-        assert!(place < u32::MAX as usize, "a subtask holds at most 4,294,967,295 keys");
+    }
+
+    fn add(&mut self, hash: u64, key: K) -> u32 {
+        let Self { entries, free, index, hasher, init, .. } = self;
+        let place = free.pop().unwrap_or_else(|| {
+            assert!(entries.len() < u32::MAX as usize, "a subtask holds at most 4,294,967,295 keys");
+            entries.push(None);
+            entries.len() as u32 - 1
+        });
         let state = init(&key);
-        entries.push(Entry { key, state, changed: false });
-        index.insert_unique(hash, place as u32, |&place| hasher.hash_one(&entries[place as usize].key));
+        entries[place as usize] = Some(Entry { key, state, changed: false });
+        let hash_of = |&place: &u32| {
+            let entry = entries[place as usize].as_ref().expect("the index leads to entries only");
+            hasher.hash_one(&entry.key)
+        };
+        index.insert_unique(hash, place, hash_of);
         place
+    }
+
+    /// These entries changed, those of them that are still here.
+    fn mark(&mut self, places: impl IntoIterator<Item = u32>) {
+        for place in places {
+            if let Some(entry) = &mut self.entries[place as usize]
+                && !std::mem::replace(&mut entry.changed, true)
+            {
+                self.changed.push(place);
+            }
+        }
     }
 
     fn schema(&self) -> SchemaRef {
@@ -119,19 +161,24 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
         Arc::new(Schema::new(vec![group, self.layout.0.field("key"), self.layout.1.field("state")]))
     }
 
-    /// These entries as a durable table.
+    /// These entries as a durable table, but for those that left.
     fn table(&self, places: &[u32]) -> Result<FrozenTable> {
         let (mut keys, mut states) = (self.layout.0.writer()?, self.layout.1.writer()?);
-        for &place in places {
-            let entry = &self.entries[place as usize];
+        for entry in places.iter().filter_map(|&place| self.entries[place as usize].as_ref()) {
             keys.push(&entry.key)?;
             states.push(&entry.state)?;
         }
         let (keys, states) = (keys.finish()?, states.finish()?);
-        let groups: UInt16Array = self.groups(&keys)?.into_iter().map(|group| group.0).collect();
-        let batch = RecordBatch::try_new(self.schema(), vec![Arc::new(groups), keys, states])
-            .map_err(|e| Error::internal("states do not fit their table").because(e))?;
-        let batches = if places.is_empty() { Vec::new() } else { vec![batch] };
+        let of = self.groups(&keys)?;
+        let groups = UInt16Array::from_iter_values(of.iter().map(|group| group.0));
+        let broken = |e| Error::internal("states do not fit their table").because(e);
+        let mut batch =
+            RecordBatch::try_new(self.schema(), vec![Arc::new(groups), keys, states]).map_err(broken)?;
+        if of.iter().any(|&group| self.gone.contains(group)) {
+            let staying: BooleanArray = of.iter().map(|&group| Some(!self.gone.contains(group))).collect();
+            batch = filter_record_batch(&batch, &staying).map_err(broken)?;
+        }
+        let batches = if batch.num_rows() == 0 { Vec::new() } else { vec![batch] };
         Ok(FrozenTable::upsert(TABLE, 1, batches))
     }
 
@@ -142,107 +189,114 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
         Ok(hashes.into_iter().map(|hash| self.key_space.group_of(hash)).collect())
     }
 
-    /// Adds or replaces states; of several rows of one key the last holds.
-    fn load(&mut self, batches: &[RecordBatch]) -> Result<()> {
+    /// Adds or replaces states; of several rows of one key the last holds. Answers where they are.
+    fn load(&mut self, batches: &[RecordBatch]) -> Result<Vec<u32>> {
+        let mut places = Vec::new();
         for batch in batches {
             let [_, keys, states] = batch.columns() else {
                 return Err(Error::internal("a table of states has other columns"));
             };
             let (mut keys, mut states) = (self.layout.0.read(keys)?, self.layout.1.read(states)?);
             while let (Some(key), Some(state)) = (keys.next(), states.next()) {
-                *self.of(key).1 = state;
+                let place = self.place(key);
+                let entry = self.entries[place as usize].as_mut().expect("a place has an entry");
+                entry.state = state;
+                places.push(place);
             }
         }
+        Ok(places)
+    }
+
+    /// Looks at so many entries at most, and drops those whose keys left.
+    fn sweep(&mut self, entries_max: usize) -> Result<()> {
+        if self.gone.is_empty() {
+            return Ok(());
+        }
+        let until = self.entries.len().min(self.swept.saturating_add(entries_max));
+        let here = |&place: &usize| self.entries[place].is_some();
+        let places: Vec<usize> = (self.swept..until).filter(here).collect();
+        let mut keys = self.layout.0.writer()?;
+        for entry in places.iter().filter_map(|&place| self.entries[place].as_ref()) {
+            keys.push(&entry.key)?;
+        }
+        for (place, group) in places.into_iter().zip(self.groups(&keys.finish()?)?) {
+            if self.gone.contains(group) {
+                self.drop_entry(place);
+            }
+        }
+        self.swept = until;
+        if until == self.entries.len() {
+            (self.gone, self.swept) = (KeyGroups::default(), 0);
+        }
         Ok(())
+    }
+
+    fn drop_entry(&mut self, place: usize) {
+        let Some(entry) = self.entries[place].take() else { return };
+        let hash = self.hasher.hash_one(&entry.key);
+        if let Ok(found) = self.index.find_entry(hash, |&other| other as usize == place) {
+            found.remove();
+        }
+        self.free.push(place as u32);
     }
 }
 
 impl<K: Key, S: Record> Remembered for KeyedStates<K, S> {
     fn open(&mut self, mut restored: Restored, key_space: KeySpace) -> Result<()> {
         self.key_space = key_space;
-        self.load(&restored.take(TABLE))?;
-        self.changed.clear();
-        self.entries.iter_mut().for_each(|entry| entry.changed = false);
-        Ok(())
+        self.load(&restored.take(TABLE)).map(drop)
     }
 
     fn freeze(&mut self, epoch: Epoch) -> Result<Snapshot> {
         // What an unsettled epoch wrote is written again: no order of settlements loses it.
-        for (_, places) in &self.unsettled {
-            for &place in places {
-                let entry = &mut self.entries[place as usize];
-                if !std::mem::replace(&mut entry.changed, true) {
-                    self.changed.push(place);
-                }
-            }
-        }
-        let table = self.table(&self.changed)?;
-        let places = std::mem::take(&mut self.changed);
-        places.iter().for_each(|&place| self.entries[place as usize].changed = false);
+        let unsettled: Vec<u32> = self.unsettled.iter().flat_map(|(_, places)| places).copied().collect();
+        self.mark(unsettled);
+        let mut places = std::mem::take(&mut self.changed);
+        // A place whose key left may have another key by now, or none.
+        let mut changed =
+            |place: &u32| self.entries[*place as usize].as_mut().is_some_and(|e| std::mem::take(&mut e.changed));
+        places.retain(|place| changed(place));
+        let table = self.table(&places)?;
         self.unsettled.push((epoch, places));
         Ok(Snapshot { tables: vec![table] })
     }
 
     fn settle(&mut self, epoch: Epoch, complete: bool) {
+        self.settled = Some((epoch, complete));
         if complete {
             self.unsettled.retain(|(unsettled, _)| *unsettled > epoch);
             return;
         }
-        let Some(at) = self.unsettled.iter().position(|(unsettled, _)| *unsettled == epoch) else { return };
-        for place in self.unsettled.remove(at).1 {
-            let entry = &mut self.entries[place as usize];
-            if !std::mem::replace(&mut entry.changed, true) {
-                self.changed.push(place);
-            }
+        let aborted: Vec<_> = self.unsettled.extract_if(.., |(unsettled, _)| *unsettled == epoch).collect();
+        self.mark(aborted.into_iter().flat_map(|(_, places)| places));
+    }
+
+    fn put(&mut self, groups: &KeyGroups, given: &Snapshot, age: Age) -> Result<()> {
+        if self.gone.intersects(groups) {
+            self.sweep(usize::MAX)?;
         }
+        let batches: Vec<RecordBatch> = given.batches_of(TABLE).cloned().collect();
+        let places = self.load(&batches)?;
+        match (age, self.settled) {
+            (Age::Durable, _) => {}
+            (Age::Unsettled(epoch), Some((settled, true))) if settled == epoch => {}
+            (Age::Unsettled(epoch), Some((settled, false))) if settled == epoch => self.mark(places),
+            (Age::Unsettled(epoch), _) => self.unsettled.push((epoch, places)),
+        }
+        Ok(())
     }
 
-    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        let all: Vec<u32> = (0..self.entries.len() as u32).collect();
-        let mut keys = self.layout.0.writer()?;
-        self.entries.iter().try_for_each(|entry| keys.push(&entry.key).map(drop))?;
-        let of = self.groups(&keys.finish()?)?;
-        let leaves = |place: u32| groups.contains(of[place as usize]);
-        let leaving: Vec<u32> = all.into_iter().filter(|&place| leaves(place)).collect();
-        let given = self.table(&leaving)?;
-        self.forget(&leaves);
-        Ok(Snapshot { tables: vec![given] })
+    fn forget(&mut self, groups: &KeyGroups) {
+        self.gone = self.gone.union(groups);
+        self.swept = 0;
     }
 
-    fn put(&mut self, given: Snapshot) -> Result<()> {
-        self.load(&Restored::from_iter([given]).take(TABLE))
+    fn tidy(&mut self) -> Result<()> {
+        self.sweep(SWEPT_MAX)
     }
 
     fn bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry<K, S>>() + self.index.allocation_size()
-    }
-}
-
-impl<K: Key, S> KeyedStates<K, S> {
-    /// Drops these entries and closes the gaps.
-    fn forget(&mut self, leaves: &dyn Fn(u32) -> bool) {
-        let mut moved = Vec::with_capacity(self.entries.len());
-        let mut staying = 0;
-        for place in 0..self.entries.len() as u32 {
-            moved.push((!leaves(place)).then_some(staying));
-            staying += u32::from(!leaves(place));
-        }
-        let mut place = 0;
-        self.entries.retain(|_| {
-            place += 1;
-            moved[place - 1].is_some()
-        });
-        let renumber = |places: &mut Vec<u32>| {
-            *places = places.iter().filter_map(|&place| moved[place as usize]).collect();
-        };
-        renumber(&mut self.changed);
-        self.unsettled.iter_mut().for_each(|(_, places)| renumber(places));
-        let Self { entries, index, hasher, .. } = self;
-        index.clear();
-        let hash = |place: u32| hasher.hash_one(&entries[place as usize].key);
-        (0..staying).for_each(|place| {
-            index.insert_unique(hash(place), place, |&place| hash(place));
-        });
+        self.entries.capacity() * size_of::<Option<Entry<K, S>>>() + self.index.allocation_size()
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! * [`connectors`] gives all of them; [`register`] makes their pieces known.
 //! * `format_options`: the options of formats and bad data, the same for all.
+//! * `lines`: bytes of a file to rows, the same for all sources of files.
 //! * `row_writer`: rows of a graph to bytes, the same for all sinks of bytes.
 //! * `splits`: which splits a source has; `turns`: whose turn it is, where rows are made and not read.
 
@@ -15,8 +16,11 @@ use thalweg_dataflow::Registry;
 use thalweg_dataflow::connector::Connector;
 
 mod blackhole;
+mod filesystem;
 mod format_options;
 mod impulse;
+mod lines;
+mod name_hash;
 mod nexmark;
 mod plain_spec;
 mod row_writer;
@@ -33,6 +37,7 @@ pub use stdout::{StdoutRows, StdoutTarget};
 pub fn connectors(defaults: Defaults, target: &StdoutTarget) -> Vec<Arc<dyn Connector>> {
     vec![
         Arc::new(blackhole::Blackhole),
+        Arc::new(filesystem::Filesystem { defaults }),
         Arc::new(impulse::Impulse),
         Arc::new(nexmark::Nexmark),
         Arc::new(single_file::SingleFile { defaults }),
@@ -44,6 +49,7 @@ pub fn connectors(defaults: Defaults, target: &StdoutTarget) -> Vec<Arc<dyn Conn
 /// Makes the sources and sinks of all connectors known.
 pub fn register(registry: &mut Registry) {
     blackhole::register(registry);
+    filesystem::register(registry);
     impulse::register(registry);
     nexmark::register(registry);
     single_file::register(registry);

@@ -45,14 +45,7 @@ impl Writing {
 
     /// A writer of these rows.
     pub(crate) fn writer(&self) -> Result<RowWriter> {
-        let written = |name: &str| match name {
-            columns::TIMESTAMP | columns::ROW_WATERMARK => false,
-            columns::DIFF => self.changelog,
-            _ => true,
-        };
-        let fields = self.schema.fields().iter().enumerate();
-        let columns: Vec<_> =
-            fields.filter(|(_, field)| written(field.name())).map(|(index, _)| index).collect();
+        let columns = written_columns(&self.schema, self.changelog);
         let schema = self.schema.project(&columns);
         let schema = schema.map_err(|e| Error::internal("a schema cannot be projected").because(e))?;
         let encoder = self.format.encoder(&Arc::new(schema)).map_err(refused)?;
@@ -63,6 +56,17 @@ impl Writing {
     pub(crate) fn format_name(&self) -> &'static str {
         self.format.name()
     }
+}
+
+/// The indices of the columns that are written: not the engine's own, but `_diff` of a changelog.
+pub(crate) fn written_columns(schema: &Schema, changelog: bool) -> Vec<usize> {
+    let written = |name: &str| match name {
+        columns::TIMESTAMP | columns::ROW_WATERMARK => false,
+        columns::DIFF => changelog,
+        _ => true,
+    };
+    let fields = schema.fields().iter().enumerate();
+    fields.filter(|(_, field)| written(field.name())).map(|(index, _)| index).collect()
 }
 
 /// Whether a format can write changes, and if not, what could.

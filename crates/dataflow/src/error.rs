@@ -93,6 +93,8 @@ codes! {
     JobInUse = "job-in-use", 5;
     /// A later life of this job has begun elsewhere; this one has stopped.
     Fenced = "fenced", 5;
+    /// What is asked for does not fit what the job is doing.
+    Conflict = "conflict", 5;
     /// No checkpoint lies there, or none of this name.
     CheckpointNotFound = "checkpoint-not-found", 4;
     /// An object of a checkpoint is missing, cut or not what was written.
@@ -111,6 +113,10 @@ codes! {
     Io = "io", 1;
     /// Whoever read the output has gone, as `head` does when it has enough.
     OutputClosed = "output-closed", 0;
+    /// A file to be read is not the one that reading began with: it was cut, replaced or written to.
+    InputChanged = "input-changed", 1;
+    /// What a job wrote is not as its checkpoint left it: it was cut, replaced or removed.
+    OutputChanged = "output-changed", 1;
     /// A record is not what its format and schema ask for.
     BadRecord = "bad-record", 1;
     /// A record or line is longer than the limit.

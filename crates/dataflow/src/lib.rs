@@ -40,7 +40,7 @@ pub use error::{Code, Error, Result, Span};
 pub use function::{FunctionId, Functions};
 pub use graph::{Distribution, Edge, Graph, Node, NodeId, Outlet};
 pub use message::{Barrier, Batch, Message, Port, columns};
-pub use operator::{Context, Operator, Output, Step};
+pub use operator::{Age, Context, Operator, Output, Step};
 pub use sink::{Committable, Sink};
 pub use source::{Source, SourceEvent, SplitEvent};
 pub use spec::{OperatorSpec, Registry, SinkSpec, SourceSpec, Spec};

@@ -97,17 +97,40 @@ pub trait Operator: Send {
         let _ = (epoch, complete);
     }
 
-    /// Rescale: gives away all state of these key groups and forgets it.
-    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        let _ = groups;
-        Ok(Snapshot::empty())
+    /// Rescale: `groups` live here from now on, and this is what epochs hold of them.
+    ///
+    /// Called in the order of epochs: first what complete epochs wrote, possibly in many pieces, last
+    /// what the old owner froze at the barrier of the move. `Full` tables replace what is known of these
+    /// groups. With [`Age::Unsettled`], what is given must be part of the snapshots of this operator
+    /// until it learns that the epoch is complete.
+    ///
+    /// From the first piece to the last the operator gets no watermark and no barrier, and no rows of
+    /// `groups`; rows of other groups flow. All epochs before the one of the move are settled; how that
+    /// one was settled the operator learns before its next barrier, be it before or behind the last piece.
+    fn put(&mut self, groups: &KeyGroups, given: Snapshot, age: Age) -> Result<()> {
+        let _ = (groups, given, age);
+        Ok(())
     }
 
-    /// Rescale: receives state that another subtask gave away with `take`.
-    fn put(&mut self, groups: Snapshot) -> Result<()> {
+    /// Rescale: these key groups live elsewhere now. Their state is forgotten, gives no output and is
+    /// in no later snapshot, not even after an abort.
+    ///
+    /// Cheap: it must not stop the rows of other groups for longer than a few milliseconds, however
+    /// large the state is. Garbage may be left behind, to be cleared away in bounded pieces in `flush`,
+    /// or when a window closes. The groups may come back by `put`.
+    fn forget(&mut self, groups: &KeyGroups) -> Result<()> {
         let _ = groups;
         Ok(())
     }
+}
+
+/// What is known of the epoch that state was given by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// A complete epoch holds it.
+    Durable,
+    /// This epoch will hold it, if it becomes complete.
+    Unsettled(Epoch),
 }
 
 /// What an operator gave out, in order.

@@ -80,6 +80,13 @@ impl Options {
         self.take_parsed(name, "a duration such as '50ms', '10s' or '1m'", parse_duration)
     }
 
+    /// Takes a number of bytes, of at least `min`, such as `8MiB` or `128000000`.
+    pub fn take_size(&mut self, name: &'static str, min: u64) -> Result<Option<u64>> {
+        self.take_parsed(name, &format!("a size of at least {min} bytes, such as '8MiB'"), |text| {
+            parse_size(text).filter(|&bytes| bytes >= min)
+        })
+    }
+
     /// Takes one of several words.
     pub fn take_choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Result<Option<T>> {
         let words: Vec<String> = choices.iter().map(|(word, _)| format!("'{word}'")).collect();
@@ -154,6 +161,24 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(number * unit).ok()
 }
 
+/// Reads a size: a whole number and a unit, `KiB`, `MiB`, `GiB`, `KB`, `MB`, `GB` or none, which is bytes.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 /// The known name nearest to a misspelt one, if any is near enough to be meant.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
@@ -190,6 +215,16 @@ mod tests {
         }
         for text in ["", "10", "s", "1 month", "-1s", "1e3s"] {
             assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [("0", 0), ("8MiB", 8 << 20), ("1 GB", 1_000_000_000), ("12b", 12)] {
+            assert_eq!(parse_size(text), Some(bytes), "{text}");
+        }
+        for text in ["", "MiB", "1.5MiB", "1 parsec", "-1", "99999999999GiB"] {
+            assert_eq!(parse_size(text), None, "{text}");
         }
     }
 

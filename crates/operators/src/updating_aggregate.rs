@@ -28,7 +28,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{
-    Batch, Context, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark, columns,
+    Age, Batch, Context, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark, columns,
 };
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 
@@ -125,7 +125,7 @@ impl UpdatingOperator {
 
 impl Operator for UpdatingOperator {
     fn open(&mut self, restored: Restored, cx: &mut Context<'_>) -> Result<()> {
-        self.groups.open(restored, cx.settings().key_space)?;
+        self.groups.open(restored, cx.settings())?;
         self.report(cx);
         Ok(())
     }
@@ -168,12 +168,13 @@ impl Operator for UpdatingOperator {
         self.groups.on_settled(epoch, complete);
     }
 
-    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        self.groups.take(groups)
+    fn put(&mut self, groups: &KeyGroups, given: Snapshot, age: Age) -> Result<()> {
+        self.groups.put(groups, &given, age)
     }
 
-    fn put(&mut self, groups: Snapshot) -> Result<()> {
-        self.groups.put(&groups)
+    fn forget(&mut self, groups: &KeyGroups) -> Result<()> {
+        self.groups.forget(groups);
+        Ok(())
     }
 }
 

@@ -54,6 +54,11 @@ impl Alignment {
         self.complete()
     }
 
+    /// Channels were added that are not to be waited for yet.
+    pub(crate) fn add_unborn(&mut self, channels: usize) {
+        self.channels.extend(std::iter::repeat_n(State::Unborn, channels));
+    }
+
     /// A channel is born: from now on its barriers are waited for.
     pub(crate) fn open(&mut self, channel: usize) {
         self.channels[channel] = State::Open;

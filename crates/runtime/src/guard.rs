@@ -14,7 +14,7 @@ use crate::channel::PeerGone;
 
 /// Why a subtask ended before its time.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// It failed itself.
     Own(Error),
     /// Another subtask went away; that one knows why.
@@ -35,7 +35,7 @@ impl From<PeerGone> for Failure {
 
 /// One piece of one subtask, as errors name it. After a panic the piece must be dropped, never called again.
 #[derive(Clone, Debug)]
-pub(crate) struct Site {
+pub struct Site {
     pub(crate) id: OperatorId,
     /// `operator 'x'`.
     piece: String,
@@ -54,7 +54,7 @@ impl Site {
     }
 
     /// Where a sink's rows are published, outside of any subtask.
-    pub(crate) fn committer(id: &OperatorId) -> Self {
+    pub fn committer(id: &OperatorId) -> Self {
         Self { id: id.clone(), piece: format!("sink '{id}'"), part: "commit".to_owned() }
     }
 
@@ -68,7 +68,7 @@ impl Site {
     }
 
     /// Awaits a piece.
-    pub(crate) async fn wait<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+    pub async fn wait<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         match AssertUnwindSafe(call).catch_unwind().await {
             Ok(result) => result.map_err(|error| self.locate(error)),
             Err(panic) => Err(self.panicked(&*panic)),

@@ -1,14 +1,15 @@
 //! Run these subtasks in this process.
 //!
 //! A graph becomes chains, subtasks and channels ([`plan`]); each subtask is
-//! one future on a data executor, and control, apart from data, runs the
-//! epochs and watches over all. The runtime knows no operator by name.
+//! one future on a data executor, and a [`Worker`] holds them all: whoever
+//! controls the job tells them [`Command`]s and hears their [`Report`]s. The
+//! runtime knows no operator by name and decides nothing about the job.
 //!
 //! ```text
 //!             plan                     wire                          run
 //!  Graph ───────────► chains, channels ────► subtasks ──spawn──► data executors
 //!                                               │  ▲ commands         │ reports
-//!                                               └──┴──── control ◄────┘
+//!                                               └──┴──── Worker ◄─────┘
 //!
 //!  one subtask:  source or inbox ─► chain (direct calls) ─► exchanges ─► inboxes of others
 //!                                                     └───► sinks
@@ -17,21 +18,21 @@
 mod alignment;
 mod chain;
 mod channel;
-mod epochs;
 mod exchange;
 mod guard;
-mod job;
+mod holdback;
 mod merge;
+mod moves;
 pub mod plan;
 mod settings;
-mod store;
 mod subtask;
 mod watchdog;
+mod worker;
 
-pub use channel::ChannelReading;
-pub use job::{How, Job, JobHandle, JobOutcome, OperatorReading, Progress, Role};
+pub use chain::Answer;
+pub use channel::{ChannelReading, Probe};
+pub use moves::{Arrival, Load, Move};
+pub use guard::{Failure, Site};
 pub use settings::RuntimeSettings;
-pub use store::{Checkpoint, EpochStore, NullStore, Verdict};
-
-#[cfg(test)]
-mod tests;
+pub use subtask::{Command, Report, Word};
+pub use worker::{Deployment, Grown, Member, OperatorReading, Past, Role, Worker};

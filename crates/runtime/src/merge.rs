@@ -41,6 +41,17 @@ impl WatermarkMerge {
         Self { inputs: vec![input; inputs], merged: Watermark::START, idle_count: 0, stopping: false }
     }
 
+    /// Adds an input that does not count yet; gives its index. It counts once it is [held](Self::hold).
+    pub(crate) fn add(&mut self) -> usize {
+        self.inputs.push(Input { watermark: Watermark::START, idle: false, retired: true });
+        self.inputs.len() - 1
+    }
+
+    /// No input counts yet: each does once it is [held](Self::hold).
+    pub(crate) fn unborn(&mut self) {
+        self.inputs.iter_mut().for_each(|input| input.retired = true);
+    }
+
     /// Rows came: the input counts again.
     #[inline]
     pub(crate) fn on_rows(&mut self, input: usize) {
@@ -83,9 +94,19 @@ impl WatermarkMerge {
         self.stopping = true;
     }
 
-    /// A channel that was born behind a barrier: it holds what is merged so far until it has spoken.
+    /// Forgets what the inputs have said.
+    pub(crate) fn rebase(&mut self) {
+        (0..self.inputs.len()).for_each(|input| self.wake(input));
+        self.inputs.iter_mut().for_each(|input| input.watermark = Watermark::START);
+        self.merged = Watermark::START;
+    }
+
+    /// An input that was born behind a barrier, or that may say less than before it: it holds what is
+    /// merged so far until it has spoken.
     pub(crate) fn hold(&mut self, input: usize) {
+        self.wake(input);
         self.inputs[input].watermark = self.merged;
+        self.inputs[input].retired = false;
     }
 
     /// What the inputs together have reached.

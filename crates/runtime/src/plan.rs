@@ -48,6 +48,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The plan of a job that does not run.
+    pub fn none() -> Self {
+        Self { chains: Vec::new(), chain_of: Vec::new() }
+    }
+
     /// Plans `graph` for a job of parallelism `job`.
     ///
     /// # Errors
@@ -105,7 +110,7 @@ impl Plan {
 
     /// The channels of the edge with this index, receivers in order, for each its senders in order.
     pub fn channels(&self, index: usize, edge: &Edge) -> Vec<ChannelId> {
-        if self.is_inside(edge) {
+        if self.chains.is_empty() || self.is_inside(edge) {
             return Vec::new();
         }
         let (senders, receivers) = (self.parallelism(edge.from.0), self.parallelism(edge.to.0));
@@ -122,7 +127,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::toys::{Net, Numbers, Pass, made, shuffle};
+    use thalweg_testkit::toys::{Net, Numbers, Pass, made, shuffle};
 
     fn chains(plan: &Plan) -> Vec<(Vec<u32>, u32)> {
         plan.chains().map(|(_, c)| (c.nodes.iter().map(|n| n.0).collect(), c.parallelism)).collect()

@@ -19,20 +19,24 @@ pub(crate) type Places = BTreeMap<(NodeId, Subtask), String>;
 pub(crate) struct Watchdog {
     graph: Arc<Graph>,
     places: Places,
-    probes: Vec<Probe>,
     taken: u64,
 }
 
 impl Watchdog {
-    pub(crate) fn new(graph: Arc<Graph>, places: Places, probes: Vec<Probe>) -> Self {
-        Self { graph, places, probes, taken: 0 }
+    pub(crate) fn new(graph: Arc<Graph>) -> Self {
+        Self { graph, places: Places::new(), taken: 0 }
+    }
+
+    /// Learns where nodes run.
+    pub(crate) fn learn(&mut self, places: Places) {
+        self.places.extend(places);
     }
 
     /// If nothing has moved since the last look though rows wait, says who waits for whom.
-    pub(crate) fn look(&mut self) -> Option<String> {
-        let taken = self.probes.iter().map(Probe::taken).sum();
+    pub(crate) fn look(&mut self, probes: &[Probe]) -> Option<String> {
+        let taken = probes.iter().map(Probe::taken).sum();
         let moved = std::mem::replace(&mut self.taken, taken) != taken;
-        let channels: Vec<_> = self.probes.iter().flat_map(Probe::channels).collect();
+        let channels: Vec<_> = probes.iter().flat_map(Probe::channels).collect();
         let rows: usize = channels.iter().map(|c| c.rows).sum();
         if moved || rows == 0 {
             return None;

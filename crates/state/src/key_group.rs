@@ -88,6 +88,28 @@ impl KeyGroups {
         self.ranges.is_empty()
     }
 
+    /// Whether the sets have a group in common.
+    pub fn intersects(&self, other: &KeyGroups) -> bool {
+        self.ranges.iter().any(|&(start, end)| other.ranges.iter().any(|&(s, e)| start.max(s) < end.min(e)))
+    }
+
+    /// The groups of both sets.
+    #[must_use]
+    pub fn union(&self, other: &KeyGroups) -> KeyGroups {
+        self.iter().chain(other.iter()).collect()
+    }
+
+    /// The groups that are not in `other`.
+    #[must_use]
+    pub fn without(&self, other: &KeyGroups) -> KeyGroups {
+        self.iter().filter(|&group| !other.contains(group)).collect()
+    }
+
+    /// The sorted, disjoint, half-open ranges that make up the set.
+    pub(crate) fn ranges(&self) -> &[(u16, u16)] {
+        &self.ranges
+    }
+
     /// Every group of the set, in order.
     pub fn iter(&self) -> impl Iterator<Item = KeyGroup> + '_ {
         self.ranges.iter().flat_map(|&(start, end)| (start..end).map(KeyGroup))
@@ -143,5 +165,8 @@ mod tests {
         let set: KeyGroups = [3, 1, 2, 9, 9].map(KeyGroup).into_iter().collect();
         assert_eq!(set.iter().map(|g| g.0).collect::<Vec<_>>(), [1, 2, 3, 9]);
         assert!(set.contains(KeyGroup(9)) && !set.contains(KeyGroup(4)));
+        assert_eq!(set.union(&KeyGroups::range(4, 9)), KeyGroups::range(1, 10));
+        assert_eq!(set.without(&KeyGroups::range(2, 9)), [1, 9].map(KeyGroup).into_iter().collect());
+        assert!(set.intersects(&KeyGroups::range(3, 5)) && !set.intersects(&KeyGroups::range(4, 9)));
     }
 }

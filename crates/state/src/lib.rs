@@ -12,14 +12,27 @@
 //! operator state ── freeze ──► Snapshot { FrozenTable with a _key_group column }
 //! ```
 
+mod checksum;
+mod compaction;
+mod history;
 mod id;
 mod key_group;
 mod key_hash;
+mod manifest;
+mod object;
 mod snapshot;
+pub mod store;
 mod table;
 
+pub use checksum::{Checksum, ChecksumError};
+pub use compaction::{Compacted, Compaction};
+pub use history::{Claim, Claimed, Collected, History, Part};
 pub use id::{Epoch, Incarnation, JobId, OperatorId, SplitId, Subtask};
 pub use key_group::{KEY_GROUPS_DEFAULT, KeyGroup, KeyGroups, KeySpace};
 pub use key_hash::{KeyError, hash_keys};
+pub use manifest::{
+    Expired, FORMAT, Head, Manifest, ObjectEntry, OperatorPart, OperatorRecord, Settlement, SplitPosition,
+    TablePart, TableRecord,
+};
 pub use snapshot::{Change, Expiry, FrozenTable, KEY_GROUP_COLUMN, Restored, Snapshot};
 pub use table::{Table, TableError};

@@ -4,6 +4,7 @@
 //! group of each row as its first column: one table per key group would end
 //! vectorising. Freezing copies no rows.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use arrow::array::BooleanArray;
@@ -47,7 +48,7 @@ pub struct Expiry {
 #[derive(Clone, Debug)]
 pub struct FrozenTable {
     /// The table's name within its operator.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// How these rows relate to earlier epochs.
     pub change: Change,
     /// The rows; the first column of each batch is [`KEY_GROUP_COLUMN`].
@@ -58,18 +59,18 @@ pub struct FrozenTable {
 
 impl FrozenTable {
     /// The whole table.
-    pub fn full(name: &'static str, batches: Vec<RecordBatch>) -> Self {
-        Self { name, change: Change::Full, batches, expiry: None }
+    pub fn full(name: impl Into<Cow<'static, str>>, batches: Vec<RecordBatch>) -> Self {
+        Self { name: name.into(), change: Change::Full, batches, expiry: None }
     }
 
     /// Rows that replace those with the same key group and `key` columns behind it.
-    pub fn upsert(name: &'static str, key: usize, batches: Vec<RecordBatch>) -> Self {
-        Self { name, change: Change::Upsert { key }, batches, expiry: None }
+    pub fn upsert(name: impl Into<Cow<'static, str>>, key: usize, batches: Vec<RecordBatch>) -> Self {
+        Self { name: name.into(), change: Change::Upsert { key }, batches, expiry: None }
     }
 
     /// Rows that are added to those of earlier epochs.
-    pub fn merge(name: &'static str, batches: Vec<RecordBatch>) -> Self {
-        Self { name, change: Change::Merge, batches, expiry: None }
+    pub fn merge(name: impl Into<Cow<'static, str>>, batches: Vec<RecordBatch>) -> Self {
+        Self { name: name.into(), change: Change::Merge, batches, expiry: None }
     }
 
     /// The same, with rows that are over.
@@ -91,7 +92,7 @@ impl FrozenTable {
     /// The rows whose key group is in `groups`.
     pub fn select(&self, groups: &KeyGroups) -> FrozenTable {
         let batches = self.batches.iter().map(|batch| select_rows(batch, groups)).collect();
-        FrozenTable { name: self.name, change: self.change, batches, expiry: self.expiry }
+        FrozenTable { name: self.name.clone(), change: self.change, batches, expiry: self.expiry }
     }
 }
 
@@ -169,7 +170,7 @@ impl FromIterator<Snapshot> for Restored {
     fn from_iter<I: IntoIterator<Item = Snapshot>>(snapshots: I) -> Self {
         let mut tables: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
         for table in snapshots.into_iter().flat_map(|s| s.tables) {
-            let rows = tables.entry(table.name.to_owned()).or_default();
+            let rows = tables.entry(table.name.into_owned()).or_default();
             if table.change == Change::Full {
                 rows.clear();
             }

@@ -4,7 +4,7 @@
 //! group and whether it changed since the last complete epoch. It does not know
 //! which key is which row: who owns the table maps keys to row ids. Row ids are
 //! dense, in the order of [`push`](Table::push), and change only in
-//! [`take`](Table::take).
+//! [`retain`](Table::retain).
 //!
 //! ```text
 //! row id │ key group │ column 0 │ column 1 │ … │ changed
@@ -21,7 +21,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt16Array};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
-use crate::{Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups};
+use crate::{Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup};
 use column::Column;
 use dirty::Dirty;
 
@@ -174,29 +174,39 @@ impl Table {
         self.dirty.settle(epoch, complete);
     }
 
-    /// Forgets that rows changed: what was just restored is already durable.
-    pub fn mark_durable(&mut self) {
-        self.dirty.clear();
+    /// These rows did not change: a complete epoch holds them as they are.
+    ///
+    /// # Panics
+    /// If a row does not exist.
+    pub fn mark_durable(&mut self, rows: &[u32]) {
+        self.dirty.unmark(rows);
     }
 
-    /// Gives away the rows of these key groups and closes the gaps. Answers the
-    /// rows and, for each old row id, the new one, or none where it left.
-    pub fn take(&mut self, groups: &KeyGroups) -> Result<(FrozenTable, Vec<Option<u32>>), TableError> {
-        let (leaving, staying): (Vec<u32>, Vec<u32>) =
-            (0..self.len() as u32).partition(|&row| groups.contains(self.group(row)));
-        let given = self.select(&leaving)?;
+    /// These rows are as an epoch holds them that is not yet settled, or was settled last.
+    ///
+    /// # Panics
+    /// If a row does not exist.
+    pub fn mark_unsettled(&mut self, epoch: Epoch, rows: &[u32]) {
+        self.dirty.unmark(rows);
+        self.dirty.put(epoch, rows);
+    }
+
+    /// Keeps only the rows of which `stays` says so, and closes the gaps. Answers
+    /// for each old row id the new one, or none where it left.
+    pub fn retain(&mut self, stays: impl Fn(KeyGroup) -> bool) -> Vec<Option<u32>> {
+        let staying: Vec<u32> = (0..self.len() as u32).filter(|&row| stays(self.group(row))).collect();
         let mut moved = vec![None; self.len()];
         staying.iter().zip(0..).for_each(|(&old, new)| moved[old as usize] = Some(new));
         self.columns.iter_mut().for_each(|c| c.retain(&staying));
         self.groups = staying.iter().map(|&row| self.groups[row as usize]).collect();
         self.dirty.renumber(&moved);
-        Ok((given, moved))
+        moved
     }
 
     /// These rows with their key groups, as part of a snapshot.
     pub fn select(&self, rows: &[u32]) -> Result<FrozenTable, TableError> {
-        let groups: UInt16Array = rows.iter().map(|&row| self.groups[row as usize]).collect();
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(groups)];
+        let groups = rows.iter().map(|&row| self.groups[row as usize]);
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt16Array::from_iter_values(groups))];
         for column in 0..self.columns.len() {
             columns.push(self.gather(rows, column)?);
         }

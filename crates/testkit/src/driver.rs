@@ -25,6 +25,8 @@ use thalweg_dataflow::{
 };
 use thalweg_state::{Epoch, KeySpace, Restored, Snapshot, SplitId, Subtask};
 
+use crate::past::Past;
+
 /// The sizes of batches at which an operator must answer alike.
 pub const BATCH_SIZES: [usize; 3] = [1, 3, 8192];
 
@@ -36,8 +38,11 @@ const PIECES_MAX: usize = 1_000_000;
 pub enum OnBarrier {
     /// The operator gives its snapshot, and goes on.
     GoOn,
-    /// The operator gives its snapshot and is thrown away; a new one is restored from all snapshots.
+    /// The operator gives a snapshot that is aborted, and at once one that becomes complete, and is
+    /// thrown away; a new one is restored from all complete snapshots.
     Restore,
+    /// The first snapshot is aborted, and the operator goes on; at the second it is thrown away; and so on.
+    RestoreAfterAbort,
 }
 
 /// Drives one instance of an operator.
@@ -52,6 +57,7 @@ pub struct Driver<'a> {
     timers: BTreeSet<ProcessingTime>,
     splits: BTreeSet<SplitId>,
     snapshots: Vec<Snapshot>,
+    past: Past,
     epoch: Epoch,
     said: Watermark,
     output: Vec<Output>,
@@ -63,8 +69,17 @@ type Call<'c> = &'c mut dyn FnMut(&mut dyn Operator, &mut Context<'_>) -> Result
 impl<'a> Driver<'a> {
     /// An operator without a past, that gets and gives batches of at most `batch_rows_max` rows.
     pub fn new(spec: &'a dyn OperatorSpec, batch_rows_max: usize, on_barrier: OnBarrier) -> Result<Self> {
-        let settings =
-            Settings { subtask: Subtask(0), parallelism: 1, batch_rows_max, key_space: KeySpace::default() };
+        Self::one_of(spec, batch_rows_max, on_barrier, (Subtask(0), 1))
+    }
+
+    /// The same of several instances, which one and of how many.
+    pub(crate) fn one_of(
+        spec: &'a dyn OperatorSpec,
+        batch_rows_max: usize,
+        on_barrier: OnBarrier,
+        (subtask, parallelism): (Subtask, u32),
+    ) -> Result<Self> {
+        let settings = Settings { subtask, parallelism, batch_rows_max, key_space: KeySpace::default() };
         let mut driver = Self {
             spec,
             operator: spec.build(&Functions::default())?,
@@ -76,6 +91,7 @@ impl<'a> Driver<'a> {
             timers: BTreeSet::new(),
             splits: BTreeSet::new(),
             snapshots: Vec::new(),
+            past: Past::default(),
             epoch: Epoch::FIRST,
             said: Watermark::START,
             output: Vec::new(),
@@ -111,17 +127,22 @@ impl<'a> Driver<'a> {
         &self.counters
     }
 
-    /// The snapshots so far, oldest first.
+    /// The snapshots that became complete so far, oldest first.
     pub fn snapshots(&self) -> &[Snapshot] {
         &self.snapshots
     }
 
-    /// The operator itself, for what no stream can say: `take` and `put`.
+    /// What complete epochs hold.
+    pub fn past(&self) -> &Past {
+        &self.past
+    }
+
+    /// The operator itself, for what no stream can say: `put` and `forget`.
     pub fn operator(&mut self) -> &mut dyn Operator {
         &mut *self.operator
     }
 
-    fn event(&mut self, event: Event) -> Result<()> {
+    pub(crate) fn event(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Rows { port, split, records } => {
                 self.splits.extend(split.clone());
@@ -163,6 +184,16 @@ impl<'a> Driver<'a> {
         }
     }
 
+    pub(crate) fn rows_max(&self) -> usize {
+        self.settings.batch_rows_max
+    }
+
+    /// The next operator will be another instance, which first answers to `epoch`.
+    pub(crate) fn is_one_of(&mut self, (subtask, parallelism): (Subtask, u32), epoch: Epoch) {
+        (self.settings.subtask, self.settings.parallelism) = (subtask, parallelism);
+        self.epoch = epoch;
+    }
+
     fn open(&mut self, restored: Restored) -> Result<()> {
         let mut restored = Some(restored);
         self.call(&mut |operator, cx| {
@@ -172,24 +203,54 @@ impl<'a> Driver<'a> {
     }
 
     fn barrier(&mut self) -> Result<()> {
+        let (complete, restore) = match self.on_barrier {
+            OnBarrier::GoOn => (true, false),
+            OnBarrier::Restore => {
+                self.epoch(false)?;
+                (true, true)
+            }
+            OnBarrier::RestoreAfterAbort => (self.epoch.0 % 2 == 0, self.epoch.0 % 2 == 0),
+        };
+        self.epoch(complete)?;
+        if restore { self.restore() } else { Ok(()) }
+    }
+
+    /// Takes one epoch, and settles it.
+    fn epoch(&mut self, complete: bool) -> Result<()> {
+        let (epoch, snapshot) = self.freeze()?;
+        if complete {
+            let groups = self.settings.key_space.share(0, 1);
+            self.past.add(&[(snapshot.clone(), groups)]);
+            self.snapshots.push(snapshot);
+        }
+        self.operator.on_settled(epoch, complete);
+        Ok(())
+    }
+
+    /// Lets the operator give its snapshot to the next epoch.
+    pub(crate) fn freeze(&mut self) -> Result<(Epoch, Snapshot)> {
         self.call(&mut |operator, cx| operator.flush(cx))?;
-        let (epoch, mut snapshot) = (self.epoch, None);
+        let (epoch, mut snapshot) = (self.epoch, Snapshot::empty());
         self.call(&mut |operator, cx| {
-            snapshot = Some(operator.on_barrier(epoch, cx)?);
+            snapshot = operator.on_barrier(epoch, cx)?;
             Ok(Step::Done)
         })?;
-        self.snapshots.extend(snapshot);
         self.epoch = epoch.next();
-        match self.on_barrier {
-            OnBarrier::GoOn => self.operator.on_settled(epoch, true),
-            OnBarrier::Restore => {
-                self.operator = self.spec.build(&Functions::default())?;
-                self.timers.clear();
-                self.open(self.snapshots.iter().cloned().collect())?;
-                for split in self.splits.clone() {
-                    self.call(&mut |operator, cx| operator.on_split(&split, SplitEvent::Assigned, cx))?;
-                }
-            }
+        Ok((epoch, snapshot))
+    }
+
+    fn restore(&mut self) -> Result<()> {
+        let groups = self.settings.key_space.share(0, 1);
+        self.renew(self.past.restored(&groups))
+    }
+
+    /// Throws the operator away; a new one goes on from what is restored.
+    pub(crate) fn renew(&mut self, restored: Restored) -> Result<()> {
+        self.operator = self.spec.build(&Functions::default())?;
+        self.timers.clear();
+        self.open(restored)?;
+        for split in self.splits.clone() {
+            self.call(&mut |operator, cx| operator.on_split(&split, SplitEvent::Assigned, cx))?;
         }
         Ok(())
     }
@@ -247,7 +308,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn check_counters(&self) {
+    pub(crate) fn check_counters(&self) {
         let c = &self.counters;
         let told = [&c.taken, &c.filtered, &c.late, &c.refused].map(|counter| counter.get());
         let [taken, filtered, late, refused] = told;
@@ -283,7 +344,7 @@ fn normalised(output: Vec<Output>) -> impl Iterator<Item = Output> {
 pub fn at_every_batch_size(spec: &dyn OperatorSpec, stream: &str) -> Result<String> {
     let mut first: Option<(String, [u64; 5])> = None;
     for size in BATCH_SIZES {
-        for on_barrier in [OnBarrier::GoOn, OnBarrier::Restore] {
+        for on_barrier in [OnBarrier::GoOn, OnBarrier::Restore, OnBarrier::RestoreAfterAbort] {
             let mut driver = Driver::new(spec, size, on_barrier)?;
             let answer = driver.run(stream).map_err(|e| e.in_site(spec.kind()))?;
             let c = driver.counters();

@@ -1,7 +1,17 @@
 //! What tests replace the world with. Used from tests only.
 //!
 //! * [`driver`]: one operator over a stream written as text, with its contracts checked.
+//! * [`toys`]: sources, operators and sinks that do what a test says, for whole jobs.
+//! * [`moving`]: the same as two instances, between which key groups go back and forth.
+//! * [`past`]: what complete epochs hold, as a store keeps it.
 
 pub mod driver;
+pub mod toys;
+pub mod moving;
+pub mod past;
+
+
 
 pub use driver::{BATCH_SIZES, Driver, OnBarrier, at_every_batch_size, consolidated};
+pub use moving::where_key_groups_move;
+pub use past::Past;

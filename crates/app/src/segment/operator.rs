@@ -1,7 +1,7 @@
 //! Drives the lanes of one node.
 
 use thalweg_dataflow::source::SplitEvent;
-use thalweg_dataflow::{Batch, Context, Error, EventTime, Operator, Port, Result, Step};
+use thalweg_dataflow::{Age, Batch, Context, Error, EventTime, Operator, Port, Result, Step};
 use thalweg_operators::watermark::SplitClock;
 use thalweg_state::{Epoch, KeyGroups, KeySpace, Restored, Snapshot, SplitId};
 
@@ -26,8 +26,12 @@ pub(crate) trait Remembered: Send {
     }
     fn freeze(&mut self, epoch: Epoch) -> Result<Snapshot>;
     fn settle(&mut self, epoch: Epoch, complete: bool);
-    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot>;
-    fn put(&mut self, given: Snapshot) -> Result<()>;
+    fn put(&mut self, groups: &KeyGroups, given: &Snapshot, age: Age) -> Result<()>;
+    fn forget(&mut self, groups: &KeyGroups);
+    /// There is time to clear away a little of what is forgotten.
+    fn tidy(&mut self) -> Result<()> {
+        Ok(())
+    }
     fn bytes(&self) -> usize;
 }
 
@@ -45,13 +49,11 @@ impl Remembered for () {
 
     fn settle(&mut self, _: Epoch, _: bool) {}
 
-    fn take(&mut self, _: &KeyGroups) -> Result<Snapshot> {
-        Ok(Snapshot::empty())
-    }
-
-    fn put(&mut self, _: Snapshot) -> Result<()> {
+    fn put(&mut self, _: &KeyGroups, _: &Snapshot, _: Age) -> Result<()> {
         Ok(())
     }
+
+    fn forget(&mut self, _: &KeyGroups) {}
 
     fn bytes(&self) -> usize {
         0
@@ -103,13 +105,12 @@ impl Remembered for SourceTime {
 
     fn settle(&mut self, _: Epoch, _: bool) {}
 
-    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        self.clock.take(groups)
-    }
-
-    fn put(&mut self, given: Snapshot) -> Result<()> {
+    fn put(&mut self, _: &KeyGroups, given: &Snapshot, _: Age) -> Result<()> {
         self.clock.put(given)
     }
+
+    // What is known of a split goes where the split goes: it ends here when it leaves.
+    fn forget(&mut self, _: &KeyGroups) {}
 
     fn bytes(&self) -> usize {
         self.clock.bytes()
@@ -180,6 +181,11 @@ impl<S: Remembered> Operator for SegmentOperator<S> {
         self.work(cx)
     }
 
+    fn flush(&mut self, _: &mut Context<'_>) -> Result<Step> {
+        self.state.tidy()?;
+        Ok(Step::Done)
+    }
+
     fn on_barrier(&mut self, epoch: Epoch, cx: &mut Context<'_>) -> Result<Snapshot> {
         self.report(cx);
         self.state.freeze(epoch)
@@ -189,11 +195,12 @@ impl<S: Remembered> Operator for SegmentOperator<S> {
         self.state.settle(epoch, complete);
     }
 
-    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        self.state.take(groups)
+    fn put(&mut self, groups: &KeyGroups, given: Snapshot, age: Age) -> Result<()> {
+        self.state.put(groups, &given, age)
     }
 
-    fn put(&mut self, groups: Snapshot) -> Result<()> {
-        self.state.put(groups)
+    fn forget(&mut self, groups: &KeyGroups) -> Result<()> {
+        self.state.forget(groups);
+        Ok(())
     }
 }

@@ -66,28 +66,79 @@ fn a_restore_takes_the_last_of_each_key_and_owes_nothing() {
     assert_eq!((*after.of("a".into()).1, *after.of("b".into()).1, *after.of("c".into()).1), (2, 1, 0));
 }
 
+fn half() -> KeyGroups {
+    KeySpace::default().share(0, 2)
+}
+
+/// Where a key lives.
+fn moves(states: &KeyedStates<String, u64>, key: &str) -> bool {
+    let mut keys = states.layout.0.writer().unwrap();
+    keys.push(&key.to_owned()).unwrap();
+    half().contains(states.groups(&keys.finish().unwrap()).unwrap()[0])
+}
+
 #[test]
-fn states_move_by_key_group_with_what_they_owe() {
+fn states_move_by_key_group_there_and_back_with_what_they_owe() {
+    for complete in [true, false] {
+        let keys: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        let (mut left, mut right) = (states(), states());
+        keys.iter().for_each(|key| count(&mut left, key));
+        let first = left.freeze(Epoch(1)).unwrap();
+        left.settle(Epoch(1), true);
+        keys[..50].iter().for_each(|key| count(&mut left, key));
+        let second = left.freeze(Epoch(2)).unwrap();
+        right.put(&half(), &first.select(&half()), Age::Durable).unwrap();
+        right.put(&half(), &second.select(&half()), Age::Unsettled(Epoch(2))).unwrap();
+        left.forget(&half());
+        [&mut left, &mut right].into_iter().for_each(|states| states.settle(Epoch(2), complete));
+        // Of what left nothing is written, whether it was cleared away or not.
+        for tidy in [false, true] {
+            let epoch = Epoch(3 + u64::from(tidy));
+            let (own, moved) = (rows(&left.freeze(epoch).unwrap()), rows(&right.freeze(epoch).unwrap()));
+            let owed = |states: &BTreeMap<String, u64>| states.values().all(|&count| count == 2);
+            assert!(own.keys().all(|key| !moves(&left, key)) && moved.keys().all(|key| moves(&right, key)));
+            assert_eq!(own.len() + moved.len(), if complete { 0 } else { 50 });
+            assert!(owed(&own) && owed(&moved));
+            [&mut left, &mut right].into_iter().for_each(|states| states.settle(epoch, false));
+            if tidy {
+                left.tidy().unwrap();
+                assert_eq!(left.index.len() + right.index.len(), 100);
+            }
+        }
+        for key in &keys {
+            let here = moves(&left, key);
+            count(if here { &mut right } else { &mut left }, key);
+        }
+        // And back, where some of the places were given to others.
+        for key in (1000..1040).map(|n| n.to_string()) {
+            if !moves(&left, &key) {
+                count(&mut left, &key);
+            }
+        }
+        let third = right.freeze(Epoch(5)).unwrap();
+        let all: Snapshot = Snapshot { tables: vec![right.table(&(0..right.entries.len() as u32).collect::<Vec<_>>()).unwrap()] };
+        left.put(&half(), &all, Age::Durable).unwrap();
+        left.put(&half(), &third, Age::Unsettled(Epoch(5))).unwrap();
+        right.forget(&half());
+        let sum = keys.iter().map(|key| *left.of(key.clone()).1).sum::<u64>();
+        assert_eq!(sum, 250);
+        right.settle(Epoch(5), false);
+        assert_eq!(right.freeze(Epoch(6)).unwrap().tables[0].rows(), 0, "nothing is left to write");
+    }
+}
+
+#[test]
+fn keys_come_back_before_the_first_stay_was_cleared_away() {
+    let mut states = states();
     let keys: Vec<String> = (0..100).map(|n| n.to_string()).collect();
-    let (mut left, mut right) = (states(), states());
-    keys.iter().for_each(|key| count(&mut left, key));
-    left.freeze(Epoch(1)).unwrap();
-    left.settle(Epoch(1), true);
-    keys[..50].iter().for_each(|key| count(&mut left, key));
-    let half = KeyGroups::range(0, 512);
-    right.put(left.take(&half).unwrap()).unwrap();
-    assert!(left.take(&half).unwrap().tables[0].rows() == 0, "what was given away is gone");
-    assert!(!left.entries.is_empty() && !right.entries.is_empty());
-    assert_eq!(left.entries.len() + right.entries.len(), 100);
-    let owed = rows(&left.freeze(Epoch(2)).unwrap());
-    assert!(!owed.is_empty() && owed.values().all(|&count| count == 2), "only what changed: {owed:?}");
-    // The new owner cannot know what is durable, so it writes all.
-    assert_eq!(rows(&right.freeze(Epoch(2)).unwrap()).len(), right.entries.len());
-    keys.iter().for_each(|key| {
-        let here = left.entries.iter().any(|entry| entry.key == *key);
-        count(if here { &mut left } else { &mut right }, key);
-    });
-    assert_eq!(left.entries.len() + right.entries.len(), 100, "every key is found where it lies");
-    let all = left.entries.iter().chain(&right.entries).map(|entry| entry.state).sum::<u64>();
-    assert_eq!(all, 250);
+    keys.iter().for_each(|key| count(&mut states, key));
+    let first = states.freeze(Epoch(1)).unwrap();
+    states.settle(Epoch(1), true);
+    keys.iter().for_each(|key| count(&mut states, key));
+    states.forget(&half());
+    states.put(&half(), &first.select(&half()), Age::Durable).unwrap();
+    for key in &keys {
+        let expected = if moves(&states, key) { 1 } else { 2 };
+        assert_eq!(*states.of(key.clone()).1, expected);
+    }
 }

@@ -1,6 +1,8 @@
 //! One file, pipe or device of lines, read to its end or written from its start.
 
+mod committer;
 mod options;
+mod place;
 mod read_ahead;
 mod sink;
 mod source;

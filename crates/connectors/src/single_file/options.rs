@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use thalweg_dataflow::connector::{
-    Connector, ConnectorTable, Declaration, MetadataKey, SinkDescription, SourceColumn, SourceDescription,
+    Connector, ConnectorTable, Declaration, SinkDescription, SourceColumn, SourceDescription,
 };
-use thalweg_dataflow::sink::SinkGuarantee;
 use thalweg_dataflow::source::SourceGuarantee;
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Code, Error, Result, SinkSpec, SourceSpec};
 
 use super::sink::FileSinkSpec;
-use super::source::{FileSourceSpec, Metadata};
+use super::source::FileSourceSpec;
 use crate::format_options::{
     Defaults, Reading, Role, finish, format_missing, own_columns, refused, take_format, take_reading,
     take_role,
 };
+use crate::lines::{LineReading, metadata_keys};
 use crate::row_writer::{Writing, changelog_support};
 
 /// The connector.
@@ -60,8 +60,6 @@ struct FileTable {
     upsert: bool,
 }
 
-const METADATA: [(&str, Metadata); 2] = [("line", Metadata::Line), ("offset", Metadata::Offset)];
-
 impl FileTable {
     /// The columns that can be read.
     fn readable(&self) -> Result<SchemaRef> {
@@ -80,10 +78,9 @@ impl FileTable {
 
 impl ConnectorTable for FileTable {
     fn as_source(&self) -> Option<SourceDescription> {
-        let key = |&(key, _): &(&'static str, Metadata)| MetadataKey { key, data_type: DataType::Int64 };
         Some(SourceDescription {
             columns: self.readable().ok()?,
-            metadata: METADATA.iter().map(key).collect(),
+            metadata: metadata_keys(),
             event_time: None,
             rows: RowKind::Append,
             guarantee: SourceGuarantee::Replays,
@@ -95,7 +92,7 @@ impl ConnectorTable for FileTable {
             columns: self.columns.clone(),
             changelog: changelog_support(&self.reading.format),
             upsert: self.upsert,
-            guarantee: SinkGuarantee::AtLeastOnce,
+            guarantee: super::sink::guarantee(&self.path),
         })
     }
 
@@ -106,13 +103,8 @@ impl ConnectorTable for FileTable {
     ) -> Result<Arc<dyn SourceSpec>> {
         let physical = self.readable()?;
         let schema = SourceColumn::project(columns, &physical)?;
-        let key = |(name, key): &(String, &'static str)| {
-            let known = METADATA.iter().find(|(known, _)| known == key);
-            let (_, metadata) = known.ok_or_else(|| Error::internal(format!("no metadata '{key}'")))?;
-            Ok((name.clone(), *metadata))
-        };
-        let metadata = metadata.iter().map(key).collect::<Result<_>>()?;
-        Ok(Arc::new(FileSourceSpec::new(self.path.clone(), self.reading.clone(), schema, metadata)))
+        let lines = LineReading::try_new(self.reading.clone(), schema, metadata)?;
+        Ok(Arc::new(FileSourceSpec { path: self.path.clone(), lines }))
     }
 
     fn sink(&self, schema: SchemaRef, rows: RowKind) -> Result<Arc<dyn SinkSpec>> {
@@ -120,6 +112,6 @@ impl ConnectorTable for FileTable {
             return Err(Error::new(Code::WrongRole, "a table of type 'source' cannot be written"));
         }
         let writing = Writing::try_new(self.reading.format.clone(), &schema, rows)?;
-        Ok(Arc::new(FileSinkSpec::new(self.path.clone(), writing)))
+        Ok(Arc::new(FileSinkSpec { path: self.path.clone(), writing }))
     }
 }

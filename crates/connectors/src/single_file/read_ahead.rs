@@ -5,10 +5,13 @@
 //! reader is dropped, so a runtime must not wait for it when it shuts down.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 
+use thalweg_dataflow::{Error, Result};
 use thalweg_formats::framing::LineFramer;
 use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::place::{self, Head, Place};
 
 /// Bytes that are asked for at once.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -32,10 +35,11 @@ struct Chunk {
 }
 
 impl ReadAhead {
-    /// Opens `path` and begins to read at byte `offset`.
-    pub(super) async fn open(path: String, offset: u64) -> io::Result<Self> {
-        let file = spawn_blocking(move || open(&path, offset)).await.map_err(io::Error::other)??;
-        Ok(Self { running: Some(start(file, Vec::new())), spare: Vec::new() })
+    /// Opens `path` and begins to read at `place`, or at the start. Gives the file's beginning, too.
+    pub(super) async fn open(path: String, place: Option<Place>) -> Result<(Self, Option<Head>)> {
+        let opened = spawn_blocking(move || place::open(&path, place)).await;
+        let (file, head) = opened.map_err(|e| Error::internal("opening a file panicked").because(e))??;
+        Ok((Self { running: Some(start(file, Vec::new())), spare: Vec::new() }, head))
     }
 
     /// Hands the next bytes to `framer`; gives false at the end. May be dropped while it waits.
@@ -60,17 +64,6 @@ impl ReadAhead {
         self.spare = chunk.buffer;
         Ok(true)
     }
-}
-
-fn open(path: &str, offset: u64) -> io::Result<File> {
-    let mut file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if offset > 0 {
-        file.seek(SeekFrom::Start(offset))?;
-    }
-    Ok(file)
 }
 
 fn start(mut file: File, mut buffer: Vec<u8>) -> JoinHandle<Chunk> {

@@ -1,4 +1,7 @@
 //! Rows to lines of a file.
+//!
+//! A prepared epoch is the length of the file, always: also where nothing came.
+//! So every manifest says where its rows end (see `committer`).
 
 use std::sync::Arc;
 
@@ -6,13 +9,15 @@ use arrow::array::RecordBatch;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use thalweg_dataflow::sink::{Close, Committer, NothingToCommit, SinkGuarantee};
+use thalweg_dataflow::sink::{Close, Committer, SinkGuarantee};
 use thalweg_dataflow::spec::{PieceContext, RowKind};
 use thalweg_dataflow::{Committable, Error, Registry, Result, Sink, SinkSpec, Spec};
 use thalweg_state::Epoch;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt;
+use tokio::task::spawn_blocking;
 
+use super::committer::{FileCommitter, Length};
 use super::file_error;
 use crate::plain_spec;
 use crate::row_writer::{RowWriter, Writing};
@@ -26,17 +31,16 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add_sink(KIND, |bytes| Ok(Arc::new(plain_spec::decode::<FileSinkSpec>(bytes)?)));
 }
 
+/// What appears after a crash: a file can be cut, a device cannot.
+pub(super) fn guarantee(path: &str) -> SinkGuarantee {
+    if path.starts_with("/dev/") { SinkGuarantee::AtLeastOnce } else { SinkGuarantee::ExactlyOnce }
+}
+
 /// The sink as plain data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct FileSinkSpec {
-    path: String,
-    writing: Writing,
-}
-
-impl FileSinkSpec {
-    pub(super) fn new(path: String, writing: Writing) -> Self {
-        Self { path, writing }
-    }
+    pub(super) path: String,
+    pub(super) writing: Writing,
 }
 
 impl Spec for FileSinkSpec {
@@ -48,6 +52,11 @@ impl Spec for FileSinkSpec {
         plain_spec::encode(self)
     }
 
+    /// A length is that of one file.
+    fn fingerprint(&self) -> String {
+        format!("{KIND} '{}'", self.path)
+    }
+
     fn label(&self) -> String {
         format!("'{}' {}", self.path, self.writing.format_name())
     }
@@ -57,11 +66,11 @@ impl SinkSpec for FileSinkSpec {
     fn build(&self, cx: PieceContext) -> Result<Box<dyn Sink>> {
         let writer = self.writing.writer()?;
         let path = self.path.clone();
-        Ok(Box::new(FileSink { path, writer, cx, file: None, buffer: Vec::new() }))
+        Ok(Box::new(FileSink { path, writer, cx, file: None, has_length: false, buffer: Vec::new() }))
     }
 
     fn committer(&self) -> Arc<dyn Committer> {
-        Arc::new(NothingToCommit)
+        Arc::new(FileCommitter { path: self.path.clone() })
     }
 
     fn accepts(&self, input: RowKind) -> bool {
@@ -73,7 +82,7 @@ impl SinkSpec for FileSinkSpec {
     }
 
     fn guarantee(&self) -> SinkGuarantee {
-        SinkGuarantee::AtLeastOnce
+        guarantee(&self.path)
     }
 }
 
@@ -82,6 +91,8 @@ struct FileSink {
     writer: RowWriter,
     cx: PieceContext,
     file: Option<File>,
+    /// It is a file, not a pipe or a device.
+    has_length: bool,
     buffer: Vec<u8>,
 }
 
@@ -93,7 +104,9 @@ impl FileSink {
             true => how.write(true).create(true).truncate(true),
             false => how.append(true).create(true),
         };
-        let file = how.open(&self.path).await.map_err(|e| file_error("write to", &self.path, &e))?;
+        let failed = |e| file_error("write to", &self.path, &e);
+        let file = how.open(&self.path).await.map_err(failed)?;
+        self.has_length = file.metadata().await.map_err(failed)?.is_file();
         self.file = Some(file);
         Ok(())
     }
@@ -111,8 +124,7 @@ impl FileSink {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let file =
-            self.file.as_mut().ok_or_else(|| Error::internal("a sink is written before it is open"))?;
+        let file = self.file.as_mut().ok_or_else(not_open)?;
         let mut written = file.write_all(&self.buffer).await;
         if written.is_ok() {
             // The file gives back the error of a write only when it is asked again.
@@ -121,6 +133,23 @@ impl FileSink {
         self.buffer.clear();
         written.map_err(|e| file_error("write to", &self.path, &e))
     }
+
+    async fn note_length(&mut self, epoch: Epoch) -> Result<Option<Committable>> {
+        self.write_out().await?;
+        if !self.has_length {
+            return Ok(None);
+        }
+        let failed = |e| file_error("write to", &self.path, &e);
+        let file = self.file.as_ref().ok_or_else(not_open)?.try_clone().await.map_err(failed)?;
+        let (file, path) = (file.into_std().await, self.path.clone());
+        let noted = spawn_blocking(move || Length::of(&file, &path, epoch)).await;
+        let noted = noted.map_err(|e| Error::internal("noting a length panicked").because(e))?;
+        noted.map_err(failed)?.committable().map(Some)
+    }
+}
+
+fn not_open() -> Error {
+    Error::internal("a sink is written before it is open")
 }
 
 impl Sink for FileSink {
@@ -136,8 +165,8 @@ impl Sink for FileSink {
         self.write_out().boxed()
     }
 
-    fn prepare(&mut self, _: Epoch) -> BoxFuture<'_, Result<Option<Committable>>> {
-        async { self.write_out().await.map(|()| None) }.boxed()
+    fn prepare(&mut self, epoch: Epoch) -> BoxFuture<'_, Result<Option<Committable>>> {
+        self.note_length(epoch).boxed()
     }
 
     fn close(&mut self, _: Close) -> BoxFuture<'_, Result<()>> {

@@ -1,25 +1,26 @@
 //! Lines of a file to rows.
 //!
 //! There is one split, the path. Its position is the byte offset and number of
-//! the next line, so reading goes on exactly behind the last row given out.
+//! the next line, so reading goes on exactly behind the last row given out; and
+//! whether it has ended, for what has ended stays so.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use serde::{Deserialize, Serialize};
-use thalweg_dataflow::source::{Assignment, Position, SourceGuarantee};
+use thalweg_dataflow::source::{Assignment, SourceGuarantee};
 use thalweg_dataflow::spec::PieceContext;
-use thalweg_dataflow::{Code, Error, Registry, Result, Source, SourceEvent, SourceSpec, Spec};
-use thalweg_formats::framing::{Framed, LineFramer, LinePosition};
-use thalweg_formats::{BadRecord, Decoded, Decoder, FrameBlock};
+use thalweg_dataflow::{Error, Registry, Result, Source, SourceEvent, SourceSpec, Spec};
+use thalweg_formats::framing::LinePosition;
 use thalweg_state::SplitId;
 
 use super::file_error;
+use super::place::{Head, Place};
 use super::read_ahead::ReadAhead;
-use crate::format_options::{BadData, Reading, refused};
+use crate::lines::{LineDecoder, LineReading, Lines};
 use crate::{plain_spec, splits};
 
 const KIND: &str = "single_file_source";
@@ -28,36 +29,14 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add_source(KIND, |bytes| Ok(Arc::new(plain_spec::decode::<FileSourceSpec>(bytes)?)));
 }
 
-/// What a line can say of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Metadata {
-    /// Its number, from 1.
-    Line,
-    /// The byte at which it begins.
-    Offset,
-}
-
 /// The source as plain data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct FileSourceSpec {
-    path: String,
-    reading: Reading,
-    /// The columns to be decoded.
-    columns: Schema,
-    /// The metadata that follow them, each under a column name.
-    metadata: Vec<(String, Metadata)>,
+    pub(super) path: String,
+    pub(super) lines: LineReading,
 }
 
 impl FileSourceSpec {
-    pub(super) fn new(
-        path: String,
-        reading: Reading,
-        columns: Schema,
-        metadata: Vec<(String, Metadata)>,
-    ) -> Self {
-        Self { path, reading, columns, metadata }
-    }
-
     fn split(&self) -> SplitId {
         SplitId::new(self.path.as_str())
     }
@@ -72,22 +51,24 @@ impl Spec for FileSourceSpec {
         plain_spec::encode(self)
     }
 
+    /// A position is within a file.
+    fn fingerprint(&self) -> String {
+        format!("{KIND} '{}'", self.path)
+    }
+
     fn label(&self) -> String {
-        format!("'{}' {}", self.path, self.reading.format.name())
+        format!("'{}' {}", self.path, self.lines.reading.format.name())
     }
 }
 
 impl SourceSpec for FileSourceSpec {
     fn build(&self, cx: PieceContext) -> Result<Box<dyn Source>> {
-        let decoder = self.reading.format.decoder(&Arc::new(self.columns.clone())).map_err(refused)?;
-        let schema = self.output_schema();
-        Ok(Box::new(FileSource { spec: self.clone(), schema, cx, decoder, file: None, revoked: false }))
+        let decoder = self.lines.decoder(&cx)?;
+        Ok(Box::new(FileSource { spec: self.clone(), decoder, file: None, revoked: false }))
     }
 
     fn output_schema(&self) -> SchemaRef {
-        let metadata =
-            self.metadata.iter().map(|(name, _)| Arc::new(Field::new(name, DataType::Int64, false)));
-        Arc::new(Schema::new(self.columns.fields().iter().cloned().chain(metadata).collect::<Vec<_>>()))
+        self.lines.output_schema()
     }
 
     fn splits(&self, parallelism: u32) -> Result<Vec<Vec<Assignment>>> {
@@ -109,9 +90,7 @@ impl SourceSpec for FileSourceSpec {
 
 struct FileSource {
     spec: FileSourceSpec,
-    schema: SchemaRef,
-    cx: PieceContext,
-    decoder: Box<dyn Decoder>,
+    decoder: LineDecoder,
     file: Option<OpenFile>,
     /// The split went to another subtask, so nothing ends here.
     revoked: bool,
@@ -119,19 +98,18 @@ struct FileSource {
 
 /// The split while it is held.
 struct OpenFile {
-    input: ReadAhead,
-    framer: LineFramer,
-    /// Behind the last row given out.
-    position: LinePosition,
+    lines: Lines,
+    head: Option<Head>,
+    /// Known from a position, or said.
+    ended: bool,
     progress: Progress,
 }
 
 enum Progress {
-    Reading,
-    /// Rows before a bad record were given out; the error comes next.
-    Failed(Error),
+    Reading(ReadAhead),
     /// All bytes are in the framer.
     AllRead,
+    /// And its end was said.
     Ended,
 }
 
@@ -141,11 +119,17 @@ impl FileSource {
             if split != self.spec.split() {
                 return Err(Error::internal(format!("'{split}' is not the file '{}'", self.spec.path)));
             }
-            let position = position.map_or(Ok(LinePosition::START), |position| read_position(&position))?;
-            let opened = ReadAhead::open(self.spec.path.clone(), position.offset).await;
-            let input = opened.map_err(|e| file_error("open", &self.spec.path, &e))?;
-            let framer = LineFramer::new(self.spec.reading.line_bytes_max, position);
-            self.file = Some(OpenFile { input, framer, position, progress: Progress::Reading });
+            let place = position.as_ref().map(Place::read).transpose()?;
+            let lines = self.decoder.begin(place.map_or(LinePosition::START, |place| place.line()));
+            self.file = Some(match place {
+                Some(Place { ended: true, head, .. }) => {
+                    OpenFile { lines, head, ended: true, progress: Progress::AllRead }
+                }
+                Some(_) | None => {
+                    let (input, head) = ReadAhead::open(self.spec.path.clone(), place).await?;
+                    OpenFile { lines, head, ended: false, progress: Progress::Reading(input) }
+                }
+            });
             self.revoked = false;
         }
         Ok(())
@@ -157,17 +141,17 @@ impl FileSource {
                 return Ok(SourceEvent::Rows { split: self.spec.split(), records });
             }
             let Some(file) = &mut self.file else { return nothing_held(self.revoked).await };
-            match &file.progress {
-                Progress::Failed(error) => return Err(error.clone()),
+            match &mut file.progress {
                 Progress::Ended => return Ok(SourceEvent::End),
                 Progress::AllRead => {
+                    file.ended = true;
                     file.progress = Progress::Ended;
                     return Ok(SourceEvent::SplitEnd { split: self.spec.split() });
                 }
-                Progress::Reading => {
-                    let more = file.input.next(&mut file.framer).await;
+                Progress::Reading(input) => {
+                    let more = input.next(&mut file.lines.framer).await;
                     if !more.map_err(|e| file_error("read", &self.spec.path, &e))? {
-                        file.framer.finish();
+                        file.lines.framer.finish();
                         file.progress = Progress::AllRead;
                     }
                 }
@@ -177,123 +161,16 @@ impl FileSource {
 
     /// Decodes what the framer holds, until there are rows.
     fn decode_waiting(&mut self) -> Result<Option<RecordBatch>> {
-        let Some(file) = &mut self.file else { return Ok(None) };
-        if !matches!(file.progress, Progress::Reading | Progress::AllRead) {
-            return Ok(None);
+        match &mut self.file {
+            Some(file) => self.decoder.next(&mut file.lines, &self.spec.path),
+            None => Ok(None),
         }
-        let (spec, counters) = (&self.spec, &self.cx.counters);
-        while let Some(framed) = file.framer.next(self.cx.settings.batch_rows_max) {
-            let block = match framed {
-                Framed::Block(block) => block,
-                Framed::TooLong(at) => {
-                    counters.records_read.add(1);
-                    if spec.reading.bad_data == BadData::Fail {
-                        counters.failed.add(1);
-                        return Err(too_long(spec, at));
-                    }
-                    counters.dropped.add(1);
-                    file.position = file.framer.position();
-                    continue;
-                }
-            };
-            let decoded = self.decoder.decode(&block).map_err(|e| Error::internal(e.to_string()))?;
-            counters.cells_decoded.add(decoded.cells as usize);
-            let failure = match (spec.reading.bad_data, decoded.bad.first()) {
-                (BadData::Fail, Some(bad)) => {
-                    Some((bad_record(spec, &block, bad), at(&block, bad.frame), bad.frame))
-                }
-                (BadData::Drop, _) | (BadData::Fail, None) => None,
-            };
-            let records =
-                rows(spec, &self.schema, &block, &decoded, failure.as_ref().map(|(_, _, frame)| *frame))?;
-            let bad = if failure.is_some() { 1 } else { decoded.bad.len() };
-            counters.records_read.add(records.num_rows() + bad);
-            match failure {
-                Some((error, position, _)) => {
-                    counters.failed.add(1);
-                    file.position = position;
-                    file.progress = Progress::Failed(error);
-                }
-                None => {
-                    counters.dropped.add(bad);
-                    file.position = file.framer.position();
-                }
-            }
-            if records.num_rows() > 0 {
-                return Ok(Some(records));
-            }
-            if matches!(file.progress, Progress::Failed(_)) {
-                return Ok(None);
-            }
-        }
-        Ok(None)
     }
 }
 
 /// Without a split: the end, or silence until one is assigned again.
 async fn nothing_held(revoked: bool) -> Result<SourceEvent> {
     if revoked { std::future::pending().await } else { Ok(SourceEvent::End) }
-}
-
-/// The rows of the frames before `end`, with their metadata.
-fn rows(
-    spec: &FileSourceSpec,
-    schema: &SchemaRef,
-    block: &FrameBlock<'_>,
-    decoded: &Decoded,
-    end: Option<usize>,
-) -> Result<RecordBatch> {
-    let all = decoded.records.num_rows();
-    let count = match end {
-        Some(end) => decoded.rows.frames(all).take_while(|&frame| frame < end).count(),
-        None => all,
-    };
-    let records = decoded.records.slice(0, count);
-    if spec.metadata.is_empty() {
-        return Ok(records);
-    }
-    let metadata = spec.metadata.iter().map(|(_, metadata)| -> ArrayRef {
-        let frames = decoded.rows.frames(count);
-        Arc::new(match metadata {
-            Metadata::Line => frames.map(|frame| block.line(frame) as i64).collect::<Int64Array>(),
-            Metadata::Offset => frames.map(|frame| block.offset(frame) as i64).collect::<Int64Array>(),
-        })
-    });
-    let columns = records.columns().iter().cloned().chain(metadata).collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(count));
-    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
-        .map_err(|e| Error::internal("metadata columns do not fit").because(e))
-}
-
-fn at(block: &FrameBlock<'_>, frame: usize) -> LinePosition {
-    LinePosition { offset: block.offset(frame), line: block.line(frame) }
-}
-
-fn bad_record(spec: &FileSourceSpec, block: &FrameBlock<'_>, bad: &BadRecord) -> Error {
-    Error::new(
-        Code::BadRecord,
-        format!("a record is not the {} that was declared", spec.reading.format.name()),
-    )
-    .in_site(format!("{}:{}", spec.path, block.line(bad.frame)))
-    .because(&bad.reason)
-    .with_help("correct the record or the columns, or set bad_data = 'drop' to leave such records out")
-}
-
-fn too_long(spec: &FileSourceSpec, at: LinePosition) -> Error {
-    let limit = spec.reading.line_bytes_max;
-    Error::new(Code::RecordTooLong, format!("a line is longer than {limit} bytes"))
-        .in_site(format!("{}:{}", spec.path, at.line))
-        .because(format!("the line that begins at byte {} does not end before the limit", at.offset))
-        .with_help("raise framing.newline.max_length, or set bad_data = 'drop' to leave such lines out")
-}
-
-fn read_position(position: &Position) -> Result<LinePosition> {
-    let (offset, line) = plain_spec::decode(&position.0)?;
-    Ok(LinePosition { offset, line })
-}
-
-fn write_position(position: LinePosition) -> Position {
-    Position(plain_spec::encode(&(position.offset, position.line)).expect("two numbers are JSON"))
 }
 
 impl Source for FileSource {
@@ -308,8 +185,12 @@ impl Source for FileSource {
     fn positions(&mut self) -> Vec<Assignment> {
         let split = self.spec.split();
         let held = self.file.iter();
-        held.map(|file| Assignment { split: split.clone(), position: Some(write_position(file.position)) })
-            .collect()
+        held.map(|file| {
+            let LinePosition { offset, line } = file.lines.position;
+            let place = Place { offset, line, ended: file.ended, head: file.head };
+            Assignment { split: split.clone(), position: Some(place.write()) }
+        })
+        .collect()
     }
 
     fn assign(&mut self, splits: Vec<Assignment>) -> BoxFuture<'_, Result<()>> {

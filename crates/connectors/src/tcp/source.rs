@@ -98,6 +98,11 @@ impl SourceSpec for TcpSourceSpec {
         Ok(splits::single(self.split(), parallelism))
     }
 
+    /// There is no position to keep, so a checkpoint of another address is as good as none.
+    fn distribute(&self, _: Vec<Assignment>, parallelism: u32) -> Result<Vec<Vec<Assignment>>> {
+        self.splits(parallelism)
+    }
+
     fn parallelism_max(&self) -> Option<u32> {
         Some(1)
     }

@@ -1,6 +1,8 @@
 //! Drives sources and sinks as a runtime would, on one thread.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod moto;
+
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;

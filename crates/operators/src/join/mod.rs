@@ -25,7 +25,8 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::{
-    Batch, Context, Error, EventTime, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark,
+    Age, Batch, Context, Error, EventTime, Functions, Operator, OperatorSpec, Port, Result, Spec, Step,
+    Watermark,
 };
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 
@@ -37,8 +38,8 @@ use crate::window_rows::{Tables, WindowRows};
 use matching::{Matching, Progress};
 use residual::Residual;
 
-const LEFT: Tables = Tables { rows: "left", fresh: "left-fresh", progress: "left-progress" };
-const RIGHT: Tables = Tables { rows: "right", fresh: "right-fresh", progress: "right-progress" };
+const LEFT: Tables = Tables { rows: "left", progress: "left-progress" };
+const RIGHT: Tables = Tables { rows: "right", progress: "right-progress" };
 /// The name of the window's column, where it is compared.
 const WINDOW: &str = "window";
 
@@ -265,7 +266,7 @@ impl JoinOperator {
 
     fn next_window(&mut self) -> Result<Option<Matching>> {
         let Some(instant) = self.first_closed() else { return Ok(None) };
-        let (left, right) = (self.left.remove(instant), self.right.remove(instant));
+        let (left, right) = (self.left.remove(instant)?, self.right.remove(instant)?);
         Matching::new(&self.join, &self.output, instant, left, right).map(Some)
     }
 
@@ -294,8 +295,8 @@ impl Operator for JoinOperator {
     }
 
     fn on_watermark(&mut self, watermark: Watermark, cx: &mut Context<'_>) -> Result<Step> {
-        self.left.close_until(watermark);
-        self.right.close_until(watermark);
+        self.left.close_until(watermark)?;
+        self.right.close_until(watermark)?;
         self.give(cx)
     }
 
@@ -315,14 +316,14 @@ impl Operator for JoinOperator {
         self.right.settle(epoch, complete);
     }
 
-    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        let mut tables = self.left.take(groups)?;
-        tables.extend(self.right.take(groups)?);
-        Ok(Snapshot { tables })
+    fn put(&mut self, groups: &KeyGroups, given: Snapshot, age: Age) -> Result<()> {
+        self.left.put(groups, &given, age)?;
+        self.right.put(groups, &given, age)
     }
 
-    fn put(&mut self, groups: Snapshot) -> Result<()> {
-        self.left.put(&groups)?;
-        self.right.put(&groups)
+    fn forget(&mut self, groups: &KeyGroups) -> Result<()> {
+        self.left.forget(groups);
+        self.right.forget(groups);
+        Ok(())
     }
 }

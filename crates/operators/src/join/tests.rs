@@ -1,7 +1,7 @@
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray};
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::{SessionConfig, SessionContext};
-use thalweg_testkit::{BATCH_SIZES, Driver, OnBarrier};
+use thalweg_testkit::{BATCH_SIZES, Driver, OnBarrier, where_key_groups_move};
 
 use super::*;
 use crate::aggregate::planned::{Instance, hard_floats, lines};
@@ -244,27 +244,29 @@ fn random_joins_give_what_datafusion_gives() {
 }
 
 #[test]
-fn key_groups_given_away_are_gone_here_and_there_at_the_other() {
-    let (left, right) = (windowed(1, 300, "a"), windowed(2, 200, "b"));
-    let of = |rows: &RecordBatch| JoinSide { schema: rows.schema(), width: 5, keys: vec![2] };
-    let spec = of_sides(JoinKind::Full, of(&left), of(&right), "");
-    let [mut one, mut other] = [0, 1].map(|_| Instance::new(&spec, 64, Restored::nothing()));
-    other.operator.take(&KeyGroups::range(0, 1024)).unwrap();
-    one.rows(&left);
-    one.barrier(1);
-    one.rows_on(Port(1), &right);
-    let given = one.operator.take(&KeyGroups::range(0, 512)).unwrap();
-    let rows = |name: &str| given.tables.iter().filter(|t| t.name == name).map(|t| t.rows()).sum::<usize>();
-    assert!(rows("left") > 0 && rows("right-fresh") > 0);
-    assert_eq!((rows("left-fresh"), rows("right"), rows("left-progress")), (0, 0, 512));
-    other.operator.put(given).unwrap();
-    let mut output = Vec::new();
-    for instance in [&mut one, &mut other] {
-        instance.watermark(Watermark::END.nanos());
-        assert!(!instance.output.is_empty());
-        output.append(&mut instance.output);
+fn rows_of_both_sides_move_with_their_key_groups_there_and_back() {
+    let mut stream = String::new();
+    for number in 0..160_u64 {
+        let dice = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        let time = (number / 4 + dice % 9) / 10;
+        let input = if dice % 2 == 0 { "in 0\ncolumns k:text? v:int? _timestamp:time" } else { "in 1\ncolumns j:text? w:int? _timestamp:time" };
+        stream += &format!("{input}\nk{} {} {time}9.9\n", dice % 17, dice % 7);
+        if number % 20 == 19 {
+            stream += "barrier\n";
+        }
+        if number % 30 == 29 {
+            stream += &format!("wm {}\n", number / 4);
+        }
     }
-    assert_eq!(lines(&output), expected(JoinKind::Full, &left, &right, " AND a.av = b.bv"));
+    stream += "end\n";
+    for kind in KINDS {
+        for keys in [&[0][..], &[]] {
+            let spec = join(kind, keys, "");
+            let side = |side: &JoinSide| side.shuffle_key().unwrap();
+            let shuffles = [side(&spec.left), side(&spec.right)];
+            where_key_groups_move(&spec, &shuffles, &stream).unwrap();
+        }
+    }
 }
 
 #[test]

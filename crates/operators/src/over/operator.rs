@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{concat, concat_batches, filter_record_batch, take_record_batch};
-use thalweg_dataflow::{Batch, Context, Error, Operator, Port, Result, Step, Watermark};
+use thalweg_dataflow::{Age, Batch, Context, Error, Operator, Port, Result, Step, Watermark};
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 
 use super::call::PlannedCall;
@@ -14,7 +14,7 @@ use super::{Over, plan};
 use crate::window::{times, timestamp_index};
 use crate::window_rows::{Tables, WindowRows};
 
-const TABLES: Tables = Tables { rows: "rows", fresh: "rows-fresh", progress: "progress" };
+const TABLES: Tables = Tables { rows: "rows", progress: "progress" };
 
 pub(super) struct OverOperator {
     spec: Over,
@@ -58,7 +58,7 @@ impl OverOperator {
     /// Gives the next piece of the windows that are closed, in the order of time.
     fn give(&mut self, cx: &mut Context<'_>) -> Result<Step> {
         if self.giving.is_none()
-            && let Some((instant, batches)) = self.rows.next_closed()
+            && let Some((instant, batches)) = self.rows.next_closed()?
         {
             self.held.forget(instant);
             self.giving = Some((self.compute(&batches)?, 0));
@@ -143,7 +143,7 @@ impl Operator for OverOperator {
     }
 
     fn on_watermark(&mut self, watermark: Watermark, cx: &mut Context<'_>) -> Result<Step> {
-        self.rows.close_until(watermark);
+        self.rows.close_until(watermark)?;
         self.give(cx)
     }
 
@@ -161,11 +161,12 @@ impl Operator for OverOperator {
         self.rows.settle(epoch, complete);
     }
 
-    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        Ok(Snapshot { tables: self.rows.take(groups)? })
+    fn put(&mut self, groups: &KeyGroups, given: Snapshot, age: Age) -> Result<()> {
+        self.rows.put(groups, &given, age)
     }
 
-    fn put(&mut self, groups: Snapshot) -> Result<()> {
-        self.rows.put(&groups)
+    fn forget(&mut self, groups: &KeyGroups) -> Result<()> {
+        self.rows.forget(groups);
+        Ok(())
     }
 }

@@ -11,12 +11,12 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Window};
 use datafusion::physical_expr::create_physical_expr;
 use thalweg_dataflow::{Code, Spec};
 use thalweg_state::Restored;
-use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size};
+use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size, where_key_groups_move};
 
 use super::{OrderBy, Over, Ranking, WindowCall};
 use crate::aggregate::planned::{Instance, by_datafusion, lines, random_rows, random_schema};
 use crate::expression::Expression;
-use crate::testing::schema;
+use crate::testing::{rows_and_barriers, schema};
 
 fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
@@ -288,4 +288,34 @@ fn no_more_than_the_first_rows_are_kept() {
 fn only_rankings_can_leave_rows_out() {
     let spec = over(&prices(), "sum(x) OVER (PARTITION BY \"window\" ORDER BY k)", vec![]);
     assert!(spec.with_top(Ranking::RowNumber, 1).is_err());
+}
+
+#[test]
+fn rows_move_with_their_key_groups_there_and_back() {
+    let columns = "window:{start:time,end:time} k:int x:int? _timestamp:time";
+    let stream = rows_and_barriers(columns, |dice, time| {
+        let start = time / 10 * 10;
+        format!("{{{start},{}}} {} {} {}9.999999999", start + 10, dice % 17, dice % 1000, start / 10)
+    });
+    let call = "row_number() OVER (PARTITION BY \"window\", k ORDER BY x DESC NULLS LAST)";
+    for spec in [
+        over(&schema(columns), call, vec![1]),
+        over(&schema(columns), call, vec![1]).with_top(Ranking::RowNumber, 1).unwrap(),
+        over(&schema(columns), "sum(x) OVER (PARTITION BY \"window\" ORDER BY x)", vec![0]),
+    ] {
+        let key = spec.shuffle_key().unwrap();
+        where_key_groups_move(&spec, &[key], &stream).unwrap();
+    }
+}
+
+#[test]
+fn what_is_over_leaves_the_checkpoint() {
+    let spec = top(Ranking::RowNumber, 2);
+    let mut driver = Driver::new(&spec, 8, OnBarrier::GoOn).unwrap();
+    for window in 0..50 {
+        let row = format!("{{{window}0,{}0}} a {window} {window}9.999999999\n", window + 1);
+        let columns = "columns window:{start:time,end:time} k:text x:int? _timestamp:time";
+        driver.run(&format!("{columns}\n{row}barrier\nwm {window}9\nbarrier\n")).unwrap();
+    }
+    assert_eq!(driver.past().rows("rows"), 1, "that of the one window that is open");
 }

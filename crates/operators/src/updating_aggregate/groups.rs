@@ -15,7 +15,7 @@ use arrow::compute::take_arrays;
 use arrow::datatypes::{SchemaRef, TimestampNanosecondType};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use thalweg_dataflow::{Code, Error, Functions, Result};
-use thalweg_state::{Epoch, KeyGroup, KeySpace, Table, TableError};
+use thalweg_state::{Epoch, KeyGroup, KeyGroups, KeySpace, Table, TableError};
 
 use super::changes::{mark_changed, rows};
 use super::distinct::Seen;
@@ -60,6 +60,10 @@ pub(super) struct Groups {
     pub(super) table: Table,
     pub(super) kernels: Vec<Kernel>,
     pub(super) key_space: KeySpace,
+    /// The key groups that live here.
+    pub(super) owned: KeyGroups,
+    /// Key groups that left, while groups of theirs may still lie here.
+    pub(super) gone: KeyGroups,
     pub(super) toucher: Toucher,
     pub(super) ids: Vec<usize>,
     output: SchemaRef,
@@ -95,6 +99,8 @@ impl Groups {
                 .map_err(store)?,
             kernels,
             key_space: KeySpace::default(),
+            owned: KeyGroups::default(),
+            gone: KeyGroups::default(),
             toucher: Toucher::default(),
             ids: Vec::new(),
             output: Arc::clone(output),
@@ -241,9 +247,12 @@ impl Groups {
         if self.key_columns > 0 || !self.table.is_empty() || self.kernels.is_empty() {
             return Ok(None);
         }
+        let new_groups = self.key_groups(&[], 1)?;
+        if !new_groups.iter().all(|&group| self.owned.contains(group)) {
+            return Ok(None);
+        }
         self.keys.intern(&[], 1, &mut self.ids)?;
         let touched = self.toucher.touch(&self.ids, 0, 1);
-        let new_groups = self.key_groups(&[], 1)?;
         let computed = self.kernels.iter().filter_map(computed_over_nothing).collect();
         let changes = self.change(&touched, Vec::new(), computed, &new_groups, vec![0])?;
         Ok(changes.into_iter().next())

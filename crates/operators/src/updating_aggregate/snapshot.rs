@@ -7,8 +7,9 @@ use arrow::array::{
 };
 use arrow::compute::{filter_record_batch, take_arrays};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt32Type};
+use thalweg_dataflow::operator::{Age, Settings};
 use thalweg_dataflow::{Error, Result};
-use thalweg_state::{Epoch, FrozenTable, KeyGroups, KeySpace, Restored, Snapshot, Table};
+use thalweg_state::{Epoch, FrozenTable, KeyGroups, Restored, Snapshot, Table};
 
 use super::distinct::Seen;
 use super::groups::{GROUPS, Groups, store};
@@ -30,38 +31,55 @@ pub(super) fn numbered(schema: SchemaRef, keys: usize) -> SchemaRef {
 }
 
 impl Groups {
-    pub(super) fn open(&mut self, mut restored: Restored, key_space: KeySpace) -> Result<()> {
-        self.key_space = key_space;
-        self.load_groups(&restored.take(GROUPS))?;
-        self.load_distinct(&restored.take(DISTINCT))?;
-        self.table.mark_durable();
-        self.seen().for_each(|(_, seen)| seen.table.mark_durable());
-        Ok(())
+    pub(super) fn open(&mut self, mut restored: Restored, settings: &Settings) -> Result<()> {
+        self.key_space = settings.key_space;
+        self.owned = settings.key_space.share(settings.subtask.0, settings.parallelism);
+        self.load(Age::Durable, &restored.take(GROUPS), &restored.take(DISTINCT))
     }
 
     /// What changed since the last complete epoch.
     pub(super) fn freeze(&mut self, epoch: Epoch) -> Result<Snapshot> {
-        let groups = self.table.freeze(epoch).map_err(store)?;
-        let rows: Vec<Vec<u32>> = self.seen().map(|(_, seen)| seen.table.freeze_rows(epoch)).collect();
-        Ok(Snapshot { tables: vec![groups, self.distinct_table(&rows)?] })
-    }
-
-    pub(super) fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        let leaving = |table: &Table| {
-            (0..table.len() as u32).filter(|&row| groups.contains(table.group(row))).collect()
+        let gone = &self.gone;
+        let own = |table: &mut Table| {
+            let mut rows = table.freeze_rows(epoch);
+            if !gone.is_empty() {
+                rows.retain(|&row| !gone.contains(table.group(row)));
+            }
+            rows
         };
-        let rows: Vec<Vec<u32>> = self.seen().map(|(_, seen)| leaving(&seen.table)).collect();
-        let distinct = self.distinct_table(&rows)?;
-        let (given, moved) = self.table.take(groups).map_err(store)?;
-        self.seen().try_for_each(|(_, seen)| seen.renumber(&moved))?;
-        self.index_keys()?;
-        Ok(Snapshot { tables: vec![given, distinct] })
+        let groups = own(&mut self.table);
+        let seen = self.kernels.iter_mut().filter_map(|kernel| kernel.seen.as_mut());
+        let pairs: Vec<Vec<u32>> = seen.map(|seen| own(&mut seen.table)).collect();
+        let groups = self.table.select(&groups).map_err(store)?;
+        Ok(Snapshot { tables: vec![groups, self.distinct_table(&pairs)?] })
     }
 
-    pub(super) fn put(&mut self, given: &Snapshot) -> Result<()> {
+    pub(super) fn put(&mut self, groups: &KeyGroups, given: &Snapshot, age: Age) -> Result<()> {
+        if self.gone.intersects(groups) {
+            self.purge()?;
+        }
+        self.owned = self.owned.union(groups);
         let batches = |name| -> Vec<RecordBatch> { given.batches_of(name).cloned().collect() };
-        self.load_groups(&batches(GROUPS))?;
-        self.load_distinct(&batches(DISTINCT))
+        self.load(age, &batches(GROUPS), &batches(DISTINCT))
+    }
+
+    /// Groups of these key groups stay where they are: no row will touch them, and no snapshot writes them.
+    pub(super) fn forget(&mut self, groups: &KeyGroups) {
+        self.owned = self.owned.without(groups);
+        self.gone = self.gone.union(groups);
+    }
+
+    /// Clears away the groups that left.
+    fn purge(&mut self) -> Result<()> {
+        let gone = std::mem::take(&mut self.gone);
+        let moved = self.table.retain(|group| !gone.contains(group));
+        self.seen().try_for_each(|(_, seen)| seen.renumber(&moved))?;
+        self.index_keys()
+    }
+
+    fn load(&mut self, age: Age, groups: &[RecordBatch], distinct: &[RecordBatch]) -> Result<()> {
+        groups.iter().try_for_each(|batch| self.load_groups(batch, age))?;
+        distinct.iter().try_for_each(|batch| self.load_distinct(batch, age))
     }
 
     /// The calls that count distinct values, by number.
@@ -92,51 +110,46 @@ impl Groups {
     }
 
     /// Adds or replaces groups.
-    fn load_groups(&mut self, batches: &[RecordBatch]) -> Result<()> {
-        for batch in batches {
-            let columns = &batch.columns()[1..];
-            let before = self.table.len();
-            self.keys.intern(&columns[..self.key_columns], batch.num_rows(), &mut self.ids)?;
-            let touched = self.toucher.touch(&self.ids, before, self.keys.len());
-            if touched.len() != batch.num_rows() {
-                return Err(Error::internal("a key stands twice in one batch of a table"));
-            }
-            let rows = UInt32Array::from(touched.first_rows.clone());
-            let columns = take_arrays(columns, &rows, None).map_err(|e| failed(e.into()))?;
-            let old = touched.old.len();
-            for (column, values) in columns.iter().enumerate().skip(self.key_columns) {
-                self.table.scatter(&touched.old, column, &values.slice(0, old)).map_err(store)?;
-            }
-            let new: Columns = columns.iter().map(|c| c.slice(old, touched.len() - old)).collect();
-            let groups = self.key_groups(&new[..self.key_columns], touched.len() - old)?;
-            self.table.push(&groups, &new).map_err(store)?;
+    fn load_groups(&mut self, batch: &RecordBatch, age: Age) -> Result<()> {
+        let columns = &batch.columns()[1..];
+        let before = self.table.len();
+        self.keys.intern(&columns[..self.key_columns], batch.num_rows(), &mut self.ids)?;
+        let touched = self.toucher.touch(&self.ids, before, self.keys.len());
+        if touched.len() != batch.num_rows() {
+            return Err(Error::internal("a key stands twice in one batch of a table"));
         }
+        let rows = UInt32Array::from(touched.first_rows.clone());
+        let columns = take_arrays(columns, &rows, None).map_err(|e| failed(e.into()))?;
+        let old = touched.old.len();
+        for (column, values) in columns.iter().enumerate().skip(self.key_columns) {
+            self.table.scatter(&touched.old, column, &values.slice(0, old)).map_err(store)?;
+        }
+        let new: Columns = columns.iter().map(|c| c.slice(old, touched.len() - old)).collect();
+        let groups = self.key_groups(&new[..self.key_columns], touched.len() - old)?;
+        self.table.push(&groups, &new).map_err(store)?;
+        let new = before as u32..self.table.len() as u32;
+        mark(&mut self.table, age, &touched.old.into_iter().chain(new).collect::<Vec<u32>>());
         Ok(())
     }
 
-    /// Adds pairs of groups that are there.
-    fn load_distinct(&mut self, batches: &[RecordBatch]) -> Result<()> {
+    /// Adds pairs.
+    fn load_distinct(&mut self, batch: &RecordBatch, age: Age) -> Result<()> {
         let call_column = 1 + self.key_columns;
-        for batch in batches {
-            let calls = batch.column(call_column).as_primitive_opt::<UInt32Type>().cloned();
-            let calls =
-                calls.ok_or_else(|| Error::internal("a table of distinct values does not say whose"))?;
-            let mut start = call_column + 1;
-            for index in 0..self.kernels.len() {
-                if self.kernels[index].seen.is_none() {
-                    continue;
-                }
-                let arguments = start..start + self.kernels[index].call.arguments().len();
-                start = arguments.end;
-                let own: BooleanArray =
-                    calls.values().iter().map(|&call| Some(call as usize == index)).collect();
-                let rows = filter_record_batch(batch, &own).map_err(|e| failed(e.into()))?;
-                self.load_pairs(
-                    index,
-                    &rows.columns()[1..call_column],
-                    &rows.columns()[arguments],
-                    rows.num_rows(),
-                )?;
+        let calls = batch.column(call_column).as_primitive_opt::<UInt32Type>().cloned();
+        let calls = calls.ok_or_else(|| Error::internal("a table of distinct values does not say whose"))?;
+        let mut start = call_column + 1;
+        for index in 0..self.kernels.len() {
+            if self.kernels[index].seen.is_none() {
+                continue;
+            }
+            let arguments = start..start + self.kernels[index].call.arguments().len();
+            start = arguments.end;
+            let own: BooleanArray =
+                calls.values().iter().map(|&call| Some(call as usize == index)).collect();
+            let rows = filter_record_batch(batch, &own).map_err(|e| failed(e.into()))?;
+            if rows.num_rows() > 0 {
+                let (keys, arguments) = (&rows.columns()[1..call_column], &rows.columns()[arguments]);
+                self.load_pairs(index, keys, arguments, rows.num_rows(), age)?;
             }
         }
         Ok(())
@@ -148,17 +161,36 @@ impl Groups {
         keys: &[ArrayRef],
         arguments: &[ArrayRef],
         rows: usize,
+        age: Age,
     ) -> Result<()> {
         self.keys.intern(keys, rows, &mut self.ids)?;
-        if self.keys.len() != self.table.len() {
-            return Err(Error::internal("there are distinct values of a group that is not there"));
-        }
+        self.await_groups(keys)?;
         let groups: ArrayRef = Arc::new(self.ids.iter().map(|&id| id as u32).collect::<UInt32Array>());
         let columns: Columns = [groups].into_iter().chain(arguments.iter().cloned()).collect();
         let Self { kernels, table, .. } = self;
         if let Some(seen) = &mut kernels[call].seen {
+            let before = seen.table.len() as u32;
             seen.add(&columns, |group| table.group(group as u32))?;
+            let new: Vec<u32> = (before..seen.table.len() as u32).collect();
+            mark(&mut seen.table, age, &new);
         }
+        Ok(())
+    }
+
+    /// Holds the place of groups whose pairs are here, and that are themselves in a piece that is still to come.
+    fn await_groups(&mut self, keys: &[ArrayRef]) -> Result<()> {
+        let before = self.table.len();
+        if self.keys.len() == before {
+            return Ok(());
+        }
+        let touched = self.toucher.touch(&self.ids, before, self.keys.len());
+        let first_rows = UInt32Array::from(touched.first_rows[touched.old.len()..].to_vec());
+        let mut columns = take_arrays(keys, &first_rows, None).map_err(|e| failed(e.into()))?;
+        let groups = self.key_groups(&columns, first_rows.len())?;
+        let rest = &self.table.schema().fields()[self.key_columns..];
+        columns.extend(rest.iter().map(|field| new_null_array(field.data_type(), first_rows.len())));
+        self.table.push(&groups, &columns).map_err(store)?;
+        self.table.mark_durable(&(before as u32..self.table.len() as u32).collect::<Vec<u32>>());
         Ok(())
     }
 
@@ -205,4 +237,12 @@ impl Groups {
 
 fn gather(table: &Table, rows: &[u32], columns: std::ops::Range<usize>) -> Result<Columns> {
     columns.map(|column| table.gather(rows, column).map_err(store)).collect()
+}
+
+/// Rows that came from an epoch need not be written, or not for long.
+fn mark(table: &mut Table, age: Age, rows: &[u32]) {
+    match age {
+        Age::Durable => table.mark_durable(rows),
+        Age::Unsettled(epoch) => table.mark_unsettled(epoch, rows),
+    }
 }

@@ -1,14 +1,14 @@
 use arrow::array::RecordBatch;
 use thalweg_dataflow::{Registry, Watermark};
-use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
-use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size, consolidated};
+use thalweg_state::{Epoch, Restored, Snapshot};
+use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size, consolidated, where_key_groups_move};
 
 use super::*;
 use crate::aggregate::planned::{
     CALLS, EXTREMES, Instance, assert_same, by_datafusion, grouping, hard_floats, key_by_key, lines, query,
     random_rows,
 };
-use crate::testing::schema;
+use crate::testing::{rows_and_barriers, schema};
 
 fn spec(input: &SchemaRef, keys: &str, calls: &str) -> UpdatingAggregate {
     UpdatingAggregate::new(grouping(input, keys, calls), SchemaRef::clone(input), RowPolicy::Fail).unwrap()
@@ -212,28 +212,15 @@ fn an_increment_holds_only_what_changed() {
 }
 
 #[test]
-fn key_groups_given_away_are_gone_here_and_there_at_the_other() {
-    let rows = random_rows(11, 400);
-    let calls = "count(*), count(DISTINCT s), avg(f)";
-    let spec = spec(&rows.schema(), "v, j", calls);
-    let [mut one, mut other] = [0, 1].map(|_| Instance::new(&spec, 16, Restored::nothing()));
-    one.rows(&rows.slice(0, 200));
-    other.operator.put(one.operator.take(&KeyGroups::range(0, 512)).unwrap()).unwrap();
-    let later = rows.slice(200, 200);
-    let mut hashes = Vec::new();
-    thalweg_state::hash_keys(&[2, 1].map(|c| Arc::clone(later.column(c))), &mut hashes).unwrap();
-    let mut output = std::mem::take(&mut one.output);
-    for (instance, range) in [(&mut one, 512..1024), (&mut other, 0..512)] {
-        let own =
-            hashes.iter().map(|&hash| Some(range.contains(&one_key_space().group_of(hash).0))).collect();
-        instance.rows(&arrow::compute::filter_record_batch(&later, &own).unwrap());
-        output.append(&mut instance.output);
-    }
-    assert_eq!(left(&output), by_datafusion(&rows, &query("v, j", calls, "t")));
-}
-
-fn one_key_space() -> thalweg_state::KeySpace {
-    thalweg_state::KeySpace::default()
+fn groups_move_with_their_key_groups_there_and_back() {
+    let columns = "k:int v:int? s:text? _timestamp:time";
+    let stream = rows_and_barriers(columns, |dice, time| format!("{} {} s{} {time}", dice % 23, dice % 5, dice % 3));
+    let calls = "count(*), count(DISTINCT s), avg(v), max(v) FILTER (WHERE v > 2), sum(DISTINCT v)";
+    let by_key = spec(&schema(columns), "k", calls);
+    where_key_groups_move(&by_key, &[vec![0]], &stream).unwrap();
+    let global = spec(&schema(columns), "", calls);
+    where_key_groups_move(&global, &[vec![]], &stream).unwrap();
+    where_key_groups_move(&global, &[vec![]], &format!("columns {columns}\nbarrier\nbarrier\nend")).unwrap();
 }
 
 #[test]

@@ -18,7 +18,7 @@ use arrow::datatypes::{DataType, Field, Int8Type, Schema, SchemaRef, TimestampNa
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{
-    Batch, Code, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, columns,
+    Age, Batch, Code, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, columns,
 };
 use thalweg_state::{Epoch, KeyGroups, KeySpace, Restored, Snapshot, hash_keys};
 
@@ -168,20 +168,15 @@ impl UpsertOperator {
         RecordBatch::try_new(Arc::clone(&self.spec.output), columns)
             .map_err(|e| Error::internal("changes cannot be written").because(e))
     }
-
-    fn restore(&mut self, snapshot: Vec<RecordBatch>) -> Result<()> {
-        for batch in snapshot {
-            rows::thaw(&batch, &mut self.codec, &mut self.keys)?;
-        }
-        self.keys.show();
-        Ok(())
-    }
 }
 
 impl Operator for UpsertOperator {
     fn open(&mut self, mut restored: Restored, cx: &mut Context<'_>) -> Result<()> {
         self.key_space = cx.settings().key_space;
-        self.restore(restored.take(rows::TABLE))
+        restored.take(rows::TABLE).iter().try_for_each(|batch| {
+            rows::thaw(batch, &self.codec, &mut self.keys)?;
+            Ok(())
+        })
     }
 
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
@@ -203,19 +198,32 @@ impl Operator for UpsertOperator {
         Ok(Step::More)
     }
 
-    fn on_barrier(&mut self, _: Epoch, cx: &mut Context<'_>) -> Result<Snapshot> {
+    fn flush(&mut self, _: &mut Context<'_>) -> Result<Step> {
+        self.keys.clear();
+        Ok(Step::Done)
+    }
+
+    fn on_barrier(&mut self, epoch: Epoch, cx: &mut Context<'_>) -> Result<Snapshot> {
         cx.counters.state_bytes.set(self.keys.bytes() as i64);
-        rows::freeze(self.keys.iter(), &self.codec)
+        rows::freeze(&self.keys.freeze(epoch), &self.codec)
     }
 
-    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        let taken = self.keys.take(groups);
-        rows::freeze(taken.iter(), &self.codec)
+    fn on_settled(&mut self, epoch: Epoch, complete: bool) {
+        self.keys.settle(epoch, complete);
     }
 
-    fn put(&mut self, groups: Snapshot) -> Result<()> {
-        let mut restored: Restored = [groups].into_iter().collect();
-        self.restore(restored.take(rows::TABLE))
+    fn put(&mut self, groups: &KeyGroups, given: Snapshot, age: Age) -> Result<()> {
+        self.keys.put(groups);
+        for batch in given.batches_of(rows::TABLE) {
+            let names = rows::thaw(batch, &self.codec, &mut self.keys)?;
+            self.keys.mark(age, names);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, groups: &KeyGroups) -> Result<()> {
+        self.keys.forget(groups);
+        Ok(())
     }
 }
 

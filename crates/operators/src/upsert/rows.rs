@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StructArray, UInt16Array, UInt64Array, new_null_array,
+    Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StructArray, UInt16Array, UInt64Array,
+    new_null_array,
 };
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Int64Type, Schema, UInt16Type, UInt64Type};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 use thalweg_dataflow::{Code, Error, Result};
-use thalweg_state::{FrozenTable, KEY_GROUP_COLUMN, KeyGroup, Snapshot};
+use thalweg_state::{FrozenTable, KEY_GROUP_COLUMN, Snapshot};
 
 use super::data_columns;
-use super::multiset::{Count, Key, Keys, Row};
+use super::multiset::{Count, Keys, Name, Row};
 
 /// The table's name.
 pub(super) const TABLE: &str = "rows";
+/// The column of the rows of a key.
+const ROWS: &str = "_rows";
 
 /// Writes rows down as bytes that are equal when the rows are, and reads them again.
 pub(super) struct RowCodec {
@@ -47,6 +50,16 @@ impl RowCodec {
         let nulls: Vec<ArrayRef> = fields.iter().map(|field| new_null_array(field.data_type(), 1)).collect();
         let nothing = rows.convert_columns(&nulls).map_err(broken)?.row(0).data().into();
         Ok(Self { data, key: key.to_vec(), key_in_data, fields, rows, keys, nothing })
+    }
+
+    /// What is written of each row.
+    fn item(&self) -> Fields {
+        Fields::from(vec![
+            Field::new("row", DataType::Struct(self.fields.clone()), false),
+            Field::new("timestamp", DataType::Int64, false),
+            Field::new("count", DataType::Int64, false),
+            Field::new("asserted", DataType::UInt64, false),
+        ])
     }
 
     /// The key of each row.
@@ -93,57 +106,82 @@ fn broken(error: ArrowError) -> Error {
     Error::internal("rows by primary key cannot be converted").because(error)
 }
 
-/// All rows of these keys as one table.
+/// Keys with all their rows as one table: `key group │ primary key… │ _rows`, a list of row, event time,
+/// count, and number of the last assert. A key without rows has an empty list.
 ///
 /// The row shown is not written: between batches it is the last live one.
-pub(super) fn freeze<'a>(keys: impl Iterator<Item = &'a Key>, codec: &RowCodec) -> Result<Snapshot> {
-    let rows: Vec<(KeyGroup, &Row, Count)> =
-        keys.flat_map(|key| key.rows.iter().map(|(row, count)| (key.group, row, *count))).collect();
-    let data = codec.decode(rows.iter().map(|(_, row, _)| Some(&*row.data)))?;
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        (KEY_GROUP_COLUMN, Arc::new(UInt16Array::from_iter_values(rows.iter().map(|(group, ..)| group.0)))),
-        ("row", Arc::new(data)),
-        ("timestamp", Arc::new(Int64Array::from_iter_values(rows.iter().map(|(_, row, _)| row.timestamp)))),
-        ("count", Arc::new(Int64Array::from_iter_values(rows.iter().map(|(.., count)| count.count)))),
-        ("asserted", Arc::new(UInt64Array::from_iter_values(rows.iter().map(|(.., count)| count.asserted)))),
+pub(super) fn freeze(keys: &[(Name, Vec<(Row, Count)>)], codec: &RowCodec) -> Result<Snapshot> {
+    let rows = || keys.iter().flat_map(|(_, rows)| rows);
+    let data = codec.decode(rows().map(|(row, _)| Some(&*row.data)))?;
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(data),
+        Arc::new(Int64Array::from_iter_values(rows().map(|(row, _)| row.timestamp))),
+        Arc::new(Int64Array::from_iter_values(rows().map(|(_, count)| count.count))),
+        Arc::new(UInt64Array::from_iter_values(rows().map(|(_, count)| count.asserted))),
     ];
-    let field = |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), false);
-    let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
-    let columns = columns.into_iter().map(|(_, column)| column).collect();
-    let batch = RecordBatch::try_new(Arc::new(schema), columns).map_err(broken)?;
-    Ok(Snapshot { tables: vec![FrozenTable::full(TABLE, vec![batch])] })
-}
-
-/// Reads what [`freeze`] wrote.
-pub(super) fn thaw(batch: &RecordBatch, codec: &mut RowCodec, keys: &mut Keys) -> Result<()> {
-    thaw_batch(batch, codec, keys)?.ok_or_else(|| Error::internal("rows by primary key cannot be read"))
-}
-
-fn thaw_batch(batch: &RecordBatch, codec: &mut RowCodec, keys: &mut Keys) -> Result<Option<()>> {
-    let Some((groups, data, timestamps, counts, asserted)) = frozen_columns(batch) else { return Ok(None) };
-    if data.data_type() != &DataType::Struct(codec.fields.clone()) {
-        return Ok(None);
+    let item = codec.item();
+    let item_rows = StructArray::try_new(item.clone(), columns, None).map_err(broken)?;
+    let lengths = OffsetBuffer::from_lengths(keys.iter().map(|(_, rows)| rows.len()));
+    let field = Arc::new(Field::new_list_field(DataType::Struct(item), false));
+    let lists = ListArray::try_new(field, lengths, Arc::new(item_rows), None).map_err(broken)?;
+    let groups = UInt16Array::from_iter_values(keys.iter().map(|((group, _), _)| *group));
+    let parser = codec.keys.parser();
+    let names = codec.keys.convert_rows(keys.iter().map(|((_, name), _)| parser.parse(name))).map_err(broken)?;
+    let key_fields = codec.key_in_data.iter().map(|&index| &codec.fields[index]);
+    let mut fields = vec![Field::new(KEY_GROUP_COLUMN, DataType::UInt16, false)];
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(groups)];
+    for (field, column) in key_fields.zip(names) {
+        fields.push(Field::new(field.name(), field.data_type().clone(), true));
+        columns.push(cast(&column, field.data_type()).map_err(broken)?);
     }
-    let rows = codec.rows.convert_columns(data.columns()).map_err(broken)?;
-    let key_columns: Vec<_> = codec.key_in_data.iter().map(|&index| Arc::clone(data.column(index))).collect();
-    let names = codec.keys.convert_columns(&key_columns).map_err(broken)?;
-    for i in 0..batch.num_rows() {
-        let row = Row { data: rows.row(i).data().into(), timestamp: timestamps.value(i) };
-        let count = Count { count: counts.value(i), asserted: asserted.value(i) };
-        keys.restore(names.row(i).data(), KeyGroup(groups.value(i)), row, count);
-    }
-    Ok(Some(()))
+    fields.push(Field::new(ROWS, lists.data_type().clone(), false));
+    columns.push(Arc::new(lists));
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(broken)?;
+    let batches = if keys.is_empty() { Vec::new() } else { vec![batch] };
+    Ok(Snapshot { tables: vec![FrozenTable::upsert(TABLE, codec.key.len(), batches)] })
 }
 
-type FrozenColumns<'a> = (&'a UInt16Array, &'a StructArray, &'a Int64Array, &'a Int64Array, &'a UInt64Array);
+/// Reads what [`freeze`] wrote, in place of what is known of these keys. Answers the keys.
+pub(super) fn thaw(batch: &RecordBatch, codec: &RowCodec, keys: &mut Keys) -> Result<Vec<Name>> {
+    let unreadable = || Error::internal("rows by primary key cannot be read");
+    let frozen = frozen_columns(batch).ok_or_else(unreadable)?;
+    if frozen.data.data_type() != &DataType::Struct(codec.fields.clone()) {
+        return Err(unreadable());
+    }
+    let data = codec.rows.convert_columns(frozen.data.columns()).map_err(broken)?;
+    let names = codec.keys.convert_columns(&batch.columns()[1..=codec.key.len()]).map_err(broken)?;
+    let mut thawed = Vec::with_capacity(batch.num_rows());
+    for (i, range) in frozen.offsets.windows(2).enumerate() {
+        let row = |at: usize| {
+            let row = Row { data: data.row(at).data().into(), timestamp: frozen.timestamps.value(at) };
+            (row, Count { count: frozen.counts.value(at), asserted: frozen.asserted.value(at) })
+        };
+        let name: Name = (frozen.groups.value(i), names.row(i).data().into());
+        keys.restore(name.clone(), (range[0] as usize..range[1] as usize).map(row).collect());
+        thawed.push(name);
+    }
+    Ok(thawed)
+}
 
-fn frozen_columns(batch: &RecordBatch) -> Option<FrozenColumns<'_>> {
-    let column = |name| batch.column_by_name(name);
-    Some((
-        column(KEY_GROUP_COLUMN)?.as_primitive_opt::<UInt16Type>()?,
-        column("row")?.as_struct_opt()?,
-        column("timestamp")?.as_primitive_opt::<Int64Type>()?,
-        column("count")?.as_primitive_opt::<Int64Type>()?,
-        column("asserted")?.as_primitive_opt::<UInt64Type>()?,
-    ))
+/// The columns of the table, and of the rows in its lists.
+struct Frozen<'a> {
+    groups: &'a UInt16Array,
+    offsets: &'a [i32],
+    data: &'a StructArray,
+    timestamps: &'a Int64Array,
+    counts: &'a Int64Array,
+    asserted: &'a UInt64Array,
+}
+
+fn frozen_columns(batch: &RecordBatch) -> Option<Frozen<'_>> {
+    let lists = batch.column_by_name(ROWS)?.as_list_opt::<i32>()?;
+    let [data, timestamps, counts, asserted] = lists.values().as_struct_opt()?.columns() else { return None };
+    Some(Frozen {
+        groups: batch.column(0).as_primitive_opt::<UInt16Type>()?,
+        offsets: lists.offsets(),
+        data: data.as_struct_opt()?,
+        timestamps: timestamps.as_primitive_opt::<Int64Type>()?,
+        counts: counts.as_primitive_opt::<Int64Type>()?,
+        asserted: asserted.as_primitive_opt::<UInt64Type>()?,
+    })
 }

@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use thalweg_dataflow::operator::Output;
 use thalweg_dataflow::text;
-use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size};
+use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size, where_key_groups_move};
 
 use super::*;
-use crate::testing::schema;
+use crate::testing::{rows_and_barriers, schema};
 
 const COLUMNS: &str = "columns k:int v:text? _timestamp:time _diff";
 
@@ -103,22 +103,29 @@ fn over_rows_that_stay_the_last_one_wins() {
 }
 
 #[test]
-fn keys_go_with_their_groups() {
+fn keys_move_with_their_key_groups_there_and_back() {
+    let changes = rows_and_barriers(COLUMNS, |dice, time| {
+        let sign = if dice % 3 == 0 { '-' } else { '+' };
+        format!("{} v{} {} {sign}", dice % 23, dice % 2, time / 20)
+    });
+    where_key_groups_move(&upsert(), &[vec![0]], &changes).unwrap();
+    let appends = "k:int v:text? _timestamp:time";
+    let spec = Upsert::new(schema(appends), vec![0]).unwrap();
+    let stream = rows_and_barriers(appends, |dice, time| format!("{} v{} {time}", dice % 23, dice % 4));
+    where_key_groups_move(&spec, &[vec![0]], &stream).unwrap();
+}
+
+#[test]
+fn an_increment_holds_only_keys_that_changed_and_a_checkpoint_each_key_once() {
     let spec = upsert();
-    let mut giver = Driver::new(&spec, 8192, OnBarrier::GoOn).unwrap();
-    let mut taker = Driver::new(&spec, 8192, OnBarrier::GoOn).unwrap();
-    let rows: String = (0..100).map(|key| format!("{key} a 1 +\n")).collect();
-    giver.run(&format!("{COLUMNS}\n{rows}")).unwrap();
-    let moved = giver.operator().take(&KeyGroups::range(0, 512)).unwrap();
-    let keys = moved.tables[0].rows();
-    assert!((20..80).contains(&keys), "{keys} of 100 keys in half of the groups");
-    taker.operator().put(moved).unwrap();
-    let updates: String = (0..100).map(|key| format!("{key} b 2 +\n")).collect();
-    let updates = format!("{COLUMNS}\n{updates}");
-    let count = |answer: &str, op: &str| answer.lines().filter(|line| line.contains(op)).count();
-    let (at_giver, at_taker) = (giver.run(&updates).unwrap(), taker.run(&updates).unwrap());
-    assert_eq!((count(&at_giver, " u "), count(&at_giver, " c ")), (100 - keys, keys));
-    assert_eq!((count(&at_taker, " u "), count(&at_taker, " c ")), (keys, 100 - keys));
+    let mut driver = Driver::new(&spec, 8, OnBarrier::GoOn).unwrap();
+    driver.run(&format!("{COLUMNS}\n1 a 1 +\n2 a 1 +\n3 a 1 +\nbarrier\n2 a 1 -\nbarrier\nbarrier\n")).unwrap();
+    let rows: Vec<usize> = driver.snapshots().iter().map(|snapshot| snapshot.tables[0].rows()).collect();
+    assert_eq!(rows, [3, 1, 0]);
+    for change in 0..50 {
+        driver.run(&format!("{COLUMNS}\n1 {change} 1 +\nbarrier\n1 {change} 1 -\nbarrier\n")).unwrap();
+    }
+    assert_eq!(driver.past().rows("rows"), 3, "however often they changed");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use thalweg_dataflow::source::SplitEvent;
 use thalweg_dataflow::{Context, EventTime, Result, Watermark};
-use thalweg_state::{KeyGroups, KeySpace, Restored, Snapshot, SplitId};
+use thalweg_state::{KeySpace, Restored, Snapshot, SplitId};
 
 use super::snapshot;
 use super::split::Split;
@@ -69,16 +69,9 @@ impl SplitClock {
         snapshot::freeze(self.splits.iter(), self.key_space)
     }
 
-    /// Gives away and forgets the splits of these key groups.
-    pub fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        let taken = self.splits.take(|id| groups.contains(snapshot::group_of(id, self.key_space)));
-        snapshot::freeze(taken.iter().map(|(id, split)| (id, split)), self.key_space)
-    }
-
-    /// Receives what another clock gave away.
-    pub fn put(&mut self, given: Snapshot) -> Result<()> {
-        let mut restored: Restored = [given].into_iter().collect();
-        self.splits.remember(snapshot::thaw(restored.take(snapshot::TABLE))?);
+    /// Learns what other clocks know of splits. It is asked for when such a split is assigned here.
+    pub fn put(&mut self, given: &Snapshot) -> Result<()> {
+        self.splits.remember(snapshot::thaw(given.batches_of(snapshot::TABLE).cloned().collect())?);
         Ok(())
     }
 

@@ -32,7 +32,7 @@ use arrow::buffer::ScalarBuffer;
 use arrow::compute::{filter, filter_record_batch, is_not_null};
 use arrow::datatypes::TimestampNanosecondType;
 use thalweg_dataflow::source::SplitEvent;
-use thalweg_dataflow::{Batch, Code, Context, Error, Operator, Port, ProcessingTime, Result, Step};
+use thalweg_dataflow::{Age, Batch, Code, Context, Error, Operator, Port, ProcessingTime, Result, Step};
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot, SplitId};
 
 use crate::expression::{Expression, append_now, without_now};
@@ -181,12 +181,9 @@ impl Operator for WatermarkOperator {
         self.clock.freeze()
     }
 
-    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        self.clock.take(groups)
-    }
-
-    fn put(&mut self, groups: Snapshot) -> Result<()> {
-        self.clock.put(groups)
+    // What is known of a split goes where the split goes: it ends here when it leaves.
+    fn put(&mut self, _: &KeyGroups, given: Snapshot, _: Age) -> Result<()> {
+        self.clock.put(&given)
     }
 }
 

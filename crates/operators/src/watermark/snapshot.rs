@@ -18,7 +18,7 @@ use super::split::{Lateness, Split};
 pub(super) const TABLE: &str = "splits";
 
 /// The key group under which a split's state is kept.
-pub(super) fn group_of(id: &SplitId, space: KeySpace) -> KeyGroup {
+fn group_of(id: &SplitId, space: KeySpace) -> KeyGroup {
     let name: ArrayRef = Arc::new(StringArray::from_iter_values([id.as_str()]));
     let mut hashes = Vec::new();
     hash_keys(&[name], &mut hashes).expect("a text is a key");

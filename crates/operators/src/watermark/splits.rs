@@ -111,14 +111,6 @@ impl Splits {
         self.read.iter().map(|(id, member)| (id, &member.split))
     }
 
-    /// Forgets the splits that `goes` picks, and gives them out.
-    pub(super) fn take(&mut self, goes: impl Fn(&SplitId) -> bool) -> Vec<(SplitId, Split)> {
-        let read = self.read.extract_if(.., |id, _| goes(id)).map(|(id, member)| (id, member.split));
-        let mut taken: Vec<_> = read.collect();
-        taken.extend(self.remembered.extract_if(.., |id, _| goes(id)));
-        taken
-    }
-
     /// The bytes that are held.
     pub(super) fn bytes(&self) -> usize {
         let learnt = self.iter().filter(|(_, split)| split.lateness.is_some()).count();

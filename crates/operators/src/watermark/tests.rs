@@ -188,8 +188,9 @@ fn a_split_takes_its_state_along() {
             ("split a\ncolumns t:time\n10\n12\n9\n14\n", "split a\ncolumns t:time\n11\n16\n");
         giver.run(before).unwrap();
         stays.run(before).unwrap();
-        let moved = giver.operator().take(&KeyGroups::range(0, 1024)).unwrap();
-        taker.operator().put(moved).unwrap();
+        giver.run("barrier").unwrap();
+        let all = KeyGroups::range(0, 1024);
+        taker.operator().put(&all, giver.snapshots()[0].clone(), Age::Unsettled(Epoch(1))).unwrap();
         let rows = |answer: String| -> Vec<String> {
             answer.lines().filter(|line| !line.starts_with("wm")).map(str::to_owned).collect()
         };

@@ -6,11 +6,11 @@ use arrow::array::{ArrayRef, RecordBatch, StructArray, TimestampNanosecondArray}
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::{
-    Batch, Context, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark,
+    Age, Batch, Context, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark,
 };
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 
-use super::held::{Age, States};
+use super::held::{Half, States};
 use super::open::Windows;
 use super::panes::Panes;
 use super::pieces::{Content, Pieces};
@@ -20,6 +20,9 @@ use super::{TIME, times, timestamp_field, timestamp_index};
 use crate::aggregate::{Columns, Grouping, Inputs, schema_of};
 use crate::row_policy::{Computed, RowPolicy};
 use crate::spec;
+
+/// The most groups that were part of a snapshot and that one call puts back where they belong.
+const ABSORBED_MAX: usize = 8192;
 
 /// What comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,7 +195,9 @@ impl AggregateOperator {
 
     fn next_window(&mut self, piece_rows_max: usize) -> Result<Option<Pieces>> {
         while let Some(window) = self.first_closed() {
-            let (mut columns, groups) = self.windows.close(window)?;
+            let (columns, groups) = self.windows.close(window)?;
+            let (mut columns, groups) = self.durable.staying(window, columns, groups)?;
+            self.durable.given_out(&self.windows);
             if groups > 0 {
                 let values = columns.split_off(self.spec.grouping.keys().len());
                 return Ok(Some(self.pieces(window, columns, values, groups, piece_rows_max)));
@@ -251,24 +256,30 @@ impl Operator for AggregateOperator {
             cx.counters.taken.add(part.rows);
             let Part { columns, rows, .. } = part;
             match self.spec.stage {
-                Stage::Rows => self.windows.add(slot, Age::Fresh, |table| table.update(&columns, rows))?,
+                Stage::Rows => self.windows.add(slot, Half::Fresh, |table| table.update(&columns, rows))?,
                 Stage::States if self.spec.panes.overlap() => {
                     self.windows.gather(slot, States { columns, rows })?;
                 }
-                Stage::States => self.windows.add(slot, Age::Fresh, |table| table.merge(&columns, rows))?,
+                Stage::States => self.windows.add(slot, Half::Fresh, |table| table.merge(&columns, rows))?,
             }
         }
+        self.windows.absorb(ABSORBED_MAX)?;
         cx.counters.open_windows.set(self.windows.slots.len() as i64);
         Ok(Step::Done)
     }
 
     fn on_watermark(&mut self, watermark: Watermark, cx: &mut Context<'_>) -> Result<Step> {
-        self.durable.progress.close_until(watermark);
+        self.durable.close_until(watermark, &mut self.windows)?;
         self.give(cx)
     }
 
     fn resume(&mut self, cx: &mut Context<'_>) -> Result<Step> {
         self.give(cx)
+    }
+
+    fn flush(&mut self, _: &mut Context<'_>) -> Result<Step> {
+        self.windows.absorb(ABSORBED_MAX)?;
+        Ok(Step::Done)
     }
 
     fn on_barrier(&mut self, epoch: Epoch, cx: &mut Context<'_>) -> Result<Snapshot> {
@@ -278,14 +289,15 @@ impl Operator for AggregateOperator {
     }
 
     fn on_settled(&mut self, epoch: Epoch, complete: bool) {
-        self.durable.increments.settle(epoch, complete);
+        self.durable.settle(epoch, complete);
     }
 
-    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        self.durable.take(groups, &mut self.windows)
+    fn put(&mut self, groups: &KeyGroups, given: Snapshot, age: Age) -> Result<()> {
+        self.durable.put(groups, &given, age, &mut self.windows)
     }
 
-    fn put(&mut self, groups: Snapshot) -> Result<()> {
-        self.durable.put(groups, &mut self.windows)
+    fn forget(&mut self, groups: &KeyGroups) -> Result<()> {
+        self.durable.forget(groups, &self.windows);
+        Ok(())
     }
 }

@@ -3,7 +3,9 @@
 //! While a slot fills, it is tables: what is durable (or on its way to be) and
 //! what came since the last barrier. At a barrier the second is the increment
 //! of the snapshot and goes into the first, so nothing is ever read that must
-//! be kept. While there are no barriers only the second exists.
+//! be kept. While there are no barriers only the second exists. An increment
+//! waits beside the first table and goes into it in bounded pieces, so that a
+//! barrier is over as soon as the second is emptied.
 //!
 //! States that come for a slot which several windows will read are only
 //! gathered, as long as they come in a few parts: they will be looked up once
@@ -13,8 +15,10 @@
 //! time can come any more, and other windows are to read it too. From then on
 //! it is columns of states, which can be read many times.
 
+use std::collections::VecDeque;
+
 use arrow::array::Array;
-use thalweg_dataflow::Result;
+use thalweg_dataflow::{Error, Result};
 
 use super::tables::Tables;
 use crate::aggregate::Columns;
@@ -34,6 +38,15 @@ impl States {
         (rows > 0).then(|| table.take_state().map(|columns| Self { columns, rows })).transpose()
     }
 
+    /// Takes the first rows away, so many at most.
+    fn split_front(&mut self, rows_max: usize) -> Self {
+        let rows = self.rows.min(rows_max);
+        let part = |from, rows| self.columns.iter().map(|column| column.slice(from, rows)).collect();
+        let (columns, rest) = (part(0, rows), part(rows, self.rows - rows));
+        *self = Self { columns: rest, rows: self.rows - rows };
+        Self { columns, rows }
+    }
+
     pub(super) fn merge_into(&self, table: &mut GroupTable) -> Result<()> {
         table.merge(&self.columns, self.rows)
     }
@@ -45,7 +58,7 @@ impl States {
 
 /// The two parts of what is held: by whether an epoch has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Age {
+pub(super) enum Half {
     /// Barriers have taken note of it.
     Frozen,
     /// It came since.
@@ -60,14 +73,19 @@ pub(super) enum Held {
     /// States that came since the last barrier, as they came. Nothing came before it.
     Gathering { fresh: Vec<States> },
     /// Rows are still added.
-    Filling { frozen: Option<GroupTable>, fresh: Option<GroupTable> },
+    Filling {
+        frozen: Option<GroupTable>,
+        /// What is to go into the frozen table.
+        waiting: VecDeque<States>,
+        fresh: Option<GroupTable>,
+    },
     /// A window has read it.
     Sealed { frozen: Vec<States>, fresh: Vec<States> },
 }
 
 impl Default for Held {
     fn default() -> Self {
-        Held::Filling { frozen: None, fresh: None }
+        Held::Filling { frozen: None, waiting: VecDeque::new(), fresh: None }
     }
 }
 
@@ -75,19 +93,19 @@ impl Held {
     /// Adds rows or states, whichever `fill` knows how to put into a table.
     pub(super) fn add(
         &mut self,
-        age: Age,
+        half: Half,
         tables: &mut Tables,
         fill: impl FnOnce(&mut GroupTable) -> Result<()>,
     ) -> Result<()> {
         match self {
             Held::Gathering { fresh } => {
                 *self = Held::filling(fresh, tables)?;
-                self.add(age, tables, fill)
+                self.add(half, tables, fill)
             }
-            Held::Filling { frozen, fresh } => {
-                let table = match age {
-                    Age::Frozen => frozen,
-                    Age::Fresh => fresh,
+            Held::Filling { frozen, fresh, .. } => {
+                let table = match half {
+                    Half::Frozen => frozen,
+                    Half::Fresh => fresh,
                 };
                 match table {
                     Some(table) => fill(table),
@@ -99,9 +117,9 @@ impl Held {
                 fill(&mut table)?;
                 let states = States::take(&mut table)?;
                 tables.keep(table);
-                match age {
-                    Age::Frozen => frozen.extend(states),
-                    Age::Fresh => fresh.extend(states),
+                match half {
+                    Half::Frozen => frozen.extend(states),
+                    Half::Fresh => fresh.extend(states),
                 }
                 Ok(())
             }
@@ -111,11 +129,13 @@ impl Held {
     /// Adds states as they are, to a slot that several windows will read.
     pub(super) fn gather(&mut self, states: States, tables: &mut Tables) -> Result<()> {
         match self {
-            Held::Filling { frozen: None, fresh: None } => *self = Held::Gathering { fresh: vec![states] },
+            Held::Filling { frozen: None, waiting, fresh: None } if waiting.is_empty() => {
+                *self = Held::Gathering { fresh: vec![states] };
+            }
             Held::Gathering { fresh } if fresh.len() < PARTS_MAX => fresh.push(states),
             Held::Sealed { fresh, .. } => fresh.push(states),
             Held::Gathering { .. } | Held::Filling { .. } => {
-                self.add(Age::Fresh, tables, |table| states.merge_into(table))?;
+                self.add(Half::Fresh, tables, |table| states.merge_into(table))?;
             }
         }
         Ok(())
@@ -125,26 +145,28 @@ impl Held {
     fn filling(parts: &[States], tables: &mut Tables) -> Result<Self> {
         let mut table = tables.table()?;
         parts.iter().try_for_each(|states| states.merge_into(&mut table))?;
-        Ok(Held::Filling { frozen: None, fresh: Some(table) })
+        Ok(Held::Filling { frozen: None, waiting: VecDeque::new(), fresh: Some(table) })
     }
 
     /// Makes it columns, which can be read without being emptied.
     pub(super) fn seal(&mut self, tables: &mut Tables) -> Result<()> {
-        let (frozen, fresh) = match self {
+        let (frozen, waiting, fresh) = match self {
             Held::Sealed { .. } => return Ok(()),
             Held::Gathering { fresh } => {
                 *self = Held::Sealed { frozen: Vec::new(), fresh: std::mem::take(fresh) };
                 return Ok(());
             }
-            Held::Filling { frozen, fresh } => (frozen, fresh),
+            Held::Filling { frozen, waiting, fresh } => (frozen, waiting, fresh),
         };
         let mut sealed = |table: &mut Option<GroupTable>| {
             let Some(mut table) = table.take() else { return Ok(Vec::new()) };
             let states = States::take(&mut table)?;
             tables.keep(table);
-            Ok(states.into_iter().collect())
+            Ok::<Vec<States>, Error>(states.into_iter().collect())
         };
-        *self = Held::Sealed { frozen: sealed(frozen)?, fresh: sealed(fresh)? };
+        let (mut frozen, fresh) = (sealed(frozen)?, sealed(fresh)?);
+        frozen.extend(waiting.drain(..));
+        *self = Held::Sealed { frozen, fresh };
         Ok(())
     }
 
@@ -153,28 +175,15 @@ impl Held {
         match self {
             Held::Gathering { fresh } => {
                 let increment = std::mem::take(fresh);
-                let mut table = tables.table()?;
-                increment.iter().try_for_each(|states| states.merge_into(&mut table))?;
-                *self = Held::Filling { frozen: Some(table), fresh: None };
+                *self = Held::Filling { frozen: None, waiting: increment.iter().cloned().collect(), fresh: None };
                 Ok(increment)
             }
-            Held::Filling { frozen, fresh } => {
+            Held::Filling { waiting, fresh, .. } => {
                 let Some(mut table) = fresh.take() else { return Ok(Vec::new()) };
-                let Some(states) = States::take(&mut table)? else {
-                    tables.keep(table);
-                    return Ok(Vec::new());
-                };
-                match frozen {
-                    Some(frozen) => {
-                        tables.keep(table);
-                        states.merge_into(frozen)?;
-                    }
-                    None => {
-                        states.merge_into(&mut table)?;
-                        *frozen = Some(table);
-                    }
-                }
-                Ok(vec![states])
+                let states = States::take(&mut table)?;
+                tables.keep(table);
+                waiting.extend(states.clone());
+                Ok(states.into_iter().collect())
             }
             Held::Sealed { frozen, fresh } => {
                 let increment = std::mem::take(fresh);
@@ -182,6 +191,22 @@ impl Held {
                 Ok(increment)
             }
         }
+    }
+
+    /// Puts up to so many groups that wait into the frozen table. Answers how many there were.
+    pub(super) fn absorb(&mut self, groups_max: usize, tables: &mut Tables) -> Result<usize> {
+        let Held::Filling { frozen, waiting, .. } = self else { return Ok(0) };
+        let Some(states) = waiting.front_mut() else { return Ok(0) };
+        let piece = states.split_front(groups_max);
+        if states.rows == 0 {
+            waiting.pop_front();
+        }
+        let table = match frozen {
+            Some(table) => table,
+            None => frozen.insert(tables.table()?),
+        };
+        piece.merge_into(table)?;
+        Ok(piece.rows)
     }
 
     /// All columns of a slot that is sealed.
@@ -194,61 +219,22 @@ impl Held {
     }
 
     /// All columns of a slot that is sealed, with their ages.
-    pub(super) fn into_sealed(self) -> Vec<(Age, States)> {
+    pub(super) fn into_sealed(self) -> Vec<(Half, States)> {
         let (frozen, fresh) = match self {
             Held::Sealed { frozen, fresh } => (frozen, fresh),
             Held::Gathering { .. } | Held::Filling { .. } => (Vec::new(), Vec::new()),
         };
-        let of = |age: Age, all: Vec<States>| all.into_iter().map(move |states| (age, states));
-        of(Age::Frozen, frozen).chain(of(Age::Fresh, fresh)).collect()
-    }
-
-    /// Splits off, of all that is held, what `leaving` answers: what leaves of
-    /// the frozen part, and of the fresh one. It is told states, and gives what leaves and what stays.
-    pub(super) fn take(
-        &mut self,
-        mut leaving: impl FnMut(States) -> Result<(Option<States>, Option<States>)>,
-    ) -> Result<[Vec<States>; 2]> {
-        let mut of_columns = |all: &mut Vec<States>| {
-            let mut gone = Vec::new();
-            for states in std::mem::take(all) {
-                let (leaves, stays) = leaving(states)?;
-                gone.extend(leaves);
-                all.extend(stays);
-            }
-            Ok(gone)
-        };
-        match self {
-            Held::Gathering { fresh } => Ok([Vec::new(), of_columns(fresh)?]),
-            Held::Sealed { frozen, fresh } => Ok([of_columns(frozen)?, of_columns(fresh)?]),
-            Held::Filling { frozen, fresh } => {
-                let mut of_table = |held: &mut Option<GroupTable>| {
-                    let Some(mut table) = held.take() else { return Ok(Vec::new()) };
-                    let mut all: Vec<States> = States::take(&mut table)?.into_iter().collect();
-                    let gone = of_columns(&mut all)?;
-                    if let [stays] = &all[..] {
-                        stays.merge_into(&mut table)?;
-                        *held = Some(table);
-                    }
-                    Ok(gone)
-                };
-                Ok([of_table(frozen)?, of_table(fresh)?])
-            }
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        match self {
-            Held::Gathering { fresh } => fresh.is_empty(),
-            Held::Filling { frozen, fresh } => frozen.iter().chain(fresh).all(GroupTable::is_empty),
-            Held::Sealed { frozen, fresh } => frozen.is_empty() && fresh.is_empty(),
-        }
+        let of = |half: Half, all: Vec<States>| all.into_iter().map(move |states| (half, states));
+        of(Half::Frozen, frozen).chain(of(Half::Fresh, fresh)).collect()
     }
 
     pub(super) fn bytes(&self) -> usize {
         match self {
             Held::Gathering { fresh } => fresh.iter().map(States::bytes).sum(),
-            Held::Filling { frozen, fresh } => frozen.iter().chain(fresh).map(GroupTable::bytes).sum(),
+            Held::Filling { frozen, waiting, fresh } => {
+                let tables: usize = frozen.iter().chain(fresh).map(GroupTable::bytes).sum();
+                tables + waiting.iter().map(States::bytes).sum::<usize>()
+            }
             Held::Sealed { frozen, fresh } => frozen.iter().chain(fresh).map(States::bytes).sum(),
         }
     }

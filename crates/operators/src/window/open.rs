@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use thalweg_dataflow::{Functions, Result, Watermark};
 
 use super::combine::Combiner;
-use super::held::{Age, Held, States};
+use super::held::{Half, Held, States};
 use super::panes::{Panes, Slot};
 use super::tables::Tables;
 use crate::aggregate::{Columns, Grouping, Inputs};
@@ -16,6 +16,8 @@ pub(super) struct Windows {
     panes: Panes,
     pub(super) tables: Tables,
     pub(super) slots: BTreeMap<Slot, Held>,
+    /// Slots with increments that wait.
+    waiting: Vec<Slot>,
     combiner: Combiner,
     /// Windows before this one were given out.
     next: i64,
@@ -33,6 +35,7 @@ impl Windows {
             combiner: Combiner::new(panes, grouping, &inputs, functions)?,
             tables: Tables::new(grouping, inputs, functions)?,
             slots: BTreeMap::new(),
+            waiting: Vec::new(),
             next: i64::MIN,
         })
     }
@@ -42,10 +45,10 @@ impl Windows {
     pub(super) fn add(
         &mut self,
         slot: Slot,
-        age: Age,
+        half: Half,
         fill: impl FnOnce(&mut GroupTable) -> Result<()>,
     ) -> Result<()> {
-        self.slots.entry(slot).or_default().add(age, &mut self.tables, fill)
+        self.slots.entry(slot).or_default().add(half, &mut self.tables, fill)
     }
 
     /// Adds states to a slot as they are. The slot is one that several windows read.
@@ -87,41 +90,72 @@ impl Windows {
         }
     }
 
-    /// The table of a slot that no other window reads.
     fn take_whole(&mut self, slot: Slot) -> Result<GroupTable> {
-        match self.slots.remove(&slot).unwrap_or_default() {
-            Held::Filling { frozen: Some(mut frozen), fresh: Some(mut fresh) } => {
-                let rows = fresh.len();
-                if rows > 0 {
-                    frozen.merge(&fresh.take_state()?, rows)?;
-                }
-                self.tables.keep(fresh);
-                Ok(frozen)
+        let Held::Filling { frozen, waiting, fresh } = self.slots.remove(&slot).unwrap_or_default() else {
+            return self.tables.table();
+        };
+        let (mut table, fresh) = match (frozen, fresh) {
+            (Some(frozen), fresh) => (frozen, fresh),
+            (None, Some(fresh)) if waiting.is_empty() => (fresh, None),
+            (None, fresh) => (self.tables.table()?, fresh),
+        };
+        waiting.iter().try_for_each(|states| states.merge_into(&mut table))?;
+        if let Some(mut fresh) = fresh {
+            if let Some(states) = States::take(&mut fresh)? {
+                states.merge_into(&mut table)?;
             }
-            Held::Filling { frozen: Some(table), fresh: None }
-            | Held::Filling { frozen: None, fresh: Some(table) } => Ok(table),
-            Held::Filling { frozen: None, fresh: None } | Held::Gathering { .. } | Held::Sealed { .. } => {
-                self.tables.table()
+            self.tables.keep(fresh);
+        }
+        Ok(table)
+    }
+
+    /// Puts up to so many groups of increments that wait where they belong, so that no window has much to do.
+    pub(super) fn absorb(&mut self, groups_max: usize) -> Result<()> {
+        let mut left = groups_max;
+        while left > 0
+            && let Some(slot) = self.waiting.last()
+        {
+            let absorbed = match self.slots.get_mut(slot) {
+                Some(held) => held.absorb(left, &mut self.tables)?,
+                None => 0,
+            };
+            left -= absorbed;
+            if absorbed == 0 {
+                self.waiting.pop();
             }
         }
+        Ok(())
+    }
+
+    /// What came since the last epoch, which is from now on part of what was before it.
+    pub(super) fn freeze(&mut self) -> Result<Vec<(Slot, States)>> {
+        let mut added = Vec::new();
+        for (&slot, held) in &mut self.slots {
+            let increment = held.freeze(&mut self.tables)?;
+            if !increment.is_empty() {
+                self.waiting.push(slot);
+            }
+            added.extend(increment.into_iter().map(|states| (slot, states)));
+        }
+        Ok(added)
+    }
+
+    /// Takes out what is held up to a slot, as columns.
+    pub(super) fn take_until(&mut self, last: Slot) -> Result<Vec<(Slot, Half, States)>> {
+        let behind = self.slots.split_off(&Slot { pane: last.pane.saturating_add(1), ..last });
+        let mut taken = Vec::new();
+        for (slot, mut held) in std::mem::replace(&mut self.slots, behind) {
+            held.seal(&mut self.tables)?;
+            taken.extend(held.into_sealed().into_iter().map(|(half, states)| (slot, half, states)));
+        }
+        Ok(taken)
     }
 
     /// Windows that this watermark closes were given out before.
     pub(super) fn given_until(&mut self, watermark: Watermark) {
         self.next = self.panes.first_open(watermark);
-    }
-
-    /// From now on every slot is read by windows that this watermark does not close, and by no other.
-    pub(super) fn raise(&mut self, watermark: Watermark) -> Result<()> {
-        self.panes_changed();
-        for (slot, mut held) in std::mem::take(&mut self.slots) {
-            let Some(raised) = self.panes.raised(slot, watermark) else { continue };
-            held.seal(&mut self.tables)?;
-            for (age, states) in held.into_sealed() {
-                self.add(raised, age, |table| states.merge_into(table))?;
-            }
-        }
-        Ok(())
+        let (panes, next) = (self.panes, self.next);
+        self.slots.retain(|slot, _| panes.readers(slot.pane).1 >= next);
     }
 
     /// The combiner is not to rely on what panes were.

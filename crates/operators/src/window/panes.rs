@@ -249,6 +249,18 @@ impl Panes {
         self.last_of_pane(slot.pane).saturating_sub(missed)
     }
 
+    /// No slot up to this time has a window that the watermark does not close; none where it closes none.
+    pub(crate) fn over_through(self, watermark: Watermark) -> Option<i64> {
+        match watermark {
+            Watermark::START => None,
+            Watermark::END => Some(i64::MAX),
+            watermark => {
+                let (first, _) = self.panes_of(self.first_open(watermark));
+                self.start_of_pane(first).checked_sub(1)
+            }
+        }
+    }
+
     /// The slot that travels as this time.
     #[inline]
     pub(crate) fn slot_at(self, time: i64) -> Slot {
@@ -348,6 +360,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_over_has_no_open_window_and_the_next_slot_has_one() {
+        for (slide, width) in HOPS {
+            let Ok(panes) = Panes::hop(slide, width) else { continue };
+            for watermark in (-200..400).step_by(7) {
+                let watermark = Watermark(EventTime(watermark));
+                let through = panes.over_through(watermark).unwrap();
+                for time in (-500..500).step_by(3).filter(|&time| !panes.is_between(time)) {
+                    let whole = panes.slot_of(time);
+                    for from in whole.from..=panes.readers(whole.pane).1 {
+                        let slot = Slot { from, ..whole };
+                        let over = panes.time_of(slot) <= through;
+                        let open = panes.raised(slot, watermark).is_some();
+                        assert_eq!(over, !open, "hop({slide}, {width}) {time} {watermark}");
+                    }
+                }
+            }
+        }
+        let instants = Panes::Instants { width_nanos: 10 };
+        assert_eq!(instants.over_through(Watermark(EventTime(10))), Some(9));
+        assert_eq!(instants.over_through(Watermark::START), None);
+        assert_eq!(instants.over_through(Watermark::END), Some(i64::MAX));
     }
 
     #[test]

@@ -2,31 +2,30 @@
 //!
 //! ```text
 //! panes         key group │ keys… │ _timestamp │ states…    what an epoch adds (merge)
-//! panes-fresh   the same columns                            given away, not yet part of any epoch
 //! ```
 //!
 //! `_timestamp` is the slot. Increments of windows that closed later are not
-//! deleted: a restore drops rows that the progress of their key group has passed.
+//! deleted: a snapshot says until which slot they are over, and a restore drops
+//! rows that the progress of their key group has passed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
+use arrow::compute::filter;
 use arrow::datatypes::SchemaRef;
-use thalweg_dataflow::operator::Settings;
+use thalweg_dataflow::operator::{Age, Settings};
 use thalweg_dataflow::{Error, Result, Watermark};
-use thalweg_state::{Epoch, FrozenTable, KeyGroups, Restored, Snapshot};
+use thalweg_state::{Epoch, Expiry, FrozenTable, KeyGroup, KeyGroups, Restored, Snapshot};
 
-use super::held::{Age, States};
+use super::held::{Half, States};
 use super::open::Windows;
 use super::panes::{Panes, Slot};
 use super::split::{Times, by_slot};
 use super::{times, timestamp_field};
-use crate::aggregate::{Columns, Grouping, schema_of};
-use crate::durable::{self, Increments, Progress, chosen, key_group_field, key_groups};
+use crate::aggregate::{Columns, Grouping, failed, schema_of};
+use crate::durable::{Came, Gone, Increments, Progress, chosen, key_group_column, key_group_field, key_groups};
 
 const PANES: &str = "panes";
-const FRESH: &str = "panes-fresh";
 const PROGRESS: &str = "progress";
 
 /// What makes open windows outlive the process.
@@ -36,7 +35,8 @@ pub(super) struct Durable {
     keys: usize,
     schema: SchemaRef,
     pub(super) progress: Progress,
-    pub(super) increments: Increments,
+    increments: Increments,
+    gone: Gone<Slot>,
 }
 
 impl Durable {
@@ -52,6 +52,7 @@ impl Durable {
             ]),
             progress: Progress::new(PROGRESS),
             increments: Increments::default(),
+            gone: Gone::default(),
         })
     }
 
@@ -61,11 +62,20 @@ impl Durable {
         windows: &mut Windows,
         settings: &Settings,
     ) -> Result<()> {
-        let progress = self.progress.open(&mut restored, settings)?;
-        let Some(given_until) = progress.values().copied().min() else { return Ok(()) };
-        windows.given_until(given_until);
-        for batch in restored.take(PANES) {
-            self.merge(&batch, Age::Frozen, &progress, given_until, windows)?;
+        self.progress.open(&mut restored, settings)?;
+        restored.take(PANES).iter().try_for_each(|batch| self.merge(batch, windows))
+    }
+
+    /// Learns of a watermark, before the windows that it closes are given out.
+    pub(super) fn close_until(&mut self, watermark: Watermark, windows: &mut Windows) -> Result<()> {
+        let Some(came) = self.progress.close_until(watermark) else { return Ok(()) };
+        windows.panes_changed();
+        match came.alike() {
+            Some(closed) => windows.given_until(closed),
+            None => {
+                self.raise(&came, windows)?;
+                windows.given_until(came.least());
+            }
         }
         Ok(())
     }
@@ -73,90 +83,124 @@ impl Durable {
     /// What came since the last epoch, which is from now on part of what was before it.
     pub(super) fn freeze(&mut self, epoch: Epoch, windows: &mut Windows) -> Result<Snapshot> {
         let mut added = Vec::new();
-        for (&slot, held) in &mut windows.slots {
-            for states in held.freeze(&mut windows.tables)? {
-                added.push(self.batch(slot, &states)?);
-            }
+        for (slot, states) in windows.freeze()? {
+            added.push(self.gone.without(self.batch(slot, &states)?)?);
         }
-        let panes = FrozenTable::merge(PANES, added);
-        let mut tables = self.increments.add(epoch, vec![panes]);
-        tables.push(self.progress.freeze()?);
+        let mut tables = self.increments.add(epoch, vec![FrozenTable::merge(PANES, added)]);
+        if let Some(through) = self.panes.over_through(self.progress.given_out()) {
+            let expiry = Expiry { column: 1 + self.keys, through };
+            tables = tables.into_iter().map(|table| table.expiring(expiry)).collect();
+        }
+        tables.push(self.progress.freeze(epoch)?);
         Ok(Snapshot { tables })
     }
 
-    pub(super) fn take(&mut self, groups: &KeyGroups, windows: &mut Windows) -> Result<Snapshot> {
-        windows.panes_changed();
-        let (mut frozen, mut fresh) = (Vec::new(), Vec::new());
-        for (&slot, held) in &mut windows.slots {
-            let given = held.take(|states| self.divide(slot, &states, groups))?;
-            for (given, batches) in given.iter().zip([&mut frozen, &mut fresh]) {
-                for states in given {
-                    batches.push(self.batch(slot, states)?);
-                }
-            }
-        }
-        windows.slots.retain(|_, held| !held.is_empty());
-        let progress = self.progress.take(groups)?;
-        let panes = FrozenTable::merge(PANES, frozen);
-        let fresh = FrozenTable::merge(FRESH, fresh);
-        Ok(Snapshot { tables: vec![panes, fresh, progress] })
+    pub(super) fn settle(&mut self, epoch: Epoch, complete: bool) {
+        self.increments.settle(epoch, complete);
+        self.progress.settle(epoch, complete);
     }
 
-    pub(super) fn put(&mut self, given: Snapshot, windows: &mut Windows) -> Result<()> {
-        windows.panes_changed();
-        let own = self.progress.closed();
-        let progress = self.progress.put(&given)?;
-        let given_until = progress.values().copied().fold(own, Watermark::min);
-        if given_until < own {
-            windows.raise(own)?;
+    pub(super) fn put(
+        &mut self,
+        groups: &KeyGroups,
+        given: &Snapshot,
+        age: Age,
+        windows: &mut Windows,
+    ) -> Result<()> {
+        if self.gone.may_hold(groups) {
+            self.purge(windows)?;
         }
-        windows.given_until(given_until);
-        for (name, age) in [(PANES, Age::Frozen), (FRESH, Age::Fresh)] {
-            for batch in given.batches_of(name) {
-                self.merge(batch, age, &progress, given_until, windows)?;
-            }
+        windows.panes_changed();
+        self.progress.put(groups, given)?;
+        let panes: Vec<RecordBatch> = given.batches_of(PANES).cloned().collect();
+        panes.iter().try_for_each(|batch| self.merge(batch, windows))?;
+        self.increments.put(age, vec![FrozenTable::merge(PANES, panes)]);
+        Ok(())
+    }
+
+    pub(super) fn forget(&mut self, groups: &KeyGroups, windows: &Windows) {
+        self.progress.forget(groups);
+        self.increments.forget(groups);
+        self.gone.add(groups, windows.slots.keys().next_back().copied());
+    }
+
+    /// Leaves the groups that left out of a window that is given out: its keys and results.
+    pub(super) fn staying(&mut self, window: i64, columns: Columns, groups: usize) -> Result<(Columns, usize)> {
+        if self.gone.is_empty() || groups == 0 {
+            return Ok((columns, groups));
+        }
+        let time: ArrayRef =
+            Arc::new(TimestampNanosecondArray::from_value(self.panes.last_of(window), groups));
+        let of_keys = self.groups_of(&columns[..self.keys], &time, groups)?;
+        let Some(staying) = self.gone.staying(&of_keys) else { return Ok((columns, groups)) };
+        let columns = columns.iter().map(|column| filter(column, &staying)).collect::<Result<_, _>>();
+        Ok((columns.map_err(|e| failed(e.into()))?, staying.true_count()))
+    }
+
+    /// Learns which slots are still held.
+    pub(super) fn given_out(&mut self, windows: &Windows) {
+        self.gone.cleared_before(windows.slots.keys().next().copied());
+    }
+
+    /// Adds rows of a durable table, but for those that are known to be closed for their key group.
+    fn merge(&self, batch: &RecordBatch, windows: &mut Windows) -> Result<()> {
+        let panes = self.panes;
+        let open = |group: u16, slot: Slot| {
+            let closed = self.progress.came_closed(group).unwrap_or(Watermark::START);
+            panes.raised(slot, closed).map(|_| slot)
+        };
+        self.place(batch, Half::Frozen, open, windows)
+    }
+
+    /// From now on every slot is read by windows that were not given out for the key group, and by no other.
+    fn raise(&mut self, came: &Came, windows: &mut Windows) -> Result<()> {
+        let Some(last) = windows.slots.keys().next_back().copied() else { return Ok(()) };
+        let panes = self.panes;
+        self.replace(last, |group, slot| panes.raised(slot, came.of(group)), windows)
+    }
+
+    /// Clears away the rows of key groups that left.
+    fn purge(&mut self, windows: &mut Windows) -> Result<()> {
+        let Some(last) = self.gone.last() else { return Ok(()) };
+        self.replace(last, |_, slot| Some(slot), windows)
+    }
+
+    /// Puts all rows up to a slot where `slot` says, and none of those that left.
+    fn replace(
+        &mut self,
+        last: Slot,
+        slot: impl Fn(u16, Slot) -> Option<Slot>,
+        windows: &mut Windows,
+    ) -> Result<()> {
+        for (own, half, states) in windows.take_until(last)? {
+            let batch = self.gone.without(self.batch(own, &states)?)?;
+            self.place(&batch, half, &slot, windows)?;
+        }
+        if self.gone.last() <= Some(last) {
+            self.gone = Gone::default();
         }
         Ok(())
     }
 
-    /// What leaves with these key groups, and what stays.
-    fn divide(
-        &self,
-        slot: Slot,
-        states: &States,
-        groups: &KeyGroups,
-    ) -> Result<(Option<States>, Option<States>)> {
-        let (leaving, staying) = durable::divide(&self.batch(slot, states)?, groups)?;
-        let states = |part: RecordBatch| {
-            let rows = part.num_rows();
-            (rows > 0).then(|| States { columns: self.states_of(part.columns()), rows })
-        };
-        Ok((states(leaving), states(staying)))
-    }
-
-    /// Adds rows of a durable table to the windows that are not closed for their key group.
-    fn merge(
+    /// Adds rows of a durable table to the slots that `slot` says, if any.
+    fn place(
         &self,
         batch: &RecordBatch,
-        age: Age,
-        progress: &BTreeMap<u16, Watermark>,
-        given_until: Watermark,
+        half: Half,
+        slot: impl Fn(u16, Slot) -> Option<Slot>,
         windows: &mut Windows,
     ) -> Result<()> {
-        let slot = |(group, &time): (&u16, &i64)| {
-            let closed = progress.get(group).copied().unwrap_or(Watermark::START);
-            let slot = self.panes.slot_at(time);
-            let raised = self.panes.raised(slot, closed)?;
-            // Where no key group is behind another, windows that are given out are known by that.
-            Some(if closed > given_until { raised } else { slot })
-        };
+        let slot = |(&group, &time): (&u16, &i64)| slot(group, self.panes.slot_at(time));
         let slots: Vec<Option<Slot>> =
             key_groups(batch)?.iter().zip(times(batch, 1 + self.keys)?).map(slot).collect();
-        let open = chosen(batch, &slots.iter().map(|slot| Some(slot.is_some())).collect())?;
+        let kept = match slots.iter().all(Option::is_some) {
+            true => batch.clone(),
+            false => chosen(batch, &slots.iter().map(|slot| Some(slot.is_some())).collect())?,
+        };
         let slots: Vec<i64> = slots.into_iter().flatten().map(|slot| self.panes.time_of(slot)).collect();
-        for part in by_slot(self.panes, &Times::OfSlots(slots.into()), open.columns().to_vec())? {
+        for part in by_slot(self.panes, &Times::OfSlots(slots.into()), kept.columns().to_vec())? {
             let columns = self.states_of(&part.columns);
-            windows.add(part.slot, age, |table| table.merge(&columns, part.rows))?;
+            windows.add(part.slot, half, |table| table.merge(&columns, part.rows))?;
         }
         Ok(())
     }
@@ -171,13 +215,16 @@ impl Durable {
         let time: ArrayRef =
             Arc::new(TimestampNanosecondArray::from_value(self.panes.time_of(slot), states.rows));
         let (keys, values) = states.columns.split_at(self.keys);
-        // Without keys and where windows do not overlap, rows are shuffled by their slot.
-        let by_slot = keys.is_empty() && !self.panes.overlap();
-        let hashed = if by_slot { std::slice::from_ref(&time) } else { keys };
-        let groups = self.progress.key_groups_of(hashed, states.rows)?;
+        let groups = key_group_column(&self.groups_of(keys, &time, states.rows)?);
         let all =
             [groups].into_iter().chain(keys.iter().cloned()).chain([time]).chain(values.iter().cloned());
         RecordBatch::try_new(Arc::clone(&self.schema), all.collect())
             .map_err(|e| Error::internal("the states of windows do not fit their table").because(e))
+    }
+
+    /// Where rows live. Without keys and where windows do not overlap, they are shuffled by their slot.
+    fn groups_of(&self, keys: &[ArrayRef], time: &ArrayRef, rows: usize) -> Result<Vec<KeyGroup>> {
+        let by_slot = keys.is_empty() && !self.panes.overlap();
+        self.progress.key_groups_of(if by_slot { std::slice::from_ref(time) } else { keys }, rows)
     }
 }

@@ -1,7 +1,7 @@
-use arrow::array::RecordBatch;
-use thalweg_dataflow::{OperatorSpec, Registry, Spec, Step, Watermark};
-use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
-use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size};
+use arrow::array::{ArrayRef, RecordBatch};
+use thalweg_dataflow::{Age, OperatorSpec, Registry, Spec, Step, Watermark};
+use thalweg_state::{Epoch, KeyGroup, KeyGroups, KeySpace, Restored, Snapshot};
+use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size, where_key_groups_move};
 
 use arrow::datatypes::SchemaRef;
 
@@ -12,7 +12,7 @@ use crate::aggregate::planned::{
     random_rows,
 };
 use crate::row_policy::RowPolicy;
-use crate::testing::schema;
+use crate::testing::{rows_and_barriers, schema, stream_behind};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -496,62 +496,94 @@ fn specs_survive_their_way_through_bytes() {
 }
 
 #[test]
-fn key_groups_given_away_are_gone_here_and_there_at_the_other() {
-    let rows = random_rows(11, 400);
-    let (partial, aggregate) = nodes(&rows.schema(), "v", "count(*), sum(j)", 150);
-    let mut before = Instance::new(&*partial, 64, Restored::nothing());
-    before.rows(&rows);
-    before.flush();
-    let [mut one, mut other] = [0, 1].map(|_| Instance::new(&aggregate, 64, Restored::nothing()));
-    let half = KeyGroups::range(0, 512);
-    let all = other.operator.take(&KeyGroups::range(0, 1024)).unwrap();
-    assert!(all.tables.iter().all(|table| table.name == "progress" || table.rows() == 0));
-    let middle = before.output.len() / 2;
-    before.output[..middle].iter().for_each(|batch| one.rows(batch));
-    one.barrier(1);
-    before.output[middle..].iter().for_each(|batch| one.rows(batch));
-    let given = one.operator.take(&half).unwrap();
-    assert!(given.tables[0].rows() > 0 && given.tables[1].rows() > 0);
-    other.operator.put(given).unwrap();
-    let mut output = Vec::new();
-    for instance in [&mut one, &mut other] {
-        instance.watermark(Watermark::END.nanos());
-        assert!(!instance.output.is_empty());
-        output.append(&mut instance.output);
+fn windows_move_with_their_key_groups_there_and_back() {
+    let input = "k:int v:int? _timestamp:time";
+    let stream = rows_and_barriers(input, |dice, time| format!("{} {} {time}", dice % 17, dice % 5));
+    for (slide, width) in [(10, 10), (5, 20), (7, 10), (30, 12), (2, 40)] {
+        for (keys, calls, states) in [
+            ("k", "count(*), sum(v)", "k:int count:int sum:int? _timestamp:time"),
+            ("k", "median(v)", input),
+            ("", "count(*), sum(v)", "count:int sum:int? _timestamp:time"),
+        ] {
+            let (before, behind) = nodes_of(hop(slide, width), &schema(input), keys, calls);
+            let stream = stream_behind(&*before, states, &stream);
+            at_every_batch_size(&behind, &stream).unwrap();
+            let key = behind.shuffle_key().unwrap().unwrap_or_default();
+            where_key_groups_move(&behind, &[key], &stream).unwrap();
+        }
     }
-    assert_eq!(lines(&output), expected(&rows, "v", "count(*), sum(j)", 150));
 }
 
 #[test]
-fn panes_that_windows_have_read_move_with_their_keys_there_and_back() {
-    let rows = random_rows(13, 400);
-    let (partial, aggregate) = nodes_of(hop(20, 150), &rows.schema(), "v", "count(*), sum(j)");
-    let mut before = Instance::new(&*partial, 64, Restored::nothing());
-    before.rows(&rows);
-    before.flush();
-    let [mut one, mut other] = [0, 1].map(|_| Instance::new(&aggregate, 64, Restored::nothing()));
-    other.operator.take(&KeyGroups::range(0, 1024)).unwrap();
-    for (batch, number) in before.output.iter().zip(0..) {
-        one.rows(batch);
-        if number == before.output.len() / 2 {
-            one.barrier(1);
+fn what_is_over_leaves_the_checkpoint() {
+    let (_, behind) = nodes(&schema(INPUT), "k", "count(*)", 10);
+    let mut driver = Driver::new(&behind, 8, OnBarrier::GoOn).unwrap();
+    for window in 0..50 {
+        let rows = format!("a 1 {0}9.999999999\nb 1 {0}9.999999999\nbarrier\nwm {0}9\n", window);
+        driver.run(&format!("columns k:text? n:int _timestamp:time\n{rows}barrier\n")).unwrap();
+    }
+    assert_eq!(driver.past().rows("panes"), 2, "those of the one window that is open");
+}
+
+/// Two owners whose watermarks differ, as an idle split can make them: what was given out is not given
+/// out again, and what was not is.
+#[test]
+fn windows_that_one_owner_is_ahead_with_are_given_out_once() {
+    let input = schema("k:int n:int _timestamp:time");
+    let all = KeySpace::default().share(0, 1);
+    let half = KeySpace::default().share(1, 2);
+    for panes in [hop(10, 10), hop(5, 20)] {
+        let (_, behind) = nodes_of(panes, &input, "k", "count(*)");
+        let rows = |from: i64| -> String {
+            (0..400).map(|row| format!("{} 1 {}.999999999\n", row % 20, from + row / 20)).collect()
+        };
+        let stream = format!("columns k:int n:int _timestamp:time\n{}", rows(0));
+        let mut alone = Driver::new(&behind, 64, OnBarrier::GoOn).unwrap();
+        let whole = alone.run(&(stream.clone() + "end")).unwrap();
+        for (giver_at, taker_at) in [(8, 12), (12, 8), (15, 0)] {
+            let mut giver = Driver::new(&behind, 64, OnBarrier::GoOn).unwrap();
+            let mut taker = Driver::new(&behind, 64, OnBarrier::GoOn).unwrap();
+            let mut output = giver.run(&format!("{stream}wm {giver_at}\nbarrier")).unwrap();
+            // Keys of the half that moves are the giver's, all others the taker's.
+            let snapshot = giver.snapshots()[0].select(&half);
+            taker.operator().forget(&half).unwrap();
+            let own = stream_of_groups(&stream, &all.without(&half));
+            let own_output = taker.run(&format!("{own}wm {taker_at}")).unwrap();
+            output = lines_of_groups(&output, &half) + &own_output;
+            taker.operator().put(&half, snapshot, Age::Unsettled(Epoch(1))).unwrap();
+            output += &taker.run("end").unwrap();
+            assert_eq!(sorted_rows(&output), sorted_rows(&whole), "{panes:?} {giver_at} {taker_at}");
         }
     }
-    let half = KeyGroups::range(0, 512);
-    for until in [170, 250, 330] {
-        one.watermark(until * SECOND);
-        other.watermark(until * SECOND);
-        let (from, to) = if until == 250 { (&mut other, &mut one) } else { (&mut one, &mut other) };
-        let given = from.operator.take(&half).unwrap();
-        assert!(given.tables[0].rows() > 0);
-        to.operator.put(given).unwrap();
-    }
-    let mut output = Vec::new();
-    for instance in [&mut one, &mut other] {
-        instance.watermark(Watermark::END.nanos());
-        output.append(&mut instance.output);
-    }
-    assert_eq!(lines(&output), expected_of_hop(&rows, "v", "count(*), sum(j)", 20, 150));
+}
+
+fn group_of(key: &str) -> KeyGroup {
+    let key: i64 = key.parse().unwrap();
+    let column: ArrayRef = std::sync::Arc::new(arrow::array::Int64Array::from(vec![key]));
+    let mut hashes = Vec::new();
+    thalweg_state::hash_keys(&[column], &mut hashes).unwrap();
+    KeySpace::default().group_of(hashes[0])
+}
+
+/// The lines whose first cell is a key of these groups.
+fn lines_of_groups(text: &str, groups: &KeyGroups) -> String {
+    let own = |line: &&str| {
+        let key = line.split(' ').next().unwrap_or_default();
+        key.parse::<i64>().is_ok() && groups.contains(group_of(key))
+    };
+    text.lines().filter(own).map(|line| format!("{line}\n")).collect()
+}
+
+fn stream_of_groups(stream: &str, groups: &KeyGroups) -> String {
+    let (columns, rows) = stream.split_once('\n').unwrap();
+    format!("{columns}\n{}", lines_of_groups(rows, groups))
+}
+
+fn sorted_rows(output: &str) -> Vec<&str> {
+    let is_row = |line: &&str| !line.starts_with("wm") && *line != "end";
+    let mut rows: Vec<&str> = output.lines().filter(is_row).collect();
+    rows.sort_unstable();
+    rows
 }
 
 #[test]

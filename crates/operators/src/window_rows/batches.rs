@@ -50,10 +50,6 @@ impl Batches {
         self.batches
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.batches.is_empty()
-    }
-
     /// The bytes of the rows.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

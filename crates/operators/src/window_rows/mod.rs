@@ -23,10 +23,11 @@ use std::collections::BTreeMap;
 use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::SchemaRef;
-use thalweg_dataflow::operator::Settings;
+use thalweg_dataflow::operator::{Age, Settings};
 use thalweg_dataflow::{Context, Error, EventTime, Result, Watermark};
 use thalweg_state::{Epoch, FrozenTable, KeyGroups, Restored, Snapshot};
 
+use crate::durable::Gone;
 use crate::window::{times, timestamp_index};
 use batches::Batches;
 pub(crate) use batches::bytes_of;
@@ -37,8 +38,6 @@ use durable::Durable;
 pub(crate) struct Tables {
     /// Rows that are part of an epoch: `key group │ columns…` (merge).
     pub(crate) rows: &'static str,
-    /// Rows given away that are not yet part of any epoch: the same columns.
-    pub(crate) fresh: &'static str,
     /// Until where instants are closed: `key group │ _watermark` (upsert).
     pub(crate) progress: &'static str,
 }
@@ -57,9 +56,6 @@ impl Instant {
         self.frozen.bytes() + self.fresh.bytes()
     }
 
-    fn is_empty(&self) -> bool {
-        self.frozen.is_empty() && self.fresh.is_empty()
-    }
 }
 
 /// Rows of one schema by the last instant of their window, durable.
@@ -75,7 +71,7 @@ impl WindowRows {
     /// the shuffle before this operator: they give a row its key group.
     pub(crate) fn new(tables: Tables, schema: &SchemaRef, key: Vec<usize>) -> Result<Self> {
         let timestamp = timestamp_index(schema)?;
-        let durable = Durable::new(tables, schema, key);
+        let durable = Durable::new(tables, schema, key)?;
         Ok(Self { timestamp, open: BTreeMap::new(), bytes: 0, durable })
     }
 
@@ -102,9 +98,18 @@ impl WindowRows {
         Ok(())
     }
 
-    /// Closes what lies before `watermark`.
-    pub(crate) fn close_until(&mut self, watermark: Watermark) {
-        self.durable.progress.close_until(watermark);
+    /// Closes what lies before `watermark`. What is closed must be taken out before anything else is done.
+    pub(crate) fn close_until(&mut self, watermark: Watermark) -> Result<()> {
+        let Some(came) = self.durable.progress.close_until(watermark) else { return Ok(()) };
+        match came.alike() {
+            Some(closed) => {
+                while let Some(instant) = self.first_open().filter(|&instant| is_closed(instant, closed)) {
+                    self.drop_instant(instant);
+                }
+                Ok(())
+            }
+            None => self.leave(None, |durable, batch| durable.without_given(batch, &came)),
+        }
     }
 
     /// The first instant that has rows.
@@ -119,16 +124,25 @@ impl WindowRows {
 
     /// The rows of the next closed instant, which are forgotten here. Instants
     /// come in the order of time; the order of rows within one promises nothing.
-    pub(crate) fn next_closed(&mut self) -> Option<(EventTime, Vec<RecordBatch>)> {
-        let instant = self.first_closed()?;
-        Some((instant, self.remove(instant)))
+    pub(crate) fn next_closed(&mut self) -> Result<Option<(EventTime, Vec<RecordBatch>)>> {
+        let Some(instant) = self.first_closed() else { return Ok(None) };
+        Ok(Some((instant, self.remove(instant)?)))
     }
 
     /// The rows of one instant, which are forgotten here; none where it has none.
-    pub(crate) fn remove(&mut self, instant: EventTime) -> Vec<RecordBatch> {
-        let Some(rows) = self.open.remove(&instant) else { return Vec::new() };
+    pub(crate) fn remove(&mut self, instant: EventTime) -> Result<Vec<RecordBatch>> {
+        let rows = self.drop_instant(instant);
+        let batches = rows.frozen.into_vec().into_iter().chain(rows.fresh.into_vec());
+        let own = batches.map(|batch| self.durable.without_gone(batch));
+        let own = own.filter(|batch| batch.as_ref().map_or(true, |batch| batch.num_rows() > 0)).collect();
+        self.durable.gone.cleared_before(self.first_open());
+        own
+    }
+
+    fn drop_instant(&mut self, instant: EventTime) -> Instant {
+        let rows = self.open.remove(&instant).unwrap_or_default();
         self.bytes -= rows.bytes();
-        rows.frozen.into_vec().into_iter().chain(rows.fresh.into_vec()).collect()
+        rows
     }
 
     /// Keeps of one instant's rows those that `keep` finds among all of them, in the order in which they came.
@@ -178,31 +192,45 @@ impl WindowRows {
 
     /// Learns how an epoch was settled: after an abort its rows are part of the next.
     pub(crate) fn settle(&mut self, epoch: Epoch, complete: bool) {
-        self.durable.increments.settle(epoch, complete);
+        self.durable.settle(epoch, complete);
     }
 
-    /// Gives away all rows of these key groups, and their progress.
-    pub(crate) fn take(&mut self, groups: &KeyGroups) -> Result<Vec<FrozenTable>> {
-        let (mut frozen, mut fresh) = (Vec::new(), Vec::new());
-        for instant in self.open.values_mut() {
-            for (kept, given) in [(&mut instant.frozen, &mut frozen), (&mut instant.fresh, &mut fresh)] {
-                for batch in std::mem::take(kept).into_vec() {
-                    let (leaving, staying) = self.durable.divide(&batch, groups)?;
-                    given.push(leaving);
-                    kept.push(staying)?;
+    /// Receives rows of another owner. Tables of other names are not touched.
+    pub(crate) fn put(&mut self, groups: &KeyGroups, given: &Snapshot, age: Age) -> Result<()> {
+        if self.durable.gone.may_hold(groups) {
+            self.leave(self.durable.gone.last(), |durable, batch| durable.without_gone(batch))?;
+            self.durable.gone = Gone::default();
+        }
+        for part in self.durable.put(groups, given, age)? {
+            self.keep(part, Kept::Frozen)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets key groups; their rows are left out when their window is taken out.
+    pub(crate) fn forget(&mut self, groups: &KeyGroups) {
+        let last = self.open.keys().next_back().copied();
+        self.durable.forget(groups, last);
+    }
+
+    /// Leaves of all rows up to an instant those that `own` leaves of each batch.
+    fn leave(
+        &mut self,
+        last: Option<EventTime>,
+        own: impl Fn(&Durable, RecordBatch) -> Result<RecordBatch>,
+    ) -> Result<()> {
+        let instants: Vec<EventTime> =
+            self.open.keys().copied().take_while(|&instant| last.is_none_or(|last| instant <= last)).collect();
+        for instant in instants {
+            let rows = self.drop_instant(instant);
+            for (batches, kept) in [(rows.frozen, Kept::Frozen), (rows.fresh, Kept::Fresh)] {
+                for batch in batches.into_vec() {
+                    let batch = own(&self.durable, batch)?;
+                    if batch.num_rows() > 0 {
+                        self.put_in(instant, batch, kept)?;
+                    }
                 }
             }
-        }
-        self.open.retain(|_, instant| !instant.is_empty());
-        self.bytes = self.open.values().map(Instant::bytes).sum();
-        self.durable.take(groups, frozen, fresh)
-    }
-
-    /// Receives what another gave away. Tables of other names are not touched.
-    pub(crate) fn put(&mut self, given: &Snapshot) -> Result<()> {
-        let (frozen, fresh) = self.durable.put(given)?;
-        for (parts, kept) in [(frozen, Kept::Frozen), (fresh, Kept::Fresh)] {
-            parts.into_iter().try_for_each(|part| self.keep(part, kept))?;
         }
         Ok(())
     }

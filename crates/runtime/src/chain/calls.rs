@@ -165,7 +165,7 @@ impl Chain {
     }
 
     /// If the inputs of a lane were all idle and one counts again, says so downstream.
-    fn wake(&mut self, index: usize, lane: usize) {
+    pub(super) fn wake(&mut self, index: usize, lane: usize) {
         let known = self.nodes[index].lanes.lane(lane);
         if known.inputs_idle && !known.is_idle() {
             known.inputs_idle = false;

@@ -77,6 +77,21 @@ impl Lanes {
         Self { lanes, places }
     }
 
+    /// The same, with inputs that count once they are [held](Self::hold).
+    pub(crate) fn unborn(mut self) -> Self {
+        self.lanes.iter_mut().for_each(|lane| lane.merge.unborn());
+        self
+    }
+
+    /// Inputs were added; `ports` has the port of each. They count once they are [held](Self::hold).
+    pub(crate) fn add(&mut self, ports: &[Port]) {
+        for &port in ports {
+            // A node without a lane for the port has one for all.
+            let lane = self.lanes.iter().position(|lane| lane.port == Some(port)).unwrap_or(0);
+            self.places.push((lane, self.lanes[lane].merge.add()));
+        }
+    }
+
     /// The number of lanes.
     pub(super) fn len(&self) -> usize {
         self.lanes.len()
@@ -113,6 +128,14 @@ impl Lanes {
     pub(super) fn hold(&mut self, input: usize) {
         let (lane, place) = self.places[input];
         self.lanes[lane].merge.hold(place);
+    }
+
+    /// Forgets what was said: what comes may be lower.
+    pub(crate) fn rebase(&mut self) {
+        for lane in &mut self.lanes {
+            lane.merge.rebase();
+            (lane.sent, lane.told_idle, lane.inputs_idle) = (Watermark::START, false, false);
+        }
     }
 
     /// Event time does not end any more.

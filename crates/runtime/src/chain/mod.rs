@@ -28,7 +28,7 @@ use crate::guard::Failure;
 
 pub(crate) use lane::Lanes;
 pub(crate) use node::{ChainNode, NodePiece, Target};
-pub(crate) use passage::Answer;
+pub use passage::Answer;
 
 /// What moves between the nodes of a chain.
 #[derive(Clone, Debug)]

@@ -2,37 +2,49 @@
 
 use thalweg_dataflow::sink::Close;
 use thalweg_dataflow::source::Assignment;
-use thalweg_dataflow::{Barrier, Committable, Context, Message, NodeId};
-use thalweg_state::{Epoch, OperatorId, Restored, Snapshot};
+use thalweg_dataflow::{Barrier, Committable, Context, Message, NodeId, Port};
+use thalweg_state::{Epoch, KeyGroups, OperatorId, Restored, Snapshot};
 
 use super::Chain;
 use super::node::{ChainNode, NodePiece};
+use crate::exchange::Exchange;
 use crate::guard::Failure;
 use crate::merge::Merged;
+use crate::moves::{Exit, Load};
+use crate::worker::Past;
 
 /// What one subtask gives to an epoch.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// The frozen state of each operator that has some.
-    pub(crate) snapshots: Vec<(OperatorId, Snapshot)>,
+    pub snapshots: Vec<(OperatorId, Snapshot)>,
     /// What each sink has to publish.
-    pub(crate) committables: Vec<(NodeId, Committable)>,
+    pub committables: Vec<(NodeId, Committable)>,
     /// Where each split of the source goes on.
-    pub(crate) positions: Vec<Assignment>,
+    pub positions: Vec<Assignment>,
 }
 
 impl Chain {
-    /// Opens every operator and sink, senders first.
-    pub(crate) async fn open(&mut self) -> Result<(), Failure> {
+    /// Opens every operator and sink, senders first; each operator with what the past, if there is one,
+    /// holds of these key groups.
+    pub(crate) async fn open(
+        &mut self,
+        past: Option<&dyn Past>,
+        groups: &KeyGroups,
+    ) -> Result<(), Failure> {
         for index in 0..self.nodes.len() {
             let ChainNode { site, piece, counters, .. } = &mut self.nodes[index];
+            let restored = match (past, &*piece) {
+                (Some(past), NodePiece::Operator(_)) => past.restore(&site.id, groups).await?,
+                (Some(_), NodePiece::Source | NodePiece::Sink(_)) | (None, _) => Restored::nothing(),
+            };
             match piece {
                 NodePiece::Source => {}
                 NodePiece::Sink(sink) => site.wait(async { sink.open().await }).await?,
                 NodePiece::Operator(operator) => {
                     let (mut output, mut timers) = (std::mem::take(&mut self.output), Vec::new());
                     let mut cx = Context::new(counters, &mut output, &mut timers, &self.settings, self.now);
-                    site.call(|| operator.open(Restored::nothing(), &mut cx))?;
+                    site.call(|| operator.open(restored, &mut cx))?;
                     self.timers.extend(timers.into_iter().map(|at| (at, index)));
                     self.stack_output(index, output);
                 }
@@ -42,8 +54,13 @@ impl Chain {
         self.run().await
     }
 
-    /// Passes a barrier: every node freezes or prepares, senders first, then the barrier leaves on every output.
-    pub(crate) async fn barrier(&mut self, barrier: &Barrier) -> Result<Answer, Failure> {
+    /// Passes a barrier: every node freezes or prepares, senders first, then the barrier leaves on
+    /// every output. Behind it the outputs lead where `exits` say.
+    pub(crate) async fn barrier(
+        &mut self,
+        barrier: &Barrier,
+        mut exits: Vec<Exit>,
+    ) -> Result<Answer, Failure> {
         let mut answer = Answer::default();
         for index in 0..self.nodes.len() {
             self.flush_node(index).await?;
@@ -55,9 +72,29 @@ impl Chain {
             }
         }
         for exchange in &mut self.exchanges {
-            exchange.barrier(barrier).await?;
+            let own = exits.iter().position(|exit| exit.edge == exchange.edge());
+            exchange.barrier(barrier, own.map(|index| exits.swap_remove(index))).await?;
         }
         Ok(answer)
+    }
+
+    /// Adds rows to the tables of the operator that they belong to.
+    pub(crate) fn load(&mut self, load: Load) -> Result<(), Failure> {
+        let node = self.nodes.iter_mut().find(|node| node.site.id == load.operator);
+        if let Some(ChainNode { site, piece: NodePiece::Operator(operator), .. }) = node {
+            site.call(|| operator.put(&load.groups, load.given, load.age))?;
+        }
+        Ok(())
+    }
+
+    /// These key groups live elsewhere from now on.
+    pub(crate) fn forget(&mut self, groups: &KeyGroups) -> Result<(), Failure> {
+        for ChainNode { site, piece, .. } in &mut self.nodes {
+            if let NodePiece::Operator(operator) = piece {
+                site.call(|| operator.forget(groups))?;
+            }
+        }
+        Ok(())
     }
 
     fn freeze(&mut self, index: usize, epoch: Epoch, answer: &mut Answer) -> Result<(), Failure> {
@@ -110,9 +147,28 @@ impl Chain {
         self.run().await
     }
 
-    /// A channel of the head was born: its rows come on `port`.
-    pub(crate) fn input_born(&mut self, input: usize) {
+    /// Input channels were added to the head; each counts once it is born.
+    pub(crate) fn add_inputs(&mut self, ports: &[Port]) {
+        self.nodes[0].lanes.add(ports);
+    }
+
+    /// A channel of the head was born: it holds what is merged so far until it has spoken.
+    pub(crate) async fn input_born(&mut self, input: usize) -> Result<(), Failure> {
         self.nodes[0].lanes.hold(input);
+        let lane = self.nodes[0].lanes.lane_of(input);
+        self.wake(0, lane);
+        self.run().await
+    }
+
+    /// Splits come that may be behind what was said: what is said from now on may be lower.
+    pub(crate) fn rebase(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.lanes.rebase());
+        self.exchanges.iter_mut().for_each(Exchange::rebase);
+    }
+
+    /// Event time does not end any more, whatever inputs do.
+    pub(crate) fn stop_time(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.lanes.stop());
     }
 
     /// All input is gone: what was held back leaves, then every output ends the same way.

@@ -12,7 +12,7 @@ use crate::channel::{Bounds, Inbox, NewChannel, Taken, channels};
 use crate::exchange::Origin;
 use crate::guard::Site;
 use crate::plan::ChannelId;
-use crate::tests::toys::{Numbers, Watermarks, pairs, rows};
+use thalweg_testkit::toys::{Numbers, Watermarks, pairs, rows};
 
 /// What happened, in order.
 #[derive(Clone, Default)]

@@ -7,8 +7,9 @@ use std::task::{Poll, Waker};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use thalweg_dataflow::{Batch, Error, Message, Result};
-use thalweg_state::Epoch;
 use thalweg_world::{Random, SeededRandom};
+
+use crate::plan::ChannelId;
 
 use super::queue::{Probe, Shared, Waiting};
 
@@ -102,20 +103,26 @@ impl Inbox {
 
     /// Whether a channel is born behind a barrier not yet passed.
     pub(crate) fn is_unborn(&self, channel: usize) -> bool {
-        self.shared.lock().channels[channel].born_behind.is_some()
+        self.shared.lock().channels[channel].unborn
     }
 
-    /// This subtask has passed `epoch`: channels born behind it are read from now on. Gives their indices.
-    pub(crate) fn pass(&mut self, epoch: Epoch) -> Vec<usize> {
+    /// The indices of these channels, those that have ended left out.
+    pub(crate) fn find(&self, ids: &[ChannelId]) -> Vec<usize> {
+        let state = self.shared.lock();
+        let channels = state.channels.iter().enumerate();
+        channels.filter(|(_, c)| !c.ended && ids.contains(&c.id)).map(|(index, _)| index).collect()
+    }
+
+    /// Channels born behind the barrier that was just passed are read from now on. Gives their indices.
+    pub(crate) fn bear(&mut self) -> Vec<usize> {
         let mut state = self.shared.lock();
-        let born = |(_, channel): &(usize, &mut super::queue::Channel)| {
-            channel.born_behind.is_some_and(|e| e <= epoch)
-        };
-        let open = |(index, channel): (usize, &mut super::queue::Channel)| {
-            channel.born_behind = None;
-            index
-        };
-        state.channels.iter_mut().enumerate().filter(born).map(open).collect()
+        let unborn = state.channels.iter_mut().enumerate().filter(|(_, channel)| channel.unborn);
+        unborn
+            .map(|(index, channel)| {
+                channel.unborn = false;
+                index
+            })
+            .collect()
     }
 }
 

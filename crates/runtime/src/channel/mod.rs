@@ -13,13 +13,11 @@ mod queue;
 mod sender;
 
 pub(crate) use inbox::{Inbox, Taken};
-pub use queue::ChannelReading;
-pub(crate) use queue::{Bounds, PeerGone, Probe, slice_bytes};
+pub use queue::{ChannelReading, Probe};
+pub(crate) use queue::{Bounds, PeerGone, slice_bytes};
 pub(crate) use sender::Sender;
 
 use std::sync::Arc;
-
-use thalweg_state::Epoch;
 
 use crate::plan::ChannelId;
 
@@ -28,8 +26,8 @@ use crate::plan::ChannelId;
 pub(crate) struct NewChannel {
     /// Its name.
     pub(crate) id: ChannelId,
-    /// Born behind this barrier: read only once the receiver has passed it.
-    pub(crate) born_behind: Option<Epoch>,
+    /// Whether it is born behind a barrier: read only once the receiver has passed it.
+    pub(crate) unborn: bool,
 }
 
 /// Makes the channels of one receiver: its inbox, and for each channel its sender, in the order given.

@@ -7,9 +7,8 @@ use std::task::Waker;
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::DataType;
 use thalweg_dataflow::{Batch, Message};
-use thalweg_state::Epoch;
 
-use super::NewChannel;
+use super::{NewChannel, Sender};
 use crate::plan::ChannelId;
 
 /// How much may wait in one channel.
@@ -40,14 +39,21 @@ pub struct ChannelReading {
     pub ended: bool,
 }
 
-/// Reads the state of one receiver's channels. Holds nothing alive that a peer would wait for.
+/// Reads the state of one receiver's channels, and adds to them. Holds nothing alive that a peer would wait for.
 #[derive(Clone, Debug)]
-pub(crate) struct Probe(pub(super) Arc<Shared>);
+pub struct Probe(pub(super) Arc<Shared>);
 
 impl Probe {
     /// All channels as they are now.
-    pub(crate) fn channels(&self) -> Vec<ChannelReading> {
+    pub fn channels(&self) -> Vec<ChannelReading> {
         self.0.lock().channels.iter().map(Channel::reading).collect()
+    }
+
+    /// Adds a channel to those of the receiver; gives its sending end.
+    pub(crate) fn add(&self, new: &NewChannel) -> Sender {
+        let mut state = self.0.lock();
+        state.channels.push(Channel::new(new));
+        Sender::local(Arc::clone(&self.0), state.channels.len() - 1)
     }
 
     /// Messages taken so far.
@@ -72,12 +78,12 @@ pub(super) struct State {
 
 #[derive(Debug)]
 pub(super) struct Channel {
-    id: ChannelId,
+    pub(super) id: ChannelId,
     queue: VecDeque<Entry>,
     rows: usize,
     bytes: usize,
     pub(super) blocked: bool,
-    pub(super) born_behind: Option<Epoch>,
+    pub(super) unborn: bool,
     pub(super) ended: bool,
     pub(super) sender: Option<Waker>,
     pub(super) sender_gone: bool,
@@ -169,7 +175,7 @@ impl State {
     /// Whether there is something to take from a channel.
     pub(super) fn is_ready(&self, index: usize) -> bool {
         let channel = &self.channels[index];
-        let readable = !channel.blocked && channel.born_behind.is_none() && !channel.ended;
+        let readable = !channel.blocked && !channel.unborn && !channel.ended;
         readable && (!channel.queue.is_empty() || channel.sender_gone)
     }
 
@@ -213,7 +219,7 @@ impl Channel {
             rows: 0,
             bytes: 0,
             blocked: false,
-            born_behind: new.born_behind,
+            unborn: new.unborn,
             ended: false,
             sender: None,
             sender_gone: false,

@@ -18,14 +18,15 @@ use thalweg_world::Clock;
 
 use crate::channel::Sender;
 use crate::guard::{Failure, Site};
+use crate::moves::Exit;
 use gather::Gather;
 use partition::Partitioner;
 
 /// Who gets which row.
 #[derive(Debug)]
 enum Route {
-    /// There is one receiver, or a forward edge between two chains.
-    Single,
+    /// A forward edge between two chains.
+    Forward,
     /// By key group.
     Shuffle(Partitioner),
     /// Batch by batch in turn.
@@ -44,50 +45,69 @@ pub(crate) struct Origin {
 /// One edge that leaves a subtask.
 pub(crate) struct Exchange {
     origin: Origin,
+    /// The edge's index in the graph.
+    edge: u32,
     to: NodeId,
     route: Route,
     senders: Vec<Sender>,
     gathers: Vec<Gather>,
+    batch_rows_max: usize,
     watermark: Watermark,
     idle: bool,
-    ended: bool,
+    /// The last message, once it was sent.
+    ended: Option<Message>,
 }
 
 impl Exchange {
-    /// An exchange without keys: everything to the one receiver.
-    pub(crate) fn single(origin: Origin, to: NodeId, sender: Sender) -> Self {
-        Self::new(origin, to, Route::Single, vec![sender], 1)
+    /// To the one receiver of a forward edge.
+    pub(crate) fn forward(origin: Origin, (edge, to): (u32, NodeId), sender: Sender) -> Self {
+        Self::new(origin, (edge, to), Route::Forward, vec![sender], 1)
     }
 
     /// Rows by the key group of their `key` columns.
     pub(crate) fn shuffle(
         origin: Origin,
+        edge: u32,
         key: Vec<usize>,
         table: RoutingTable,
         senders: Vec<Sender>,
         batch_rows_max: usize,
     ) -> Self {
         let to = table.node;
-        let route =
-            if senders.len() == 1 { Route::Single } else { Route::Shuffle(Partitioner::new(key, table)) };
-        Self::new(origin, to, route, senders, batch_rows_max)
+        Self::new(origin, (edge, to), Route::Shuffle(Partitioner::new(key, table)), senders, batch_rows_max)
     }
 
     /// Batch by batch in turn, beginning at receiver `first`.
-    pub(crate) fn rebalance(origin: Origin, to: NodeId, senders: Vec<Sender>, first: usize) -> Self {
+    pub(crate) fn rebalance(
+        origin: Origin,
+        (edge, to): (u32, NodeId),
+        senders: Vec<Sender>,
+        first: usize,
+    ) -> Self {
         let next = first % senders.len();
-        Self::new(origin, to, Route::Rebalance { next }, senders, 1)
+        Self::new(origin, (edge, to), Route::Rebalance { next }, senders, 1)
     }
 
     /// Everything to everybody.
-    pub(crate) fn broadcast(origin: Origin, to: NodeId, senders: Vec<Sender>) -> Self {
-        Self::new(origin, to, Route::Broadcast, senders, 1)
+    pub(crate) fn broadcast(origin: Origin, (edge, to): (u32, NodeId), senders: Vec<Sender>) -> Self {
+        Self::new(origin, (edge, to), Route::Broadcast, senders, 1)
     }
 
-    fn new(origin: Origin, to: NodeId, route: Route, senders: Vec<Sender>, batch_rows_max: usize) -> Self {
+    fn new(
+        origin: Origin,
+        (edge, to): (u32, NodeId),
+        route: Route,
+        senders: Vec<Sender>,
+        batch_rows_max: usize,
+    ) -> Self {
         let gathers = senders.iter().map(|_| Gather::new(batch_rows_max)).collect();
         let watermark = Watermark::START;
-        Self { origin, to, route, senders, gathers, watermark, idle: false, ended: false }
+        Self { origin, edge, to, route, senders, gathers, batch_rows_max, watermark, idle: false, ended: None }
+    }
+
+    /// The edge's index in the graph.
+    pub(crate) fn edge(&self) -> u32 {
+        self.edge
     }
 
     /// Sends rows on; waits while there is no room.
@@ -97,7 +117,9 @@ impl Exchange {
             self.tell(&Message::Watermark(self.watermark))?;
         }
         match &mut self.route {
-            Route::Single => self.push(0, records).await,
+            Route::Forward => self.push(0, records).await,
+            // There is nothing to choose.
+            Route::Shuffle(_) if self.senders.len() == 1 => self.push(0, records).await,
             Route::Rebalance { next } => {
                 let to = *next;
                 *next = (to + 1) % self.senders.len();
@@ -161,6 +183,11 @@ impl Exchange {
         self.tell(&Message::Watermark(watermark))
     }
 
+    /// Forgets what was said: what comes may be lower, and receivers know.
+    pub(crate) fn rebase(&mut self) {
+        (self.watermark, self.idle) = (Watermark::START, false);
+    }
+
     /// Says that for now this side holds nothing back.
     pub(crate) async fn idle(&mut self) -> Result<(), Failure> {
         self.flush().await?;
@@ -168,29 +195,56 @@ impl Exchange {
         self.tell(&Message::Idle)
     }
 
-    /// Sends a barrier on every output, and only then routes by the tables that it brings.
-    pub(crate) async fn barrier(&mut self, barrier: &Barrier) -> Result<(), Failure> {
-        if self.ended {
-            return Ok(());
+    /// Sends a barrier on every output, and only then routes by what it brings: `exit` says who
+    /// receives from now on. A channel that is no more ends with `Retire`.
+    pub(crate) async fn barrier(&mut self, barrier: &Barrier, exit: Option<Exit>) -> Result<(), Failure> {
+        if self.ended.is_none() {
+            self.flush().await?;
+            self.tell(&Message::Barrier(barrier.clone()))?;
         }
-        self.flush().await?;
-        self.tell(&Message::Barrier(barrier.clone()))?;
-        match barrier.tables.iter().find(|table| table.node == self.to) {
-            Some(table) => Ok(self.route_by(table)?),
+        match exit {
+            Some(exit) => self.leave_by(exit, barrier),
             None => Ok(()),
         }
     }
 
-    fn route_by(&mut self, table: &RoutingTable) -> Result<()> {
-        if table.parallelism as usize != self.senders.len() {
-            return Err(self
-                .origin
-                .site
-                .locate(Error::internal("a routing table names receivers without channels")));
+    fn leave_by(&mut self, exit: Exit, barrier: &Barrier) -> Result<(), Failure> {
+        let Exit { receivers, senders, .. } = exit;
+        for retired in self.senders.split_off(receivers.min(self.senders.len())) {
+            if self.ended.is_none() {
+                retired.tell(Message::Retire)?;
+            }
         }
-        match &mut self.route {
-            Route::Shuffle(partitioner) => partitioner.route_by(table),
-            Route::Single | Route::Rebalance { .. } | Route::Broadcast => {}
+        for sender in senders {
+            self.begin(&sender)?;
+            self.senders.push(sender);
+        }
+        self.gathers.resize_with(self.senders.len(), || Gather::new(self.batch_rows_max));
+        let table = barrier.tables.iter().find(|table| table.node == self.to);
+        match (&mut self.route, table) {
+            (Route::Shuffle(partitioner), Some(table)) if table.parallelism as usize == self.senders.len() => {
+                partitioner.route_by(table);
+            }
+            (Route::Shuffle(_), _) => {
+                let told = "the routing table of a barrier does not name the receivers that there are";
+                return Err(self.origin.site.locate(Error::internal(told)).into());
+            }
+            (Route::Rebalance { next }, _) => *next %= self.senders.len(),
+            (Route::Forward | Route::Broadcast, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Says on a new channel what the others have heard.
+    fn begin(&self, sender: &Sender) -> Result<(), Failure> {
+        if self.watermark > Watermark::START {
+            sender.tell(Message::Watermark(self.watermark))?;
+        }
+        if self.idle {
+            sender.tell(Message::Idle)?;
+        }
+        if let Some(last) = &self.ended {
+            sender.tell(last.clone())?;
         }
         Ok(())
     }
@@ -198,8 +252,9 @@ impl Exchange {
     /// Sends the last message: `Retire` or `End`.
     pub(crate) async fn end(&mut self, last: Message) -> Result<(), Failure> {
         self.flush().await?;
-        self.ended = true;
-        self.tell(&last)
+        self.tell(&last)?;
+        self.ended = Some(last);
+        Ok(())
     }
 
     fn tell(&self, message: &Message) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use thalweg_world::SystemClock;
 use super::*;
 use crate::channel::{Bounds, Inbox, NewChannel, Taken, channels};
 use crate::plan::ChannelId;
-use crate::tests::toys::{Numbers, pairs, rows};
+use thalweg_testkit::toys::{Numbers, pairs, rows};
 
 const TO: NodeId = NodeId(1);
 

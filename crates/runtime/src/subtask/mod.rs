@@ -14,46 +14,82 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use thalweg_dataflow::sink::Close;
-use thalweg_dataflow::{Barrier, Code, Error, Message};
-use thalweg_state::Epoch;
+use thalweg_dataflow::source::Assignment;
+use thalweg_dataflow::{Barrier, Code, Error, Message, Port};
+use thalweg_state::{Epoch, KeyGroups};
 use thalweg_world::{SeededRandom, World};
 use tokio::sync::mpsc;
 
 use crate::chain::{Answer, Chain};
 use crate::guard::{Failure, panic_message};
+use crate::moves::{Arrival, Give, Load, Move};
 use crate::settings::RuntimeSettings;
+use crate::worker::Past;
 
 pub(crate) use reader::Reader;
 pub(crate) use source::SourceReader;
 
-/// What control asks of a subtask. At most a few per epoch, and one epoch at a time.
-#[derive(Clone, Debug)]
-pub(crate) enum Command {
+/// What is asked of a subtask. At most a few per epoch, and one epoch at a time.
+#[derive(Debug)]
+pub enum Command {
     /// To sources, and to subtasks whose input is over: here is the cut.
     Barrier(Barrier),
     /// An epoch was settled.
-    Settled { epoch: Epoch, complete: bool },
+    Settled {
+        /// Which.
+        epoch: Epoch,
+        /// Whether as complete.
+        complete: bool,
+    },
+    /// To sources: whether to put the end of the input off, so that splits can come. Answered by [`Word::Holding`].
+    Hold(bool),
+    /// What to do at the barrier of a rescale.
+    Move(Move),
+    /// State of key groups that will move here.
+    Load(Load),
+    /// Nothing will move: what was loaded for it is forgotten.
+    Unload,
+    /// What an old owner hands over.
+    Arrive(Arrival),
     /// The last command.
     Close(Close),
 }
 
-/// What a subtask tells control.
+/// What a subtask has to say, and which.
 #[derive(Debug)]
-pub(crate) struct Report {
-    /// The subtask's index in its job.
-    pub(crate) subtask: usize,
-    pub(crate) word: Word,
+pub struct Report {
+    /// The member of the job's worker.
+    pub member: usize,
+    /// What it says.
+    pub word: Word,
 }
 
 /// What a subtask has to say.
 #[derive(Debug)]
-pub(crate) enum Word {
+pub enum Word {
     /// Its part of an epoch.
     Answer(Epoch, Answer),
+    /// It will not end until it is told, or it is over already; and the splits that it reads.
+    Holding {
+        /// Whether its input is over.
+        over: bool,
+        /// What it reads.
+        splits: Vec<Assignment>,
+    },
+    /// All that this rescale moved to it is in place.
+    Moved(Epoch),
     /// Its input is over; it goes on answering.
     Finished(Close),
     /// It is closed, or it failed.
     Closed(Result<(), Failure>),
+}
+
+/// One input channel: the head's port that its rows come in on, and the columns of their key.
+#[derive(Clone, Debug)]
+pub(crate) struct Inlet {
+    pub(crate) port: Port,
+    /// None where rows are not dealt out by key.
+    pub(crate) key: Option<Vec<usize>>,
 }
 
 /// What both drivers share.
@@ -65,10 +101,15 @@ pub(crate) struct Subtask {
     pub(crate) settings: Arc<RuntimeSettings>,
     pub(crate) world: World,
     pub(crate) random: Option<SeededRandom>,
+    /// Where its state is found, and the key groups that it owns at first.
+    pub(crate) past: Option<Arc<dyn Past>>,
+    pub(crate) groups: KeyGroups,
     /// The newest epoch that was answered.
     pub(crate) answered: Option<Epoch>,
-    /// Whether a stopping barrier has passed.
+    /// Whether a barrier has passed behind which its input ends, by a stop or because it retires.
     pub(crate) stopping: bool,
+    /// What to do at a coming barrier.
+    pub(crate) moving: Option<Move>,
     pub(crate) budget: Budget,
 }
 
@@ -107,19 +148,60 @@ fn broken(panic: &(dyn std::any::Any + Send)) -> Error {
 impl Subtask {
     /// Nobody hears a job that was aborted; its subtasks are dropped soon.
     fn report(&self, word: Word) {
-        let _ = self.reports.send(Report { subtask: self.index, word });
+        let _ = self.reports.send(Report { member: self.index, word });
     }
 
-    /// Passes a barrier and gives control this subtask's part of the epoch.
-    async fn answer(&mut self, barrier: &Barrier, source: Option<&mut SourceReader>) -> Result<(), Failure> {
-        let mut answer = self.chain.barrier(barrier).await?;
-        if let Some(source) = source {
+    /// Opens what stands behind the head.
+    async fn open(&mut self) -> Result<(), Failure> {
+        self.chain.open(self.past.as_deref(), &self.groups).await
+    }
+
+    /// Passes a barrier, and gives away what leaves with it: first to the new owners, so that they have
+    /// it before the epoch can be settled, then this subtask's part of the epoch to who asked.
+    async fn answer(
+        &mut self,
+        barrier: &Barrier,
+        mut source: Option<&mut SourceReader>,
+    ) -> Result<(), Failure> {
+        let moving = self.moving.take_if(|moving| moving.epoch == barrier.epoch);
+        let (exits, gives, retires) = match moving {
+            Some(moving) => (moving.exits, moving.gives, moving.retires),
+            None => (Vec::new(), Vec::new(), false),
+        };
+        let mut answer = self.chain.barrier(barrier, exits).await?;
+        if let Some(source) = source.as_deref_mut() {
             answer.positions = source.positions()?;
         }
+        for give in gives {
+            self.give(barrier.epoch, give, &answer, source.as_deref_mut()).await?;
+        }
+        if retires {
+            self.chain.stop_time();
+        }
         self.answered = Some(barrier.epoch);
-        self.stopping |= barrier.stop;
+        self.stopping |= barrier.stop || retires;
         self.report(Word::Answer(barrier.epoch, answer));
         Ok(())
+    }
+
+    async fn give(
+        &mut self,
+        epoch: Epoch,
+        give: Give,
+        answer: &Answer,
+        source: Option<&mut SourceReader>,
+    ) -> Result<(), Failure> {
+        let Give { to, groups, splits } = give;
+        let splits = match source {
+            Some(source) => source.revoke(self, &splits).await?,
+            None => {
+                self.chain.forget(&groups)?;
+                Vec::new()
+            }
+        };
+        let snapshots = answer.snapshots.clone();
+        let arrival = Arrival { epoch, from: self.index, groups, snapshots, splits };
+        to.send(Command::Arrive(arrival)).map_err(|_| Failure::PeerGone)
     }
 
     /// How this subtask's outputs and sinks end.
@@ -150,10 +232,27 @@ impl Subtask {
                 Command::Settled { epoch, complete } => {
                     self.settled(epoch, complete, source.as_deref_mut()).await?;
                 }
+                Command::Hold(true) => self.report(Word::Holding { over: true, splits: Vec::new() }),
+                Command::Hold(false) => {}
+                Command::Move(moving) => self.moving = Some(moving),
+                // Nothing comes any more that would ask for it; the store holds it.
+                Command::Load(_) | Command::Unload => {}
+                Command::Arrive(arrival) => self.arrive_late(arrival)?,
                 Command::Close(why) => return self.chain.close(why).await,
             }
         }
         Err(Failure::PeerGone)
+    }
+
+    /// The input is over, and with it event time: what arrives has nothing more to say, but belongs here.
+    fn arrive_late(&mut self, arrival: Arrival) -> Result<(), Failure> {
+        if !arrival.splits.is_empty() {
+            return Err(Error::internal("splits came to a source that is over").into());
+        }
+        let epoch = arrival.epoch;
+        arrival.loads().try_for_each(|load| self.chain.load(load))?;
+        self.report(Word::Moved(epoch));
+        Ok(())
     }
 
     async fn settled(

@@ -1,20 +1,44 @@
 //! Feeds a chain from channels.
 
-use thalweg_dataflow::sink::Close;
-use thalweg_dataflow::{Barrier, Error, Message, Port};
+use std::collections::VecDeque;
 
-use super::{Command, Subtask, sleep};
+use thalweg_dataflow::sink::Close;
+use thalweg_dataflow::{Barrier, Batch, Error, Message};
+use thalweg_state::Epoch;
+
+use super::{Command, Inlet, Subtask, Word, sleep};
 use crate::alignment::Alignment;
 use crate::chain::Packet;
 use crate::channel::{Inbox, Taken};
 use crate::guard::Failure;
+use crate::holdback::{Held, HoldBack};
+use crate::moves::{Load, Move};
+use crate::settings::RuntimeSettings;
 
-/// The inbox of a subtask, and what lines up its barriers.
+/// The inbox of a subtask, what lines up its barriers, and what moves into it.
 pub(crate) struct Reader {
     inbox: Inbox,
-    /// For each channel the input port of the head that its rows come in on.
-    ports: Vec<Port>,
+    /// What each channel brings.
+    inlets: Vec<Inlet>,
     alignment: Alignment,
+    /// Rows of key groups whose state is on its way.
+    holdback: HoldBack,
+    /// What comes into the state behind the barrier of a move.
+    staged: Vec<Load>,
+    /// What comes into the state now, piece by piece, so that rows go on in between.
+    incoming: VecDeque<Incoming>,
+    /// Whether the subtask was made by a rescale and has not yet been told which.
+    newborn: bool,
+    /// A barrier that all channels have delivered, and that waits for what moves in.
+    waiting: Option<Barrier>,
+}
+
+/// One piece of what comes into the state, or what must stay behind such pieces.
+enum Incoming {
+    Load(Load),
+    /// All that a member gives is loaded.
+    Arrived(usize, Epoch),
+    Settled(Epoch, bool),
 }
 
 /// What woke a subtask that had nothing to do.
@@ -25,20 +49,35 @@ enum Wake {
 }
 
 impl Reader {
-    pub(crate) fn new(inbox: Inbox, ports: Vec<Port>) -> Self {
+    pub(crate) fn new(inbox: Inbox, inlets: Vec<Inlet>, newborn: bool, settings: &RuntimeSettings) -> Self {
         let alignment = Alignment::new(inbox.len(), |channel| inbox.is_unborn(channel));
-        Self { inbox, ports, alignment }
+        let holdback =
+            HoldBack::new(settings.key_space, settings.queue_rows_max, settings.queue_bytes_max);
+        Self {
+            inbox,
+            inlets,
+            alignment,
+            holdback,
+            staged: Vec::new(),
+            incoming: VecDeque::new(),
+            newborn,
+            waiting: None,
+        }
     }
 
-    /// Reads until every channel has ended.
+    /// Reads until every channel has ended, and all that was held back has gone through.
     pub(super) async fn read_all(&mut self, subtask: &mut Subtask) -> Result<Close, Failure> {
-        subtask.chain.open().await?;
-        while !self.alignment.all_ended() {
+        subtask.open().await?;
+        while !self.is_over() {
             while let Ok(command) = subtask.commands.try_recv() {
                 self.obey(subtask, command).await?;
             }
+            if self.load_next(subtask).await? {
+                subtask.make_way(0).await;
+                continue;
+            }
             let rows_max = subtask.settings.batch_rows_max;
-            let wake = match self.inbox.try_take(rows_max, subtask.random.as_ref())? {
+            let wake = match self.try_take(rows_max, subtask)? {
                 Some(taken) => Wake::Taken(taken),
                 None => self.rest(subtask).await?,
             };
@@ -54,27 +93,122 @@ impl Reader {
         subtask.end().await
     }
 
+    fn is_over(&self) -> bool {
+        self.alignment.all_ended()
+            && self.waiting.is_none()
+            && self.incoming.is_empty()
+            && self.holdback.is_empty()
+    }
+
+    fn try_take(&mut self, rows_max: usize, subtask: &Subtask) -> Result<Option<Taken>, Failure> {
+        if self.holdback.is_full() {
+            return Ok(None);
+        }
+        Ok(self.inbox.try_take(rows_max, subtask.random.as_ref())?)
+    }
+
     /// The input is empty: flushes, then waits for anything to happen.
     async fn rest(&mut self, subtask: &mut Subtask) -> Result<Wake, Failure> {
         subtask.chain.flush().await?;
         let until_timer = subtask.until_timer();
         let rows_max = subtask.settings.batch_rows_max;
+        let full = self.holdback.is_full();
         tokio::select! {
             biased;
             command = subtask.commands.recv() => Ok(Wake::Command(command)),
-            taken = self.inbox.take(rows_max, subtask.random.as_ref()) => Ok(Wake::Taken(taken?)),
+            taken = self.inbox.take(rows_max, subtask.random.as_ref()), if !full => Ok(Wake::Taken(taken?)),
             () = sleep(&subtask.world, until_timer) => Ok(Wake::Timer),
         }
     }
 
     async fn obey(&mut self, subtask: &mut Subtask, command: Command) -> Result<(), Failure> {
         match command {
-            Command::Settled { epoch, complete } => subtask.settled(epoch, complete, None).await,
-            // Barriers come by the channels as long as one is alive.
-            Command::Barrier(_) => Ok(()),
-            Command::Close(_) => {
-                Err(Error::internal("a subtask was told to close before its input was over").into())
+            Command::Settled { epoch, complete } => match self.incoming.is_empty() {
+                true => subtask.settled(epoch, complete, None).await?,
+                // What moves in belongs to this epoch too: it must know it when it is told.
+                false => self.incoming.push_back(Incoming::Settled(epoch, complete)),
+            },
+            Command::Move(moving) => self.prepare(subtask, moving).await?,
+            // The old owners speak for what moves until its barrier: only a newborn subtask, which has
+            // nothing else, may know it before.
+            Command::Load(load) if self.newborn => self.incoming.push_back(Incoming::Load(load)),
+            Command::Load(load) => self.staged.push(load),
+            Command::Unload => self.staged.clear(),
+            Command::Arrive(arrival) => {
+                let (from, epoch) = (arrival.from, arrival.epoch);
+                self.incoming.extend(arrival.loads().map(Incoming::Load));
+                self.incoming.push_back(Incoming::Arrived(from, epoch));
             }
+            // Barriers come by the channels as long as one is alive.
+            Command::Barrier(_) => {}
+            Command::Hold(_) | Command::Close(_) => {
+                let told = "a subtask that reads channels was told what only others understand";
+                return Err(Error::internal(told).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns what to do at a coming barrier. A newborn subtask has passed it at birth.
+    async fn prepare(&mut self, subtask: &mut Subtask, moving: Move) -> Result<(), Failure> {
+        moving.awaits.iter().for_each(|(from, groups)| {
+            if self.newborn {
+                self.holdback.await_groups(*from, groups);
+            }
+        });
+        if std::mem::take(&mut self.newborn) {
+            subtask.answered = Some(moving.epoch);
+            return self.bear(subtask).await;
+        }
+        let ports: Vec<_> = moving.inlets.iter().map(|inlet| inlet.port).collect();
+        subtask.chain.add_inputs(&ports);
+        self.alignment.add_unborn(ports.len());
+        self.inlets.extend(moving.inlets.iter().cloned());
+        subtask.moving = Some(moving);
+        Ok(())
+    }
+
+    /// Loads the next piece of what moves in; false, if there is none.
+    async fn load_next(&mut self, subtask: &mut Subtask) -> Result<bool, Failure> {
+        if subtask.moving.is_some() {
+            return Ok(false);
+        }
+        match self.incoming.pop_front() {
+            None => return Ok(false),
+            Some(Incoming::Load(load)) => subtask.chain.load(load)?,
+            Some(Incoming::Settled(epoch, complete)) => subtask.settled(epoch, complete, None).await?,
+            Some(Incoming::Arrived(from, epoch)) => {
+                self.holdback.arrived(from);
+                if !self.holdback.is_waiting() {
+                    subtask.report(Word::Moved(epoch));
+                }
+            }
+        }
+        if self.incoming.is_empty() && !self.holdback.is_waiting() {
+            self.release(subtask).await?;
+        }
+        Ok(true)
+    }
+
+    /// All state is here: what was held back goes through, then the barrier that waited for it.
+    async fn release(&mut self, subtask: &mut Subtask) -> Result<(), Failure> {
+        while let Some((channel, held)) = self.holdback.release() {
+            match held {
+                Held::Rows(batch) => {
+                    let rows = batch.rows();
+                    self.give(subtask, channel, Packet::Rows(batch)).await?;
+                    subtask.make_way(rows).await;
+                }
+                Held::Watermark(watermark) => {
+                    self.give(subtask, channel, Packet::Watermark(watermark)).await?;
+                }
+                Held::Idle => self.give(subtask, channel, Packet::Idle).await?,
+                Held::Ended(by_end) => subtask.chain.input_ended(channel, by_end).await?,
+            }
+        }
+        match self.waiting.take() {
+            Some(barrier) => self.pass(subtask, barrier).await,
+            None => Ok(()),
         }
     }
 
@@ -82,23 +216,43 @@ impl Reader {
         let Taken::Message(channel, message) = taken else {
             return Err(Failure::PeerGone);
         };
-        let port = self.ports[channel];
         let mut rows = 0;
         match message {
             Message::Batch(batch) => {
                 rows = batch.rows();
-                subtask.chain.receive(port, channel, Packet::Rows(batch)).await?;
+                if let Some(batch) = self.hold_rows(channel, batch)? {
+                    self.give(subtask, channel, Packet::Rows(batch)).await?;
+                }
             }
-            Message::Watermark(watermark) => {
-                subtask.chain.receive(port, channel, Packet::Watermark(watermark)).await?;
-            }
-            Message::Idle => subtask.chain.receive(port, channel, Packet::Idle).await?,
+            Message::Watermark(watermark) => match self.holdback.is_waiting() {
+                true => self.holdback.push(channel, Held::Watermark(watermark)),
+                false => self.give(subtask, channel, Packet::Watermark(watermark)).await?,
+            },
+            Message::Idle => match self.holdback.is_waiting() {
+                true => self.holdback.push(channel, Held::Idle),
+                false => self.give(subtask, channel, Packet::Idle).await?,
+            },
             Message::Barrier(barrier) => self.on_barrier(subtask, channel, barrier).await?,
             Message::Retire => self.on_end(subtask, channel, false).await?,
             Message::End => self.on_end(subtask, channel, true).await?,
         }
         subtask.make_way(rows).await;
         Ok(())
+    }
+
+    async fn give(&self, subtask: &mut Subtask, channel: usize, packet: Packet) -> Result<(), Failure> {
+        subtask.chain.receive(self.inlets[channel].port, channel, packet).await
+    }
+
+    /// Holds back rows of key groups whose state is on its way; gives the others.
+    fn hold_rows(&mut self, channel: usize, batch: Batch) -> Result<Option<Batch>, Failure> {
+        if !self.holdback.is_waiting() {
+            return Ok(Some(batch));
+        }
+        match &self.inlets[channel].key {
+            Some(key) => Ok(self.holdback.hold(channel, key, batch)?),
+            None => Ok(Some(batch)),
+        }
     }
 
     async fn on_barrier(
@@ -112,28 +266,62 @@ impl Reader {
             .alignment
             .on_barrier(channel, barrier)
             .map_err(|_| Error::internal("barriers came out of order on a channel"))?;
-        self.pass(subtask, complete).await
+        self.aligned(subtask, complete).await
     }
 
     /// The end of a channel counts as its barrier, and the barrier goes first:
     /// what the end makes happen lies behind the cut on every other channel.
     async fn on_end(&mut self, subtask: &mut Subtask, channel: usize, by_end: bool) -> Result<(), Failure> {
         let complete = self.alignment.on_end(channel);
-        self.pass(subtask, complete).await?;
+        self.aligned(subtask, complete).await?;
+        if self.holdback.is_waiting() {
+            self.holdback.push(channel, Held::Ended(by_end));
+            return Ok(());
+        }
         subtask.chain.input_ended(channel, by_end).await
     }
 
-    /// All live channels have delivered this barrier.
-    async fn pass(&mut self, subtask: &mut Subtask, complete: Option<Barrier>) -> Result<(), Failure> {
+    /// All live channels have delivered this barrier. It waits behind what is held back.
+    async fn aligned(&mut self, subtask: &mut Subtask, complete: Option<Barrier>) -> Result<(), Failure> {
         let Some(barrier) = complete else {
             return Ok(());
         };
-        subtask.answer(&barrier, None).await?;
-        for channel in self.inbox.pass(barrier.epoch) {
-            self.alignment.open(channel);
-            subtask.chain.input_born(channel);
+        if self.holdback.is_waiting() || !self.incoming.is_empty() && subtask.moving.is_none() {
+            self.waiting = Some(barrier);
+            return Ok(());
         }
+        self.pass(subtask, barrier).await
+    }
+
+    async fn pass(&mut self, subtask: &mut Subtask, barrier: Barrier) -> Result<(), Failure> {
+        // What a rescale asks for was sent before its barrier was, so it is here by now.
+        while let Ok(command) = subtask.commands.try_recv() {
+            self.obey(subtask, command).await?;
+        }
+        let (awaits, rebased) = match &mut subtask.moving {
+            Some(moving) if moving.epoch == barrier.epoch => {
+                (std::mem::take(&mut moving.awaits), std::mem::take(&mut moving.rebased))
+            }
+            Some(_) | None => (Vec::new(), Vec::new()),
+        };
+        subtask.answer(&barrier, None).await?;
+        let staged = std::mem::take(&mut self.staged);
+        staged.into_iter().rev().for_each(|load| self.incoming.push_front(Incoming::Load(load)));
+        awaits.iter().for_each(|(from, groups)| self.holdback.await_groups(*from, groups));
+        for channel in self.inbox.find(&rebased) {
+            subtask.chain.input_born(channel).await?;
+        }
+        self.bear(subtask).await?;
         self.inbox.unblock();
+        Ok(())
+    }
+
+    /// Channels that were born behind the barrier count from now on.
+    async fn bear(&mut self, subtask: &mut Subtask) -> Result<(), Failure> {
+        for channel in self.inbox.bear() {
+            self.alignment.open(channel);
+            subtask.chain.input_born(channel).await?;
+        }
         Ok(())
     }
 }

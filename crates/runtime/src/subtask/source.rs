@@ -1,19 +1,20 @@
 //! Feeds a chain from a source.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
 use thalweg_dataflow::sink::Close;
 use thalweg_dataflow::source::Assignment;
-use thalweg_dataflow::{Batch, Result, Source, SourceEvent, SplitEvent, Watermark};
+use thalweg_dataflow::{Barrier, Batch, Result, Source, SourceEvent, SplitEvent, Watermark};
 use thalweg_state::{Epoch, SplitId};
 
-use super::{Command, Subtask, sleep};
+use super::{Command, Subtask, Word, sleep};
 use crate::chain::Packet;
 use crate::exchange::nanos;
 use crate::guard::{Failure, Site};
+use crate::moves::Arrival;
 
 /// Handling one event longer than this is a stall: the source was not listened to, so its splits were not silent.
 const STALL: Duration = Duration::from_millis(100);
@@ -28,6 +29,15 @@ pub(crate) struct SourceReader {
     mark: Duration,
     /// The sum of all stalls.
     stalled: Duration,
+    /// Whether the subtask was made by a rescale: it reads nothing before it has all that it is given.
+    newborn: bool,
+    is_open: bool,
+    /// Whether the end of the input is put off.
+    held: bool,
+    /// Who gives splits that have not come yet.
+    awaited: BTreeSet<usize>,
+    /// What came before the barrier of its move has passed.
+    early: Vec<Arrival>,
 }
 
 /// What a source's driver does next.
@@ -43,18 +53,41 @@ impl SourceReader {
         site: Site,
         assigned: Vec<Assignment>,
         idle_timeout: Duration,
+        newborn: bool,
     ) -> Self {
-        let silence = Silence::new(idle_timeout);
-        Self { source, site, assigned, silence, mark: Duration::ZERO, stalled: Duration::ZERO }
+        Self {
+            source,
+            site,
+            assigned,
+            silence: Silence::new(idle_timeout),
+            mark: Duration::ZERO,
+            stalled: Duration::ZERO,
+            newborn,
+            is_open: false,
+            held: false,
+            awaited: BTreeSet::new(),
+            early: Vec::new(),
+        }
     }
 
     /// Reads until the source ends or a stopping barrier has passed.
     pub(super) async fn read_all(&mut self, subtask: &mut Subtask) -> Result<Close, Failure> {
-        self.open(subtask).await?;
+        subtask.open().await?;
+        while self.newborn || !self.awaited.is_empty() {
+            let command = subtask.commands.recv().await.ok_or(Failure::PeerGone)?;
+            self.obey(subtask, command).await?;
+        }
+        if !subtask.stopping {
+            self.open(subtask).await?;
+        }
         while !subtask.stopping {
             let wake = self.next(subtask).await?;
             subtask.chain.read_clock();
             match wake {
+                Wake::Event(SourceEvent::End) if self.held => {
+                    let command = subtask.commands.recv().await.ok_or(Failure::PeerGone)?;
+                    self.obey(subtask, command).await?;
+                }
                 Wake::Event(SourceEvent::End) => {
                     subtask.chain.give(Packet::Watermark(Watermark::END)).await?;
                     break;
@@ -76,20 +109,24 @@ impl SourceReader {
         subtask.end().await
     }
 
-    /// Opens what stands behind the source before the source itself.
+    /// Opens the source itself, behind which everything stands open.
     async fn open(&mut self, subtask: &mut Subtask) -> Result<(), Failure> {
-        subtask.chain.open().await?;
         let assigned = std::mem::take(&mut self.assigned);
         let splits: Vec<_> = assigned.iter().map(|a| a.split.clone()).collect();
         self.site.wait(async { self.source.open(assigned).await }).await?;
+        self.is_open = true;
+        self.mark = subtask.world.clock.monotonic();
+        self.tell_assigned(subtask, &splits).await
+    }
+
+    async fn tell_assigned(&mut self, subtask: &mut Subtask, splits: &[SplitId]) -> Result<(), Failure> {
         if splits.is_empty() {
             return subtask.chain.give(Packet::Idle).await;
         }
-        self.mark = subtask.world.clock.monotonic();
         let now = self.listened();
         for split in splits {
-            self.silence.spoke(&split, now);
-            subtask.chain.give(Packet::Split(split, SplitEvent::Assigned)).await?;
+            self.silence.spoke(split, now);
+            subtask.chain.give(Packet::Split(split.clone(), SplitEvent::Assigned)).await?;
         }
         Ok(())
     }
@@ -161,13 +198,90 @@ impl SourceReader {
 
     async fn obey(&mut self, subtask: &mut Subtask, command: Command) -> Result<(), Failure> {
         match command {
-            Command::Barrier(barrier) => subtask.answer(&barrier, Some(self)).await,
+            Command::Barrier(barrier) => {
+                self.pass(&barrier, subtask).await?;
+                for arrival in std::mem::take(&mut self.early) {
+                    self.arrive(subtask, arrival).await?;
+                }
+                Ok(())
+            }
             Command::Settled { epoch, complete } => subtask.settled(epoch, complete, Some(self)).await,
+            Command::Hold(held) => {
+                self.held = held;
+                if held {
+                    let splits = self.positions()?;
+                    subtask.report(Word::Holding { over: false, splits });
+                }
+                Ok(())
+            }
+            Command::Move(moving) if std::mem::take(&mut self.newborn) => {
+                subtask.answered = Some(moving.epoch);
+                self.awaited = moving.awaits.iter().map(|(from, _)| *from).collect();
+                Ok(())
+            }
+            Command::Move(moving) => {
+                subtask.moving = Some(moving);
+                Ok(())
+            }
+            Command::Arrive(arrival) if subtask.answered < Some(arrival.epoch) => {
+                self.early.push(arrival);
+                Ok(())
+            }
+            Command::Arrive(arrival) => self.arrive(subtask, arrival).await,
+            // The state of splits comes with them.
+            Command::Load(_) | Command::Unload => Ok(()),
             Command::Close(_) => {
                 let told = "a source was told to close before it was over";
                 Err(thalweg_dataflow::Error::internal(told).into())
             }
         }
+    }
+
+    async fn pass(&mut self, barrier: &Barrier, subtask: &mut Subtask) -> Result<(), Failure> {
+        let awaits = subtask.moving.as_ref().filter(|moving| moving.epoch == barrier.epoch);
+        let awaited = awaits.map(|moving| moving.awaits.iter().map(|(from, _)| *from).collect());
+        subtask.answer(barrier, Some(self)).await?;
+        if let Some(awaited) = awaited {
+            self.held = false;
+            self.awaited = awaited;
+            if !self.awaited.is_empty() {
+                // What comes may be behind what was said; those who listen hold back until it has spoken.
+                subtask.chain.rebase();
+            }
+        }
+        Ok(())
+    }
+
+    /// Splits come, with what the operators behind the source know of them.
+    async fn arrive(&mut self, subtask: &mut Subtask, arrival: Arrival) -> Result<(), Failure> {
+        self.awaited.remove(&arrival.from);
+        let (epoch, splits) = (arrival.epoch, arrival.splits.clone());
+        arrival.loads().try_for_each(|load| subtask.chain.load(load))?;
+        if self.is_open {
+            let ids: Vec<_> = splits.iter().map(|a| a.split.clone()).collect();
+            self.site.wait(async { self.source.assign(splits).await }).await?;
+            self.tell_assigned(subtask, &ids).await?;
+        } else {
+            self.assigned.extend(splits);
+        }
+        if self.awaited.is_empty() {
+            subtask.report(Word::Moved(epoch));
+        }
+        Ok(())
+    }
+
+    /// Gives splits away, and lets the chain forget them.
+    pub(super) async fn revoke(
+        &mut self,
+        subtask: &mut Subtask,
+        splits: &[SplitId],
+    ) -> Result<Vec<Assignment>, Failure> {
+        let given = self.site.wait(async { self.source.revoke(splits).await }).await?;
+        for split in splits {
+            self.silence.forget(split);
+            subtask.chain.give(Packet::Split(split.clone(), SplitEvent::End)).await?;
+        }
+        Ok(given)
     }
 
     /// For how long the source has been listened to.

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, LargeBinaryArray, PrimitiveArray,
-    downcast_primitive,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, LargeBinaryArray, LargeBinaryBuilder,
+    PrimitiveArray, downcast_primitive,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::cast;
@@ -192,9 +192,11 @@ impl Column for Bytes {
     }
 
     fn gather(&self, rows: &[u32]) -> Result<ArrayRef, ArrowError> {
-        let values = rows.iter().map(|&row| self.values[row as usize].as_deref());
-        let binary: ArrayRef = Arc::new(values.collect::<LargeBinaryArray>());
-        cast(&binary, &self.data_type)
+        let values = || rows.iter().map(|&row| self.values[row as usize].as_deref());
+        let bytes = values().flatten().map(<[u8]>::len).sum();
+        let mut binary = LargeBinaryBuilder::with_capacity(rows.len(), bytes);
+        values().for_each(|value| binary.append_option(value));
+        cast(&(Arc::new(binary.finish()) as ArrayRef), &self.data_type)
     }
 
     fn scatter(&mut self, rows: &[u32], values: &ArrayRef) -> Result<(), ArrowError> {

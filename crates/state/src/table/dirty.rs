@@ -12,6 +12,8 @@ pub(super) struct Dirty {
     bits: Vec<u64>,
     /// What each unsettled epoch wrote, oldest first.
     unsettled: Vec<(Epoch, Vec<u32>)>,
+    /// The epoch that was settled last, and whether it is complete.
+    settled: Option<(Epoch, bool)>,
 }
 
 impl Dirty {
@@ -26,9 +28,23 @@ impl Dirty {
         (before..after).for_each(|row| self.bits[row / 64] |= 1 << (row % 64));
     }
 
-    pub(super) fn clear(&mut self) {
-        self.bits.fill(0);
-        self.unsettled.clear();
+    #[inline]
+    fn clear(&mut self, row: u32) {
+        self.bits[row as usize / 64] &= !(1 << (row % 64));
+    }
+
+    /// These rows did not change.
+    pub(super) fn unmark(&mut self, rows: &[u32]) {
+        rows.iter().for_each(|&row| self.clear(row));
+    }
+
+    /// An epoch wrote these rows, though not out of this table.
+    pub(super) fn put(&mut self, epoch: Epoch, rows: &[u32]) {
+        match self.settled {
+            Some((settled, true)) if settled == epoch => {}
+            Some((settled, false)) if settled == epoch => rows.iter().for_each(|&row| self.mark(row)),
+            Some(_) | None => self.unsettled.push((epoch, rows.to_vec())),
+        }
     }
 
     /// The changed rows, in row order.
@@ -42,7 +58,8 @@ impl Dirty {
     }
 
     fn take_rows(&mut self) -> Vec<u32> {
-        let mut rows = Vec::new();
+        let marked = self.bits.iter().map(|word| word.count_ones() as usize).sum();
+        let mut rows = Vec::with_capacity(marked);
         for (word, bits) in self.bits.iter_mut().enumerate() {
             let mut rest = std::mem::take(bits);
             while rest != 0 {
@@ -54,13 +71,13 @@ impl Dirty {
     }
 
     pub(super) fn settle(&mut self, epoch: Epoch, complete: bool) {
+        self.settled = Some((epoch, complete));
         if complete {
             self.unsettled.retain(|(e, _)| *e > epoch);
             return;
         }
-        let aborted =
-            self.unsettled.iter().position(|(e, _)| *e == epoch).map(|i| self.unsettled.remove(i).1);
-        aborted.into_iter().flatten().for_each(|row| self.mark(row));
+        let aborted: Vec<_> = self.unsettled.extract_if(.., |(e, _)| *e == epoch).collect();
+        aborted.into_iter().flat_map(|(_, rows)| rows).for_each(|row| self.mark(row));
     }
 
     /// Rows get new ids, or none.

@@ -74,8 +74,8 @@ fn every_kind_of_column_gives_back_what_it_was_given() {
         let expected = arrow::compute::take(&array, &UInt32Array::from(vec![2, 1, 2, 1]), None).unwrap();
         assert_eq!(&table.gather(&[0, 1, 2, 3], 0).unwrap(), &expected, "{}", array.data_type());
         assert!(table.bytes() > 0);
-        let (given, moved) = table.take(&KeyGroups::range(1, 3)).unwrap();
-        assert_eq!((given.rows(), moved), (2, vec![Some(0), None, None, Some(1)]));
+        let moved = table.retain(|group| !(1..3).contains(&group.0));
+        assert_eq!(moved, [Some(0), None, None, Some(1)]);
         let expected = arrow::compute::take(&expected, &UInt32Array::from(vec![0, 3]), None).unwrap();
         assert_eq!(&table.gather(&[0, 1], 0).unwrap(), &expected);
     }
@@ -119,15 +119,14 @@ fn an_epoch_frozen_before_the_last_one_settled_holds_its_rows_too() {
 }
 
 #[test]
-fn giving_rows_away_keeps_the_marks_of_those_that_stay() {
+fn clearing_rows_away_keeps_the_marks_of_those_that_stay() {
     let mut table = table_of(&[10, 11, 12, 13, 14, 15]);
     table.freeze(Epoch(1)).unwrap();
     table.on_settled(Epoch(1), true);
     table.scatter(&[5, 3], 0, &ints(&[25, 23])).unwrap();
     table.freeze(Epoch(2)).unwrap();
     table.scatter(&[4], 0, &ints(&[24])).unwrap();
-    let (given, moved) = table.take(&KeyGroups::range(3, 4)).unwrap();
-    assert_eq!(rows_of(&given), [(3, 23)]);
+    let moved = table.retain(|group| group.0 != 3);
     assert_eq!(moved, [Some(0), Some(1), Some(2), None, Some(3), Some(4)]);
     table.on_settled(Epoch(2), false);
     assert_eq!(rows_of(&table.freeze(Epoch(3)).unwrap()), [(0, 24), (1, 25)]);
@@ -141,4 +140,21 @@ fn columns_that_do_not_fit_are_refused() {
     assert!(matches!(table.push(&groups([0]), &[]), Err(TableError::Mismatch { .. })));
     assert!(matches!(table.push(&groups([0]), &[ints(&[1, 2])]), Err(TableError::Mismatch { .. })));
     assert!(table.is_empty());
+}
+
+#[test]
+fn rows_of_another_owner_are_written_as_long_as_their_epoch_may_fail() {
+    let settled = |order: &[(u64, bool)], before: &[(u64, bool)]| {
+        let mut table = table_of(&[10, 11, 12]);
+        table.mark_durable(&[0, 1, 2]);
+        before.iter().for_each(|&(epoch, complete)| table.on_settled(Epoch(epoch), complete));
+        table.mark_unsettled(Epoch(7), &[1]);
+        order.iter().for_each(|&(epoch, complete)| table.on_settled(Epoch(epoch), complete));
+        rows_of(&table.freeze(Epoch(8)).unwrap())
+    };
+    assert_eq!(settled(&[], &[]), [(1, 11)], "nobody knows yet");
+    assert_eq!(settled(&[(7, false)], &[]), [(1, 11)]);
+    assert_eq!(settled(&[(7, true)], &[]), []);
+    assert_eq!(settled(&[], &[(7, true)]), [], "known before the rows came");
+    assert_eq!(settled(&[], &[(7, false)]), [(1, 11)]);
 }

@@ -12,17 +12,20 @@ use arrow::array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::{
-    Batch, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark,
+    Age, Batch, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark,
 };
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 
 use super::super::{Incomplete, times, timestamp_field, timestamp_index};
-use super::counted::{Counted, Window};
+use super::counted::{Counted, State, Window};
 use super::log::{Log, Part};
 use super::runs::Cutter;
 use crate::aggregate::{Grouping, Inputs, schema_of};
 use crate::row_policy::{Computed, RowPolicy};
 use crate::spec;
+
+/// How many windows one call looks at for those that left.
+const SWEPT_MAX: usize = 1024;
 
 /// An aggregate over count windows, behind its shuffle, as plain data.
 ///
@@ -117,7 +120,7 @@ impl CountOperator {
         let runs = self.cutter.cut(&columns[..self.inputs.keys()], times, |_, _| true, room)?;
         let parts = self.log.aggregate(runs.keys()?, columns, &runs.of_row, runs.spans())?;
         for (run, part) in runs.runs.iter().zip(parts) {
-            self.full.extend(self.windows.add(runs.key_of(run), run, part, &mut self.log)?);
+            self.full.extend(self.windows.add(runs.key_of(run), run, part));
         }
         if self.log.is_long(self.windows.len() + self.full.len()) {
             let full = self.full.iter_mut().map(|window| &mut window.parts);
@@ -137,6 +140,11 @@ impl CountOperator {
         Ok(if self.full.is_empty() { Step::Done } else { Step::More })
     }
 
+    fn state(&mut self) -> (&mut Counted, State<'_>) {
+        let Self { windows, log, cutter, .. } = self;
+        (windows, State { log, encoder: cutter.encoder() })
+    }
+
     fn results(&mut self, windows: &[Window]) -> Result<RecordBatch> {
         let parts: Vec<&[Part]> = windows.iter().map(|window| &window.parts[..]).collect();
         let mut columns = self.log.results(&parts)?;
@@ -149,8 +157,8 @@ impl CountOperator {
 
 impl Operator for CountOperator {
     fn open(&mut self, restored: Restored, cx: &mut Context<'_>) -> Result<()> {
-        self.windows.key_space = cx.settings().key_space;
-        self.windows.open(restored, &mut self.log, self.cutter.encoder())
+        let (windows, mut state) = self.state();
+        windows.open(restored, &mut state, cx.settings())
     }
 
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
@@ -167,7 +175,8 @@ impl Operator for CountOperator {
 
     fn on_watermark(&mut self, watermark: Watermark, cx: &mut Context<'_>) -> Result<Step> {
         if watermark == Watermark::END {
-            let rest = self.windows.take_all();
+            let (windows, mut state) = self.state();
+            let rest = windows.take_all(&mut state)?;
             match self.spec.incomplete {
                 Incomplete::Drop => rest.iter().for_each(|window| self.log.release(&window.parts)),
                 Incomplete::Emit => self.full.extend(rest),
@@ -181,19 +190,28 @@ impl Operator for CountOperator {
         self.give(cx)
     }
 
+    fn flush(&mut self, _: &mut Context<'_>) -> Result<Step> {
+        let (windows, mut state) = self.state();
+        windows.sweep(SWEPT_MAX, &mut state)?;
+        Ok(Step::Done)
+    }
+
     fn on_barrier(&mut self, epoch: Epoch, _: &mut Context<'_>) -> Result<Snapshot> {
-        self.windows.freeze(epoch, &mut self.log)
+        let (windows, mut state) = self.state();
+        windows.freeze(epoch, &mut state)
     }
 
     fn on_settled(&mut self, epoch: Epoch, complete: bool) {
-        self.windows.increments.settle(epoch, complete);
+        self.windows.settle(epoch, complete);
     }
 
-    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
-        self.windows.take(groups, &mut self.log, self.cutter.encoder())
+    fn put(&mut self, groups: &KeyGroups, given: Snapshot, age: Age) -> Result<()> {
+        let (windows, mut state) = self.state();
+        windows.put(groups, &given, age, &mut state)
     }
 
-    fn put(&mut self, groups: Snapshot) -> Result<()> {
-        self.windows.put(&groups, &mut self.log, self.cutter.encoder())
+    fn forget(&mut self, groups: &KeyGroups) -> Result<()> {
+        self.windows.forget(groups);
+        Ok(())
     }
 }

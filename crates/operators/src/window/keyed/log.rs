@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::interleave;
 use thalweg_dataflow::{Functions, Result};
 
-use super::super::held::Age;
+use super::super::held::Half;
 use crate::aggregate::{Columns, Grouping, Inputs, failed};
 use crate::group_table::Kernels;
 
@@ -39,7 +39,7 @@ impl Span {
 
 /// Parts that were written together.
 pub(super) struct Chunk {
-    pub(super) age: Age,
+    pub(super) half: Half,
     /// Keys, and behind them states.
     pub(super) columns: Columns,
     pub(super) spans: Vec<Span>,
@@ -78,18 +78,18 @@ impl Log {
     ) -> Result<Vec<Part>> {
         self.kernels.update(columns, part_of_row, spans.len())?;
         let states = self.kernels.take_state()?;
-        Ok(self.push(Age::Fresh, keys.into_iter().chain(states).collect(), spans))
+        Ok(self.push(Half::Fresh, keys.into_iter().chain(states).collect(), spans))
     }
 
     /// Adds parts: keys and states, a row each.
-    pub(super) fn push(&mut self, age: Age, columns: Columns, spans: Vec<Span>) -> Vec<Part> {
+    pub(super) fn push(&mut self, half: Half, columns: Columns, spans: Vec<Span>) -> Vec<Part> {
         let (chunk, rows) = (self.next, spans.len());
         if rows == 0 {
             return Vec::new();
         }
         self.next += 1;
         self.rows += rows;
-        self.chunks.insert(chunk, Chunk { age, columns, spans, live: rows });
+        self.chunks.insert(chunk, Chunk { half, columns, spans, live: rows });
         (0..rows as u32).map(|row| Part { chunk, row }).collect()
     }
 
@@ -127,34 +127,29 @@ impl Log {
     /// Merges the parts of each window, those that epochs know and the others by themselves.
     pub(super) fn compact<'a>(&mut self, windows: impl Iterator<Item = &'a mut Vec<Part>>) -> Result<()> {
         let mut windows: Vec<&mut Vec<Part>> = windows.collect();
-        for age in [Age::Frozen, Age::Fresh] {
-            let mut of_age: Vec<(usize, Vec<Part>)> = Vec::new();
+        for half in [Half::Frozen, Half::Fresh] {
+            let mut of_half: Vec<(usize, Vec<Part>)> = Vec::new();
             for (window, parts) in windows.iter_mut().enumerate() {
                 let (own, others): (Vec<Part>, Vec<Part>) =
-                    parts.iter().partition(|part| self.chunk(part).age == age);
+                    parts.iter().partition(|part| self.chunk(part).half == half);
                 **parts = others;
                 if !own.is_empty() {
-                    of_age.push((window, own));
+                    of_half.push((window, own));
                 }
             }
-            let parts: Vec<&[Part]> = of_age.iter().map(|(_, own)| &own[..]).collect();
+            let parts: Vec<&[Part]> = of_half.iter().map(|(_, own)| &own[..]).collect();
             if parts.is_empty() {
                 continue;
             }
             let spans = parts.iter().filter_map(|parts| self.span(parts)).collect();
             let columns = self.states(&parts)?;
-            let merged = self.push(age, columns, spans);
-            for ((window, own), merged) in of_age.iter().zip(merged) {
+            let merged = self.push(half, columns, spans);
+            for ((window, own), merged) in of_half.iter().zip(merged) {
                 self.release(own);
                 windows[*window].push(merged);
             }
         }
         Ok(())
-    }
-
-    /// Barriers have taken note of all parts.
-    pub(super) fn mark_frozen(&mut self) {
-        self.chunks.values_mut().for_each(|chunk| chunk.age = Age::Frozen);
     }
 
     /// The keys of these parts, a row each.
@@ -169,11 +164,6 @@ impl Log {
 
     fn span_of(&self, part: Part) -> Span {
         self.chunk(&part).spans[part.row as usize]
-    }
-
-    /// Whether barriers have taken note of the part.
-    pub(super) fn age_of(&self, part: Part) -> Age {
-        self.chunk(&part).age
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -116,4 +116,11 @@ impl Encoder {
         let rows = converter.convert_columns(keys).map_err(|e| failed(e.into()))?;
         Ok(rows.iter().map(|row| row.as_ref().to_vec()).collect())
     }
+
+    /// Keys that were encoded, as columns. Nothing at all where there are no keys.
+    pub(super) fn decode(&self, encoded: &[Vec<u8>]) -> Result<Columns> {
+        let Some(converter) = &self.0 else { return Ok(Columns::new()) };
+        let parser = converter.parser();
+        converter.convert_rows(encoded.iter().map(|key| parser.parse(key))).map_err(|e| failed(e.into()))
+    }
 }

@@ -17,7 +17,7 @@ use arrow::compute::filter;
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::{
-    Batch, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark,
+    Age, Batch, Context, Error, Functions, Operator, OperatorSpec, Port, Result, Spec, Step, Watermark,
 };
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 
@@ -145,6 +145,8 @@ impl SessionOperator {
         let closed = self.durable.progress.closed();
         let next = || self.sessions.close_one(closed);
         let sessions: Vec<Session> = std::iter::from_fn(next).take(cx.batch_rows_max()).collect();
+        let (durable, mut state) = self.state();
+        let sessions = durable.staying(sessions, &mut state)?;
         if !sessions.is_empty() {
             cx.emit(Port::MAIN, self.results(&sessions)?);
             sessions.iter().for_each(|session| self.log.release(&session.parts));
@@ -208,7 +210,8 @@ impl Operator for SessionOperator {
     }
 
     fn on_watermark(&mut self, watermark: Watermark, cx: &mut Context<'_>) -> Result<Step> {
-        self.durable.progress.close_until(watermark);
+        let (durable, mut state) = self.state();
+        durable.close_until(watermark, &mut state)?;
         self.give(cx)
     }
 
@@ -217,23 +220,24 @@ impl Operator for SessionOperator {
     }
 
     fn on_barrier(&mut self, epoch: Epoch, cx: &mut Context<'_>) -> Result<Snapshot> {
-        let snapshot = self.durable.freeze(epoch, &mut self.log)?;
+        let (durable, mut state) = self.state();
+        let snapshot = durable.freeze(epoch, &mut state)?;
         self.report(cx);
         Ok(snapshot)
     }
 
     fn on_settled(&mut self, epoch: Epoch, complete: bool) {
-        self.durable.increments.settle(epoch, complete);
+        self.durable.settle(epoch, complete);
     }
 
-    fn take(&mut self, groups: &KeyGroups) -> Result<Snapshot> {
+    fn put(&mut self, groups: &KeyGroups, given: Snapshot, age: Age) -> Result<()> {
         let (durable, mut state) = self.state();
-        durable.take(groups, &mut state)
+        durable.put(groups, &given, age, &mut state)
     }
 
-    fn put(&mut self, groups: Snapshot) -> Result<()> {
-        let (durable, mut state) = self.state();
-        durable.put(&groups, &mut state)
+    fn forget(&mut self, groups: &KeyGroups) -> Result<()> {
+        self.durable.forget(groups, &self.sessions);
+        Ok(())
     }
 }
 

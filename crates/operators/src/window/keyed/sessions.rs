@@ -23,11 +23,26 @@ pub(super) struct Sessions {
     /// No session ends before what is noted of it here.
     ends: BinaryHeap<Reverse<(i64, u64)>>,
     next: u64,
+    /// No open session begins before this.
+    earliest: i64,
+    /// How many sessions might have been looked at since it was told.
+    unseen: usize,
 }
+
+/// How many sessions one barrier looks at, on average.
+const BEGINS_PER_BARRIER: usize = 64 * 1024;
 
 impl Sessions {
     pub(super) fn new(gap: i64) -> Self {
-        Self { gap, open: BTreeMap::new(), of_key: HashMap::new(), ends: BinaryHeap::new(), next: 0 }
+        Self {
+            gap,
+            open: BTreeMap::new(),
+            of_key: HashMap::new(),
+            ends: BinaryHeap::new(),
+            next: 0,
+            earliest: i64::MAX,
+            unseen: 0,
+        }
     }
 
     /// The first instant behind a session.
@@ -42,6 +57,7 @@ impl Sessions {
 
     /// Adds rows of a key. They may begin a session, prolong one, or make several into one.
     pub(super) fn add(&mut self, key: &[u8], span: Span, part: Part) {
+        self.earliest = self.earliest.min(span.first);
         let near: Vec<u64> = match self.of_key.get(key) {
             None => Vec::new(),
             Some(ids) => ids.iter().copied().filter(|id| self.joins(self.open[id].span, span)).collect(),
@@ -92,8 +108,8 @@ impl Sessions {
         self.ends.peek().is_some_and(|Reverse((end, _))| watermark.closes(EventTime(*end)))
     }
 
-    /// Takes out the sessions of which, and of whose ends, this says so.
-    pub(super) fn take(&mut self, leaves: impl Fn(&Session, i64) -> bool) -> Vec<Session> {
+    /// Takes out the sessions of which, and of whose ends, this says so, asked in the order of [`iter`](Self::iter).
+    pub(super) fn take(&mut self, mut leaves: impl FnMut(&Session, i64) -> bool) -> Vec<Session> {
         let leaving = self.open.iter().filter(|(_, session)| leaves(session, self.end_of(session.span)));
         let ids: Vec<u64> = leaving.map(|(id, _)| *id).collect();
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
@@ -115,6 +131,32 @@ impl Sessions {
         self.open.values_mut().map(|session| &mut session.parts)
     }
 
+    /// All sessions, in the order of their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.open.values()
+    }
+
+    /// The lowest number of a session.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.open.keys().next().copied()
+    }
+
+    /// The highest number of a session.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.open.keys().next_back().copied()
+    }
+
+    /// No open session begins before this. Looks at so many sessions that barriers do not grow long:
+    /// what was true some barriers ago is still true, if there are no earlier sessions since.
+    pub(super) fn begin_after(&mut self) -> i64 {
+        self.unseen += BEGINS_PER_BARRIER;
+        if self.unseen >= self.open.len() {
+            self.unseen = 0;
+            self.earliest = self.open.values().map(|session| session.span.first).min().unwrap_or(i64::MAX);
+        }
+        self.earliest
+    }
+
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }
@@ -125,12 +167,5 @@ impl Sessions {
             size_of::<Session>() + session.key.len() + session.parts.capacity() * size_of::<Part>()
         };
         self.open.values().map(of_session).sum::<usize>() + self.ends.len() * size_of::<(i64, u64)>()
-    }
-}
-
-impl Session {
-    /// The key as bytes.
-    pub(super) fn key(&self) -> &[u8] {
-        &self.key
     }
 }

@@ -1,17 +1,17 @@
-use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
+use arrow::datatypes::SchemaRef;
 use thalweg_dataflow::{OperatorSpec, Watermark};
-use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
-use thalweg_testkit::{Driver, OnBarrier, at_every_batch_size};
+use thalweg_state::{Epoch, Restored, Snapshot};
+use thalweg_testkit::{BATCH_SIZES, Driver, OnBarrier, at_every_batch_size, where_key_groups_move};
 
 use super::super::tests::through;
 use super::super::{Assigner, Incomplete, WindowAssign};
 use super::*;
 use crate::aggregate::planned::{CALLS, Instance, assert_same, by_datafusion, grouping, lines, random_rows};
 use crate::row_policy::RowPolicy;
-use crate::testing::schema;
+use crate::testing::{rows_and_barriers, schema};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -191,36 +191,53 @@ fn a_count_window_comes_out_with_the_row_that_makes_it_full() {
 }
 
 #[test]
-fn keyed_windows_given_away_are_gone_here_and_there_at_the_other() {
-    let rows = random_rows(11, 300);
-    let (before, by_sessions) = sessions(&rows, "v", "count(*), sum(j)", 30);
-    let schema = before.output_schema();
-    let planned = grouping(&schema, "v", "count(*), sum(j)");
-    let by_counts =
-        CountAggregate::new(100, Incomplete::Emit, planned, Arc::clone(&schema), RowPolicy::Fail).unwrap();
-    let all: [&dyn OperatorSpec; 2] = [&by_sessions, &by_counts];
-    for behind in all {
-        let mut assigned = Instance::new(&before, 64, Restored::nothing());
-        assigned.rows(&rows);
-        let mut whole = Instance::new(behind, 64, Restored::nothing());
-        assigned.output.iter().for_each(|batch| whole.rows(batch));
-        whole.watermark(Watermark::END.nanos());
-        let [mut one, mut other] = [0, 1].map(|_| Instance::new(behind, 64, Restored::nothing()));
-        other.operator.take(&KeyGroups::range(0, 1024)).unwrap();
-        let middle = assigned.output.len() / 2;
-        assigned.output[..middle].iter().for_each(|batch| one.rows(batch));
-        one.barrier(1);
-        assigned.output[middle..].iter().for_each(|batch| one.rows(batch));
-        let given = one.operator.take(&KeyGroups::range(0, 512)).unwrap();
-        assert!(given.tables[0].rows() > 0 && given.tables[1].rows() > 0);
-        other.operator.put(given).unwrap();
-        let mut output = Vec::new();
-        for instance in [&mut one, &mut other] {
-            instance.watermark(Watermark::END.nanos());
-            output.append(&mut instance.output);
+fn sessions_and_counts_move_with_their_key_groups_there_and_back() {
+    let columns = "k:int v:int? _timestamp:time";
+    let input = schema(columns);
+    let stream = rows_and_barriers(columns, |dice, time| format!("{} {} {time}", dice % 17, dice % 5));
+    for calls in ["count(*), sum(v)", "median(v)"] {
+        let planned = || grouping(&input, "k", calls);
+        let session = |gap: i64| {
+            let (gap, input) = (gap * SECOND, SchemaRef::clone(&input));
+            SessionAggregate::new(gap, planned(), input, "window", RowPolicy::Fail).unwrap()
+        };
+        let count = |rows: u64| {
+            let input = SchemaRef::clone(&input);
+            CountAggregate::new(rows, Incomplete::Emit, planned(), input, RowPolicy::Fail).unwrap()
+        };
+        let specs: [Box<dyn OperatorSpec>; 4] =
+            [Box::new(session(3)), Box::new(session(40)), Box::new(count(3)), Box::new(count(7))];
+        for spec in specs {
+            where_key_groups_move(&*spec, &[vec![0]], &stream).unwrap();
+            for size in BATCH_SIZES {
+                let answer = |on_barrier| {
+                    let mut driver = Driver::new(&*spec, size, on_barrier).unwrap();
+                    let answer = driver.run(&stream).unwrap();
+                    let mut rows: Vec<String> = answer.lines().map(str::to_owned).collect();
+                    rows.sort_unstable();
+                    rows
+                };
+                assert_eq!(answer(OnBarrier::Restore), answer(OnBarrier::GoOn));
+                assert_eq!(answer(OnBarrier::RestoreAfterAbort), answer(OnBarrier::GoOn));
+            }
         }
-        assert_eq!(lines(&output), lines(&whole.output));
     }
+}
+
+#[test]
+fn what_is_over_leaves_the_checkpoint() {
+    let columns = format!("columns {INPUT}\n");
+    let by_sessions = counted_sessions(3);
+    let mut sessions = Driver::new(&by_sessions, 8, OnBarrier::GoOn).unwrap();
+    let counts = counts(3, Incomplete::Drop);
+    let mut counts = Driver::new(&counts, 8, OnBarrier::GoOn).unwrap();
+    for time in 0..50 {
+        let rows = format!("{columns}a 1 {time}0\nb 1 {time}1\nbarrier\nwm {time}6\nbarrier\n");
+        sessions.run(&rows).unwrap();
+        counts.run(&rows).unwrap();
+    }
+    assert_eq!(sessions.past().rows("sessions"), 0, "all are closed");
+    assert_eq!(counts.past().rows("counts"), 2, "one for each key");
 }
 
 #[test]

@@ -1,0 +1,270 @@
+//! A job goes on with another number of subtasks, while rows flow.
+//!
+//! ```text
+//!  Holding ──► Loading ─────────► Resting ──────────► Switching(e) ─────► done
+//!  sources     what moves, from   epochs pause; what  barrier e carries   all that moves
+//!  stay        the newest epoch   newer ones wrote    the new tables      is in place
+//! ```
+//!
+//! Until the barrier is sent nothing has changed for anybody, and the whole
+//! can be taken back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use thalweg_dataflow::operator::Age;
+use thalweg_dataflow::source::Assignment;
+use thalweg_dataflow::{Code, Error, Result};
+use thalweg_runtime::{Command, Grown, Load};
+use thalweg_state::{Epoch, FrozenTable, KeyGroups, Manifest, OperatorId, OperatorRecord, Restored, Snapshot};
+use tracing::info;
+
+use super::control::{Control, Done};
+use super::handle::Reply;
+use crate::controller::epochs::Change;
+use crate::keeping::{Kept, failed};
+
+/// The most rows that are loaded at once, so that rows of other keys go on in between.
+const LOAD_ROWS_MAX: usize = 65_536;
+
+/// A rescale under way.
+pub(super) struct Rescale {
+    parallelism: u32,
+    reply: Reply<()>,
+    stage: Stage,
+    grown: Option<Grown>,
+    /// The splits of each source that may lose some.
+    splits: BTreeMap<usize, Vec<Assignment>>,
+}
+
+enum Stage {
+    /// These sources have not yet said what they read.
+    Holding(BTreeSet<usize>),
+    /// What moves is loaded as of this epoch.
+    Loading(Option<Epoch>),
+    /// Everything up to this epoch is loaded; no new one begins.
+    Resting(Option<Epoch>),
+    /// The barrier of this epoch is under way; these members wait for what moves to them.
+    Switching(Epoch, BTreeSet<usize>),
+}
+
+/// State on its way to members.
+pub(super) struct Loaded {
+    upto: Option<Epoch>,
+    loads: Result<Vec<(usize, Load)>>,
+}
+
+impl Control {
+    pub(super) fn begin_rescale(&mut self, parallelism: u32, reply: Reply<()>) {
+        let refuse = |reply: Reply<()>, error: Error| {
+            // Who asked may be gone.
+            let _ = reply.send(Err(error));
+        };
+        let conflict = |what: &str| Error::new(Code::Conflict, what);
+        if self.rescale.is_some() {
+            return refuse(reply, conflict("another rescale is under way"));
+        }
+        if self.machine.is_ending() {
+            return refuse(reply, conflict("the job is on its way to its end"));
+        }
+        if parallelism == self.worker.parallelism() {
+            return drop(reply.send(Ok(())));
+        }
+        if self.kept.is_none() {
+            let error = conflict("a job without a state folder cannot be rescaled while it runs");
+            return refuse(reply, error.with_help("start it with --state-dir"));
+        }
+        match self.worker.movable_sources(parallelism) {
+            Err(error) => refuse(reply, error),
+            Ok(sources) => {
+                sources.iter().for_each(|&member| self.worker.tell(member, Command::Hold(true)));
+                let stage = Stage::Holding(sources.into_iter().collect());
+                let splits = BTreeMap::new();
+                self.rescale = Some(Rescale { parallelism, reply, stage, grown: None, splits });
+            }
+        }
+    }
+
+    /// A source stays until the rescale is done, or has ended before it heard of it.
+    pub(super) fn source_holds(&mut self, member: usize, over: bool, splits: Vec<Assignment>) {
+        let Some(rescale) = &mut self.rescale else { return };
+        let Stage::Holding(missing) = &mut rescale.stage else { return };
+        missing.remove(&member);
+        rescale.splits.insert(member, splits);
+        if over {
+            self.give_up(Error::new(Code::Conflict, "an input of the job is over"));
+        }
+    }
+
+    /// Does what can be done next.
+    pub(super) fn go_on_rescaling(&mut self) -> Result<()> {
+        let Some(rescale) = &self.rescale else { return Ok(()) };
+        if self.machine.is_ending() && !matches!(rescale.stage, Stage::Switching(..)) {
+            self.give_up(Error::new(Code::Conflict, "the job is on its way to its end"));
+            return Ok(());
+        }
+        match &rescale.stage {
+            Stage::Holding(missing) if missing.is_empty() => self.grow(rescale.parallelism),
+            Stage::Resting(upto) if self.machine.is_resting() => {
+                let newest = self.kept.as_ref().and_then(|kept| kept.newest()).map(|m| m.epoch);
+                match newest == *upto {
+                    true => self.switch()?,
+                    false => self.load(*upto),
+                }
+            }
+            Stage::Switching(_, missing) if missing.is_empty() => self.finish_rescale(),
+            Stage::Holding(_) | Stage::Loading(_) | Stage::Resting(_) | Stage::Switching(..) => {}
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self, parallelism: u32) {
+        match self.worker.grow(parallelism) {
+            Err(error) => self.give_up(error),
+            Ok(grown) => {
+                if let Some(rescale) = &mut self.rescale {
+                    rescale.grown = Some(grown);
+                }
+                if let Some(kept) = &self.kept {
+                    kept.hold(true);
+                }
+                self.load(None);
+            }
+        }
+    }
+
+    /// Reads what moves from the newest complete epoch, as far as it is newer than `known`.
+    fn load(&mut self, known: Option<Epoch>) {
+        let (Some(rescale), Some(kept)) = (&mut self.rescale, &self.kept) else { return };
+        let newest = kept.newest();
+        let upto = newest.as_ref().map(|manifest| manifest.epoch);
+        rescale.stage = Stage::Loading(upto);
+        let wanted = rescale.grown.as_ref().map(|grown| grown.loads.clone()).unwrap_or_default();
+        let kept = Arc::clone(kept);
+        let work = async move { read(&kept, newest, known, wanted).await };
+        self.spawn(work, move |loads| Done::Rescale(Loaded { upto, loads }));
+    }
+
+    pub(super) fn loaded(&mut self, loaded: Loaded) {
+        let Some(rescale) = &mut self.rescale else { return };
+        match loaded.loads {
+            Err(error) => self.give_up(error),
+            Ok(loads) => {
+                rescale.stage = Stage::Resting(loaded.upto);
+                self.machine.pause();
+                loads.into_iter().for_each(|(member, load)| self.worker.tell(member, Command::Load(load)));
+            }
+        }
+    }
+
+    /// Everybody learns what to do at the next barrier, and the barrier is sent.
+    fn switch(&mut self) -> Result<()> {
+        let Some(rescale) = &mut self.rescale else { return Ok(()) };
+        let Some(grown) = rescale.grown.take() else { return Ok(()) };
+        let epoch = self.machine.next();
+        let (joining, leaving) = (grown.joining.clone(), grown.leaving.clone());
+        let (tables, waiting) = self.worker.rewire(grown, epoch, &rescale.splits)?;
+        info!(epoch = epoch.0, parallelism = rescale.parallelism, "rescale");
+        rescale.stage = Stage::Switching(epoch, waiting.into_iter().collect());
+        let is_source = |&member: &usize| self.worker.members()[member].source;
+        let joining = joining.iter().map(is_source).collect();
+        self.show();
+        let actions = self.machine.change(Change { tables: tables.into(), joining, leaving });
+        self.act_all(actions)
+    }
+
+    /// A member has all that moves to it.
+    pub(super) fn moved(&mut self, member: usize, epoch: Epoch) {
+        if let Some(Rescale { stage: Stage::Switching(switching, missing), .. }) = &mut self.rescale
+            && *switching == epoch
+        {
+            missing.remove(&member);
+        }
+    }
+
+    fn finish_rescale(&mut self) {
+        if let Some(kept) = &self.kept {
+            kept.hold(false);
+        }
+        if let Some(rescale) = self.rescale.take() {
+            // Who asked may be gone.
+            let _ = rescale.reply.send(Ok(()));
+        }
+    }
+
+    /// Takes everything back and says why.
+    fn give_up(&mut self, error: Error) {
+        let Some(rescale) = self.rescale.take() else { return };
+        match rescale.grown {
+            Some(grown) => self.worker.cancel(grown),
+            None => rescale.splits.keys().for_each(|&member| self.worker.tell(member, Command::Hold(false))),
+        }
+        if let Some(kept) = &self.kept {
+            kept.hold(false);
+        }
+        // Who asked may be gone.
+        let _ = rescale.reply.send(Err(error));
+        self.machine.unpause();
+    }
+}
+
+/// What each member is to get: the rows of its operators' tables that epochs behind `known` wrote.
+async fn read(
+    kept: &Kept,
+    manifest: Option<Manifest>,
+    known: Option<Epoch>,
+    wanted: Vec<(usize, Vec<OperatorId>, KeyGroups)>,
+) -> Result<Vec<(usize, Load)>> {
+    let Some(manifest) = manifest else { return Ok(Vec::new()) };
+    let mut loads = Vec::new();
+    for (member, operators, groups) in wanted {
+        for operator in operators {
+            let Some(record) = manifest.operators.get(&operator) else { continue };
+            let record = newer(record, known);
+            let mut restored = kept.history().restore(&record, &groups).await.map_err(failed)?;
+            for given in pieces(&record, &mut restored) {
+                let (operator, groups) = (operator.clone(), groups.clone());
+                loads.push((member, Load { operator, groups, given, age: Age::Durable }));
+            }
+        }
+    }
+    Ok(loads)
+}
+
+/// Only the objects that epochs behind `known` wrote.
+fn newer(record: &OperatorRecord, known: Option<Epoch>) -> OperatorRecord {
+    let mut record = record.clone();
+    for table in record.tables.values_mut() {
+        table.objects.retain(|object| known.is_none_or(|known| object.epoch > known));
+    }
+    record
+}
+
+/// The rows of all tables, in pieces that can be loaded one at a time: first what is small, whole, for
+/// the rest may depend on it.
+fn pieces(record: &OperatorRecord, restored: &mut Restored) -> Vec<Snapshot> {
+    let (mut small, mut large) = (Vec::new(), Vec::new());
+    for (name, table) in &record.tables {
+        let batches = restored.take(name);
+        let part = |batches| FrozenTable {
+            name: name.clone().into(),
+            change: table.change,
+            batches,
+            expiry: None,
+        };
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        if rows <= LOAD_ROWS_MAX || table.change == thalweg_state::Change::Full {
+            small.push(part(batches));
+            continue;
+        }
+        for batch in batches {
+            for start in (0..batch.num_rows()).step_by(LOAD_ROWS_MAX) {
+                let rows = batch.slice(start, LOAD_ROWS_MAX.min(batch.num_rows() - start));
+                large.push(Snapshot { tables: vec![part(vec![rows])] });
+            }
+        }
+    }
+    let first = Snapshot { tables: small };
+    std::iter::once(first).chain(large).collect()
+}

@@ -1,0 +1,128 @@
+//! Which layers are rewritten, and how often.
+
+use super::*;
+use crate::checksum::Checksum;
+use crate::manifest::OperatorRecord;
+use crate::{Incarnation, JobId, KeyGroups};
+
+impl Compaction {
+    /// A compaction of a whole table, due or not.
+    pub(crate) fn of_whole(manifest: &Manifest, operator: &str, table: &str) -> Self {
+        let operator = OperatorId::new(operator);
+        let inputs = manifest.operators[&operator].tables[table].clone();
+        Self { operator, table: table.to_owned(), epoch: manifest.epoch, inputs }
+    }
+}
+
+fn table(change: Change, layers: &[u64]) -> TableRecord {
+    let object = |(epoch, &bytes): (u64, &u64)| ObjectEntry {
+        name: format!("o{epoch}"),
+        epoch: Epoch(epoch),
+        rows: bytes,
+        bytes,
+        checksum: Checksum::of(b""),
+        groups: KeyGroups::range(0, 16),
+        latest: None,
+    };
+    TableRecord { change, expired: None, objects: (1..).zip(layers).map(object).collect() }
+}
+
+fn first(layers: &[u64]) -> Option<usize> {
+    first_input(&table(Change::Merge, layers))
+}
+
+#[test]
+fn few_layers_are_left_alone() {
+    assert_eq!(first(&[]), None);
+    assert_eq!(first(&[5]), None);
+    assert_eq!(first(&[1; LAYERS_MAX]), None);
+    assert_eq!(first(&[1 << 20, 5, 5]), None);
+}
+
+#[test]
+fn many_layers_are_rewritten_but_not_a_base_that_outweighs_them() {
+    let after = |old: &[u64]| first(&[old, &vec![1; LAYERS_MAX + 1 - old.len()]].concat());
+    assert_eq!(after(&[]), Some(0));
+    assert_eq!(after(&[100]), Some(1));
+    assert_eq!(after(&[100, 20]), Some(2));
+    assert_eq!(after(&[100, 2]), Some(1));
+    let halves: Vec<u64> = (0..=LAYERS_MAX).rev().map(|layer| 1 << layer).collect();
+    assert_eq!(first(&halves), Some(LAYERS_MAX - 1), "the least that helps");
+}
+
+#[test]
+fn a_base_is_rewritten_when_it_is_outweighed() {
+    let base = 4 << 20;
+    assert_eq!(first(&[base, base / 2, base / 2 - 1]), None);
+    assert_eq!(first(&[base, base / 2, base / 2]), Some(0));
+}
+
+#[test]
+fn objects_of_one_epoch_are_one_layer() {
+    let mut wide = table(Change::Merge, &[1; 12]);
+    wide.objects.iter_mut().for_each(|object| object.epoch = Epoch(1));
+    assert_eq!(first_input(&wide), None);
+}
+
+#[test]
+fn a_table_that_is_replaced_each_time_is_never_rewritten() {
+    assert_eq!(first_input(&table(Change::Full, &[1; 100])), None);
+}
+
+/// Each epoch adds a layer; how much is written for a long life, against the rows themselves?
+#[test]
+fn rows_are_rewritten_a_few_times_in_a_long_life() {
+    let (base, increment, epochs) = (100_000_u64, 1_000_u64, 2_000);
+    let mut layers = vec![base];
+    let (mut written, mut most) = (0, 0);
+    for _ in 0..epochs {
+        layers.push(increment);
+        if let Some(first) = first(&layers) {
+            // At worst no row replaces another, until there is one for each key.
+            let merged = layers.drain(first..).sum::<u64>().min(base);
+            written += merged;
+            layers.push(merged);
+        }
+        most = most.max(layers.len());
+    }
+    let times = written as f64 / (epochs * increment) as f64;
+    println!("each row is rewritten {times:.1} times; at most {most} layers");
+    assert!(times < 3.5 && most <= LAYERS_MAX + 1, "{times} {most}");
+}
+
+fn manifest(record: TableRecord) -> Manifest {
+    let operator = OperatorRecord { tables: [("t".to_owned(), record)].into(), ..OperatorRecord::default() };
+    Manifest {
+        format: 1,
+        job: JobId::new("j"),
+        epoch: Epoch(20),
+        incarnation: Incarnation(1),
+        writer: String::new(),
+        created_ms: 0,
+        key_groups: 16,
+        parallelism: 1,
+        finished: false,
+        script: String::new(),
+        operators: [(OperatorId::new("op"), operator)].into(),
+    }
+}
+
+#[test]
+fn a_result_replaces_its_inputs_only_where_they_are_as_they_were() {
+    let layers = |ones: usize| table(Change::Merge, &[&[100], &vec![1; ones][..]].concat());
+    let before = manifest(layers(12));
+    let compaction = before.compactions().remove(0);
+    assert_eq!((compaction.objects(), compaction.bytes(), compaction.newest_input()), (12, 12, Epoch(13)));
+    let output = ObjectEntry { name: "new".to_owned(), ..compaction.inputs.objects[11].clone() };
+    let done = Compacted::new(compaction, vec![output], Lease::new(&Arc::default()));
+    let names = |table: &TableRecord| table.objects.iter().map(|o| o.name.clone()).collect::<Vec<_>>();
+
+    let mut grown = layers(13);
+    done.replace_in(&mut grown);
+    assert_eq!(names(&grown), ["o1", "new", "o14"]);
+
+    let mut changed = layers(4);
+    let as_it_was = changed.clone();
+    done.replace_in(&mut changed);
+    assert_eq!(changed, as_it_was);
+}

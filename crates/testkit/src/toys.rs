@@ -1,0 +1,481 @@
+//! Sources, operators and sinks that do what a test says.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use thalweg_dataflow::graph::Piece;
+use thalweg_dataflow::sink::{Close, Committer, SinkGuarantee};
+use thalweg_dataflow::source::{Assignment, Position, SourceGuarantee};
+use thalweg_dataflow::spec::{PieceContext, RowKind};
+use thalweg_dataflow::{
+    Batch, Committable, Context, Distribution, Edge, EventTime, Functions, Graph, Node, NodeId, Operator,
+    OperatorSpec, Port, Result, Sink, SinkSpec, Source, SourceEvent, SourceSpec, SplitEvent, Step, Watermark,
+};
+use thalweg_state::{Epoch, Incarnation, JobId, OperatorId, SplitId};
+use tokio::sync::watch;
+
+/// Key, value.
+pub fn schema() -> SchemaRef {
+    let column = |name| Field::new(name, DataType::Int64, false);
+    Arc::new(Schema::new(vec![column("k"), column("v")]))
+}
+
+pub fn rows(rows: &[(i64, i64)]) -> RecordBatch {
+    let keys = Int64Array::from_iter_values(rows.iter().map(|r| r.0));
+    let values = Int64Array::from_iter_values(rows.iter().map(|r| r.1));
+    RecordBatch::try_new(schema(), vec![Arc::new(keys), Arc::new(values)]).expect("the columns fit")
+}
+
+pub fn pairs(records: &RecordBatch) -> Vec<(i64, i64)> {
+    let column = |i: usize| records.column(i).as_primitive::<Int64Type>().values().to_vec();
+    column(0).into_iter().zip(column(1)).collect()
+}
+
+/// Makes a type a spec that never travels.
+#[macro_export]
+macro_rules! toy_spec {
+    ($type:ty) => {
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("toy")
+            }
+        }
+
+        impl thalweg_dataflow::Spec for $type {
+            fn kind(&self) -> &'static str {
+                "toy"
+            }
+            fn encode(&self) -> Result<Vec<u8>> {
+                Ok(Vec::new())
+            }
+            fn label(&self) -> String {
+                String::new()
+            }
+        }
+    };
+}
+
+/// Which call fails, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub call: &'static str,
+    pub panics: bool,
+}
+
+impl Fault {
+    pub fn strike(fault: Option<Fault>, call: &str) -> Result<()> {
+        match fault {
+            Some(Fault { call: at, panics: true }) if at == call => panic!("planted panic in {call}"),
+            Some(Fault { call: at, panics: false }) if at == call => {
+                Err(thalweg_dataflow::Error::new(thalweg_dataflow::Code::OperatorFailed, "planted error")
+                    .because(call))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+// ---- sources ----
+
+/// Splits of given lengths. The value of row n is n, its key n modulo `keys`; with `times`, a watermark n follows row n.
+#[derive(Clone)]
+pub struct Numbers {
+    pub lengths: Vec<i64>,
+    pub batch_rows: usize,
+    pub keys: i64,
+    pub times: bool,
+    /// Waits at the end for ever.
+    pub endless: bool,
+    /// Comes to rest after each batch for this long.
+    pub pause: Option<Duration>,
+    pub fault: Option<Fault>,
+}
+
+impl Numbers {
+    pub fn new(lengths: &[i64], batch_rows: usize) -> Self {
+        let lengths = lengths.to_vec();
+        Self { lengths, batch_rows, keys: 97, times: false, endless: false, pause: None, fault: None }
+    }
+}
+
+
+toy_spec!(Numbers);
+
+impl SourceSpec for Numbers {
+    fn build(&self, _: PieceContext) -> Result<Box<dyn Source>> {
+        Ok(Box::new(NumbersSource {
+            spec: self.clone(),
+            splits: Vec::new(),
+            done: Vec::new(),
+            turn: 0,
+            time_due: None,
+            paused: false,
+        }))
+    }
+    fn output_schema(&self) -> SchemaRef {
+        schema()
+    }
+    fn splits(&self, parallelism: u32) -> Result<Vec<Vec<Assignment>>> {
+        let mut splits = vec![Vec::new(); parallelism as usize];
+        for split in 0..self.lengths.len() {
+            let assignment = Assignment { split: SplitId::new(split.to_string()), position: None };
+            splits[split % parallelism as usize].push(assignment);
+        }
+        Ok(splits)
+    }
+    fn parallelism_max(&self) -> Option<u32> {
+        None
+    }
+    fn guarantee(&self) -> SourceGuarantee {
+        SourceGuarantee::Replays
+    }
+    fn live(&self) -> bool {
+        false
+    }
+}
+
+struct NumbersSource {
+    spec: Numbers,
+    /// Split and next row.
+    splits: Vec<(SplitId, i64)>,
+    /// Splits that were read to their end, with the position behind it.
+    done: Vec<(SplitId, i64)>,
+    turn: usize,
+    time_due: Option<(SplitId, i64)>,
+    paused: bool,
+}
+
+impl NumbersSource {
+    fn length(&self, split: &SplitId) -> i64 {
+        self.spec.lengths[split.as_str().parse::<usize>().expect("splits are numbered")]
+    }
+
+    fn event(&mut self) -> Option<SourceEvent> {
+        if let Some((split, time)) = self.time_due.take() {
+            return Some(SourceEvent::Watermark { split, time: EventTime(time) });
+        }
+        if self.splits.is_empty() {
+            return Some(SourceEvent::End);
+        }
+        let unread = |turn: &usize| self.splits[*turn].1 < self.length(&self.splits[*turn].0);
+        let turns = (1..=self.splits.len()).map(|i| (self.turn + i) % self.splits.len());
+        self.turn = turns.clone().find(unread).unwrap_or_else(|| (self.turn + 1) % self.splits.len());
+        let (split, next) = self.splits[self.turn].clone();
+        let end = self.length(&split).min(next + self.spec.batch_rows as i64);
+        if next == end {
+            if self.spec.endless {
+                return None;
+            }
+            self.done.push(self.splits.remove(self.turn));
+            return Some(SourceEvent::SplitEnd { split });
+        }
+        self.splits[self.turn].1 = end;
+        self.time_due = self.spec.times.then(|| (split.clone(), end - 1));
+        let records = rows(&(next..end).map(|n| (n % self.spec.keys, n)).collect::<Vec<_>>());
+        Some(SourceEvent::Rows { split, records })
+    }
+}
+
+impl Source for NumbersSource {
+    fn open(&mut self, splits: Vec<Assignment>) -> BoxFuture<'_, Result<()>> {
+        async move {
+            Fault::strike(self.spec.fault, "open")?;
+            self.splits = splits.into_iter().map(|a| (a.split, 0)).collect();
+            Ok(())
+        }
+        .boxed()
+    }
+    fn next(&mut self) -> BoxFuture<'_, Result<SourceEvent>> {
+        async move {
+            Fault::strike(self.spec.fault, "next")?;
+            if let Some(pause) = self.spec.pause
+                && !std::mem::replace(&mut self.paused, true)
+            {
+                tokio::time::sleep(pause).await;
+            }
+            self.paused = false;
+            match self.event() {
+                Some(event) => Ok(event),
+                None => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+    fn positions(&mut self) -> Vec<Assignment> {
+        Fault::strike(self.spec.fault, "positions").expect("positions cannot fail");
+        let position = |next: i64| Some(Position(next.to_le_bytes().to_vec()));
+        let held = self.splits.iter().chain(&self.done);
+        held.map(|(s, next)| Assignment { split: s.clone(), position: position(*next) }).collect()
+    }
+    fn assign(&mut self, _: Vec<Assignment>) -> BoxFuture<'_, Result<()>> {
+        async { Ok(()) }.boxed()
+    }
+    fn revoke(&mut self, _: &[SplitId]) -> BoxFuture<'_, Result<Vec<Assignment>>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+    fn on_settled(&mut self, _: Epoch, _: bool) -> BoxFuture<'_, Result<()>> {
+        async { Fault::strike(self.spec.fault, "on_settled") }.boxed()
+    }
+}
+
+// ---- operators ----
+
+/// Builds operators with a closure.
+pub struct Made(pub Box<dyn Fn() -> Box<dyn Operator> + Send + Sync>);
+
+toy_spec!(Made);
+
+pub fn made<O: Operator + Clone + Sync + 'static>(operator: O) -> Arc<Made> {
+    Arc::new(Made(Box::new(move || Box::new(operator.clone()))))
+}
+
+impl OperatorSpec for Made {
+    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
+        Ok(self.0())
+    }
+    fn output_schema(&self) -> SchemaRef {
+        schema()
+    }
+}
+
+/// Gives on what it gets. Fails on demand.
+#[derive(Clone, Default)]
+pub struct Pass {
+    pub fault: Option<Fault>,
+}
+
+impl Operator for Pass {
+    fn open(&mut self, _: thalweg_state::Restored, _: &mut Context<'_>) -> Result<()> {
+        Fault::strike(self.fault, "open")
+    }
+    fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
+        Fault::strike(self.fault, "on_batch")?;
+        cx.emit(Port::MAIN, batch.records);
+        Ok(Step::Done)
+    }
+    fn on_watermark(&mut self, _: Watermark, _: &mut Context<'_>) -> Result<Step> {
+        Fault::strike(self.fault, "on_watermark").map(|()| Step::Done)
+    }
+    fn flush(&mut self, _: &mut Context<'_>) -> Result<Step> {
+        Fault::strike(self.fault, "flush").map(|()| Step::Done)
+    }
+    fn on_barrier(&mut self, _: Epoch, _: &mut Context<'_>) -> Result<thalweg_state::Snapshot> {
+        Fault::strike(self.fault, "on_barrier").map(|()| thalweg_state::Snapshot::empty())
+    }
+}
+
+/// Turns the watermarks of splits into one: the lowest of those that are neither idle nor ended.
+#[derive(Clone, Default)]
+pub struct Watermarks {
+    splits: std::collections::BTreeMap<SplitId, (i64, bool)>,
+}
+
+impl Operator for Watermarks {
+    fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
+        assert!(batch.split.is_some(), "splits are known up to here");
+        cx.emit(Port::MAIN, batch.records);
+        Ok(Step::Done)
+    }
+    fn on_split(&mut self, split: &SplitId, event: SplitEvent, cx: &mut Context<'_>) -> Result<Step> {
+        let known = self.splits.entry(split.clone()).or_insert((i64::MIN, false));
+        match event {
+            SplitEvent::Assigned => {}
+            SplitEvent::Watermark(time) => *known = (time.0, false),
+            SplitEvent::Idle => known.1 = true,
+            SplitEvent::End => *known = (i64::MAX, false),
+        }
+        match self.splits.values().filter(|(_, idle)| !idle).map(|(time, _)| *time).min() {
+            None => {
+                let highest = self.splits.values().map(|(time, _)| *time).filter(|&t| t < i64::MAX).max();
+                cx.emit_watermark(Watermark(EventTime(highest.unwrap_or(i64::MIN))));
+                cx.emit_idle();
+            }
+            Some(i64::MAX) => {}
+            Some(time) => cx.emit_watermark(Watermark(EventTime(time))),
+        }
+        Ok(Step::Done)
+    }
+}
+
+// ---- sinks ----
+
+/// What a sink saw, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    Rows(u32, Vec<(i64, i64)>),
+    Flush(u32),
+    Prepare(u32, u64),
+    Close(u32, Close),
+    Commit(u64, usize),
+}
+
+/// Remembers all that comes. Waits while its gate is shut.
+#[derive(Clone)]
+pub struct Collect {
+    pub seen: Arc<Mutex<Vec<Seen>>>,
+    pub gate: watch::Sender<bool>,
+    pub fault: Option<Fault>,
+}
+
+toy_spec!(Collect);
+
+impl Collect {
+    pub fn new() -> Self {
+        Self { seen: Arc::default(), gate: watch::Sender::new(true), fault: None }
+    }
+
+    pub fn set_open(&self, open: bool) {
+        self.gate.send_replace(open);
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().expect("no test panics here").clone()
+    }
+
+    /// All rows, by arrival, with the subtask that wrote them.
+    pub fn rows(&self) -> Vec<(u32, (i64, i64))> {
+        let rows = |seen| match seen {
+            Seen::Rows(subtask, rows) => rows.into_iter().map(move |r| (subtask, r)).collect(),
+            _ => Vec::new(),
+        };
+        self.seen().into_iter().flat_map(rows).collect()
+    }
+
+    pub fn sorted(&self) -> Vec<(i64, i64)> {
+        let mut rows: Vec<_> = self.rows().into_iter().map(|(_, row)| row).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    pub fn commits(&self) -> Vec<(u64, usize)> {
+        let commit = |seen| match seen {
+            Seen::Commit(epoch, count) => Some((epoch, count)),
+            _ => None,
+        };
+        self.seen().into_iter().filter_map(commit).collect()
+    }
+
+    fn see(&self, seen: Seen) {
+        self.seen.lock().expect("no test panics here").push(seen);
+    }
+}
+
+impl SinkSpec for Collect {
+    fn build(&self, cx: PieceContext) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(CollectSink { spec: self.clone(), subtask: cx.settings.subtask.0 }))
+    }
+    fn committer(&self) -> Arc<dyn Committer> {
+        Arc::new(self.clone())
+    }
+    fn accepts(&self, _: RowKind) -> bool {
+        true
+    }
+    fn parallelism_max(&self) -> Option<u32> {
+        None
+    }
+    fn guarantee(&self) -> SinkGuarantee {
+        SinkGuarantee::ExactlyOnce
+    }
+}
+
+impl Committer for Collect {
+    fn commit<'a>(&'a self, epoch: Epoch, committables: &'a [Committable]) -> BoxFuture<'a, Result<()>> {
+        self.see(Seen::Commit(epoch.0, committables.len()));
+        async { Fault::strike(self.fault, "commit") }.boxed()
+    }
+    fn fence<'a>(&'a self, _: &'a JobId, _: Incarnation) -> BoxFuture<'a, Result<()>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+struct CollectSink {
+    spec: Collect,
+    subtask: u32,
+}
+
+impl Sink for CollectSink {
+    fn open(&mut self) -> BoxFuture<'_, Result<()>> {
+        async { Fault::strike(self.spec.fault, "open") }.boxed()
+    }
+    fn write(&mut self, records: RecordBatch) -> BoxFuture<'_, Result<()>> {
+        async move {
+            Fault::strike(self.spec.fault, "write")?;
+            let mut gate = self.spec.gate.subscribe();
+            gate.wait_for(|open| *open).await.expect("the gate lives in the spec");
+            self.spec.see(Seen::Rows(self.subtask, pairs(&records)));
+            Ok(())
+        }
+        .boxed()
+    }
+    fn flush(&mut self) -> BoxFuture<'_, Result<()>> {
+        async {
+            self.spec.see(Seen::Flush(self.subtask));
+            Fault::strike(self.spec.fault, "flush")
+        }
+        .boxed()
+    }
+    fn prepare(&mut self, epoch: Epoch) -> BoxFuture<'_, Result<Option<Committable>>> {
+        async move {
+            Fault::strike(self.spec.fault, "prepare")?;
+            self.spec.see(Seen::Prepare(self.subtask, epoch.0));
+            Ok(Some(Committable(vec![1])))
+        }
+        .boxed()
+    }
+    fn close(&mut self, why: Close) -> BoxFuture<'_, Result<()>> {
+        async move {
+            self.spec.see(Seen::Close(self.subtask, why));
+            Fault::strike(self.spec.fault, "close")
+        }
+        .boxed()
+    }
+}
+
+// ---- graphs and jobs ----
+
+/// Builds a graph, senders first.
+#[derive(Default)]
+pub struct Net(Graph);
+
+impl Net {
+    pub fn source(&mut self, name: &str, spec: Numbers) -> NodeId {
+        self.node(name, Piece::Source(Arc::new(spec)), &[])
+    }
+
+    pub fn operator(
+        &mut self,
+        name: &str,
+        spec: Arc<dyn OperatorSpec>,
+        from: &[(NodeId, Distribution)],
+    ) -> NodeId {
+        self.node(name, Piece::Operator(spec), from)
+    }
+
+    pub fn sink(&mut self, name: &str, spec: &Collect, from: &[(NodeId, Distribution)]) -> NodeId {
+        self.node(name, Piece::Sink(Arc::new(spec.clone())), from)
+    }
+
+    fn node(&mut self, name: &str, piece: Piece, from: &[(NodeId, Distribution)]) -> NodeId {
+        let to = self.0.add_node(Node { id: OperatorId::new(name), piece, parallelism: None });
+        for (port, (from, distribution)) in from.iter().enumerate() {
+            self.edge((*from, Port::MAIN), (to, Port(port as u16)), distribution.clone());
+        }
+        to
+    }
+
+    pub fn edge(&mut self, from: (NodeId, Port), to: (NodeId, Port), distribution: Distribution) {
+        self.0.add_edge(Edge { from, to, distribution, schema: schema(), rows: RowKind::Append });
+    }
+
+    pub fn graph(self) -> Graph {
+        self.0
+    }
+}
+
+pub fn shuffle() -> Distribution {
+    Distribution::Shuffle(vec![0])
+}
