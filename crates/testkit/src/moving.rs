@@ -219,6 +219,7 @@ impl<'a> Pair<'a> {
     }
 
     fn barrier(&mut self) -> Result<()> {
+        for i in &self.instances { eprintln!("BARRIER home {} out {:?}", self.home, rows_of(i.output())); }
         if let Some((epoch, given)) = self.late.take() {
             self.settle(epoch, &given, true);
         }

@@ -43,11 +43,31 @@ pub(crate) fn declare_with(
     primary_key: &[String],
     target: &StdoutTarget,
 ) -> Result<Arc<dyn ConnectorTable>> {
+    declare_as("t", connector, options, columns, primary_key, target)
+}
+
+/// Declares a table of this name, without columns.
+pub(crate) fn declare_named(
+    table: &str,
+    connector: &str,
+    options: &[(&str, &str)],
+) -> Result<Arc<dyn ConnectorTable>> {
+    declare_as(table, connector, options, None, &[], &StdoutTarget::process())
+}
+
+fn declare_as(
+    table: &str,
+    connector: &str,
+    options: &[(&str, &str)],
+    columns: Option<SchemaRef>,
+    primary_key: &[String],
+    target: &StdoutTarget,
+) -> Result<Arc<dyn ConnectorTable>> {
     let value = |value: &str| OptionValue { value: value.into(), span: None };
     let mut options = Options::new(options.iter().map(|(name, text)| (name.to_string(), value(text))));
     let all = connectors(Defaults::default(), target);
     let connector = all.iter().find(|c| c.name() == connector).expect("a connector of this name");
-    connector.describe(Declaration { table: "t", options: &mut options, columns, primary_key })
+    connector.describe(Declaration { table, options: &mut options, columns, primary_key })
 }
 
 /// A context, and where the piece counts.

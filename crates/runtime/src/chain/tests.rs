@@ -85,12 +85,12 @@ fn pass() -> Box<dyn Operator> {
 fn chain(operators: Vec<Box<dyn Operator>>, from_source: bool) -> (Chain, Inbox) {
     let id = ChannelId { edge: 0, from: Subtask(0), to: Subtask(0) };
     let bounds = Bounds { rows_max: 1 << 20, bytes_max: 1 << 30 };
-    let (inbox, mut senders) = channels(&[NewChannel { id, born_behind: None }], bounds);
+    let (inbox, mut senders) = channels(&[NewChannel { id, unborn: false }], bounds);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let piece = Piece::Source(Arc::new(Numbers::new(&[], 1)));
     let site = Site::new(&piece, &OperatorId::new("x"), Subtask(0));
     let origin = Origin { site: site.clone(), counters: Arc::default(), clock: Arc::clone(&clock) };
-    let exchange = Exchange::single(origin, NodeId(9), senders.remove(0));
+    let exchange = Exchange::forward(origin, (0, NodeId(9)), senders.remove(0));
     let source = from_source.then_some(NodePiece::Source);
     let pieces: Vec<_> = source.into_iter().chain(operators.into_iter().map(NodePiece::Operator)).collect();
     let count = pieces.len();

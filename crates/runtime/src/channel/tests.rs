@@ -4,7 +4,7 @@ use std::time::Duration;
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use thalweg_dataflow::{Barrier, Batch, EventTime, Message, Watermark};
-use thalweg_state::Subtask;
+use thalweg_state::{Epoch, Subtask};
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn mark(time: i64) -> Message {
 
 fn make(count: u32, rows_max: usize) -> (Inbox, Vec<Sender>) {
     let id = |from| ChannelId { edge: 0, from: Subtask(from), to: Subtask(0) };
-    let new: Vec<_> = (0..count).map(|from| NewChannel { id: id(from), born_behind: None }).collect();
+    let new: Vec<_> = (0..count).map(|from| NewChannel { id: id(from), unborn: false }).collect();
     channels(&new, Bounds { rows_max, bytes_max: 1 << 20 })
 }
 
@@ -120,15 +120,20 @@ fn a_blocked_channel_waits_and_loses_nothing() {
 #[test]
 fn a_channel_born_behind_a_barrier_is_read_once_it_is_passed() {
     let id = |from| ChannelId { edge: 0, from: Subtask(from), to: Subtask(0) };
-    let old = NewChannel { id: id(0), born_behind: None };
-    let young = NewChannel { id: id(1), born_behind: Some(Epoch(5)) };
+    let old = NewChannel { id: id(0), unborn: false };
+    let young = NewChannel { id: id(1), unborn: true };
     let (mut inbox, senders) = channels(&[old, young], Bounds { rows_max: 9, bytes_max: 999 });
     senders[1].tell(mark(1)).expect("alive");
     assert!(inbox.is_unborn(1) && !inbox.is_unborn(0));
-    assert_eq!(inbox.pass(Epoch(4)), [0; 0]);
     assert_eq!(drain(&mut inbox), [""; 0]);
-    assert_eq!(inbox.pass(Epoch(5)), [1]);
+    assert_eq!(inbox.bear(), [1]);
     assert_eq!(drain(&mut inbox), ["1: 1"]);
+    let late = inbox.probe().add(&NewChannel { id: id(2), unborn: true });
+    late.tell(mark(2)).expect("alive");
+    assert_eq!(drain(&mut inbox), [""; 0]);
+    assert_eq!(inbox.find(&[id(2), id(0)]), [0, 2]);
+    assert_eq!(inbox.bear(), [2]);
+    assert_eq!(drain(&mut inbox), ["2: 2"]);
 }
 
 #[test]

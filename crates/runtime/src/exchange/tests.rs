@@ -24,7 +24,7 @@ fn origin() -> Origin {
 fn receivers(count: u32) -> (Vec<Inbox>, Vec<Sender>) {
     let open = |to| {
         let id = ChannelId { edge: 0, from: Subtask(0), to: Subtask(to) };
-        let new = NewChannel { id, born_behind: None };
+        let new = NewChannel { id, unborn: false };
         let (inbox, mut senders) = channels(&[new], Bounds { rows_max: 1 << 20, bytes_max: 1 << 30 });
         (inbox, senders.remove(0))
     };
@@ -37,7 +37,7 @@ fn table(version: u64, count: u32) -> RoutingTable {
 
 fn shuffle(senders: Vec<Sender>, batch_rows_max: usize) -> Exchange {
     let count = senders.len() as u32;
-    Exchange::shuffle(origin(), vec![0], table(0, count), senders, batch_rows_max)
+    Exchange::shuffle(origin(), 0, vec![0], table(0, count), senders, batch_rows_max)
 }
 
 fn taken(inbox: &mut Inbox) -> Vec<Message> {
@@ -117,7 +117,7 @@ async fn few_rows_wait_together_until_something_pushes_them() {
     exchange.watermark(Watermark(EventTime(7))).await.expect("the peer lives");
     assert_eq!(words(&mut inboxes[0]), "2 rows, 7");
     exchange.send(rows(&[(key, 3)])).await.expect("there is room");
-    exchange.barrier(&Barrier::plain(Epoch(1))).await.expect("the peer lives");
+    exchange.barrier(&Barrier::plain(Epoch(1)), None).await.expect("the peer lives");
     assert_eq!(words(&mut inboxes[0]), "1 rows, barrier 1");
     exchange.send(rows(&[(key, 4)])).await.expect("there is room");
     exchange.end(Message::End).await.expect("the peer lives");
@@ -138,36 +138,60 @@ async fn what_waits_is_bounded() {
     assert_eq!(words(&mut inboxes[0]), "64 rows");
 }
 
-/// A table of two subtasks, the first of which owns nothing.
-fn second_owns_all() -> RoutingTable {
-    let owners = vec!["1"; 1024].join(",");
-    let text = format!(r#"{{"node":1,"version":1,"parallelism":2,"owners":[{owners}]}}"#);
-    serde_json::from_str(&text).expect("a routing table")
+fn bringing(table: RoutingTable) -> Barrier {
+    Barrier { tables: Arc::from([table]), ..Barrier::plain(Epoch(1)) }
+}
+
+fn exit(receivers: usize, senders: Vec<Sender>) -> Option<Exit> {
+    Some(Exit { edge: 0, receivers, senders })
 }
 
 #[tokio::test]
-async fn a_new_table_routes_what_comes_behind_its_barrier() {
-    let (mut inboxes, senders) = receivers(2);
+async fn new_receivers_get_what_comes_behind_the_barrier_and_first_what_time_it_is() {
+    let (mut inboxes, mut senders) = receivers(3);
+    let new = senders.split_off(1);
     let mut exchange = shuffle(senders, 8192);
     let keys: Vec<i64> = (0..100).collect();
     let batch = rows(&keys.iter().map(|&k| (k, 0)).collect::<Vec<_>>());
     exchange.send(batch.clone()).await.expect("there is room");
-    let barrier = Barrier { tables: Arc::from([second_owns_all()]), ..Barrier::plain(Epoch(1)) };
-    exchange.barrier(&barrier).await.expect("the peer lives");
+    exchange.watermark(Watermark(EventTime(7))).await.expect("the peer lives");
+    exchange.barrier(&bringing(table(1, 3)), exit(3, new)).await.expect("the peers live");
     exchange.send(batch).await.expect("there is room");
     exchange.flush().await.expect("there is room");
-    let before = values(&mut inboxes[0]).len();
-    assert!(before > 0 && before < 100, "the old table splits");
-    let second: Vec<String> = words(&mut inboxes[1]).split(", ").map(str::to_owned).collect();
-    assert_eq!(second, [format!("{} rows", 100 - before), "barrier 1".to_owned(), "100 rows".to_owned()]);
+    let share = |to| keys.iter().filter(|&&key| owner(key, 3) == to).count();
+    assert_eq!(words(&mut inboxes[0]), format!("100 rows, 7, barrier 1, {} rows", share(0)));
+    assert_eq!(words(&mut inboxes[1]), format!("7, {} rows", share(1)), "no barrier: it was born behind it");
+    assert_eq!(words(&mut inboxes[2]), format!("7, {} rows", share(2)));
+}
+
+#[tokio::test]
+async fn a_channel_that_is_no_more_ends_with_retire_behind_the_barrier() {
+    let (mut inboxes, senders) = receivers(3);
+    let mut exchange = shuffle(senders, 8192);
+    exchange.barrier(&bringing(table(1, 1)), exit(1, Vec::new())).await.expect("the peers live");
+    exchange.send(rows(&[(1, 1), (2, 2), (3, 3)])).await.expect("there is room");
+    exchange.flush().await.expect("there is room");
+    assert_eq!(words(&mut inboxes[0]), "barrier 1, 3 rows");
+    assert_eq!(words(&mut inboxes[1]), "barrier 1, retire");
+    assert_eq!(words(&mut inboxes[2]), "barrier 1, retire");
+}
+
+#[tokio::test]
+async fn a_new_channel_of_an_exchange_that_has_ended_ends_too() {
+    let (mut inboxes, mut senders) = receivers(2);
+    let new = senders.split_off(1);
+    let mut exchange = shuffle(senders, 8192);
+    exchange.end(Message::End).await.expect("the peer lives");
+    exchange.barrier(&bringing(table(1, 2)), exit(2, new)).await.expect("the peers live");
+    assert_eq!(words(&mut inboxes[0]), "end");
+    assert_eq!(words(&mut inboxes[1]), "end");
 }
 
 #[tokio::test]
 async fn a_table_for_channels_that_do_not_exist_is_refused() {
     let (_inboxes, senders) = receivers(2);
     let mut exchange = shuffle(senders, 8192);
-    let barrier = Barrier { tables: Arc::from([table(1, 3)]), ..Barrier::plain(Epoch(1)) };
-    assert!(exchange.barrier(&barrier).await.is_err());
+    assert!(exchange.barrier(&bringing(table(1, 3)), exit(2, Vec::new())).await.is_err());
 }
 
 #[tokio::test]
@@ -189,9 +213,9 @@ async fn coming_back_from_idleness_is_told_to_all() {
 #[tokio::test]
 async fn waiting_for_room_is_counted() {
     let id = ChannelId { edge: 0, from: Subtask(0), to: Subtask(0) };
-    let new = [NewChannel { id, born_behind: None }];
+    let new = [NewChannel { id, unborn: false }];
     let (mut inbox, mut senders) = channels(&new, Bounds { rows_max: 1, bytes_max: 1 });
-    let mut exchange = Exchange::single(origin(), TO, senders.remove(0));
+    let mut exchange = Exchange::forward(origin(), (0, TO), senders.remove(0));
     let counters = Arc::clone(&exchange.origin.counters);
     exchange.send(rows(&[(1, 1)])).await.expect("there is room");
     assert_eq!(counters.backpressured_nanos.get(), 0);

@@ -435,3 +435,58 @@ fn two_hundred_epochs_leave_a_bounded_number_of_objects_and_write_little() {
         job.check(job.newest.as_ref().unwrap(), 3).await;
     });
 }
+
+#[test]
+#[ignore = "temporary measure"]
+fn zz_measure() {
+    block_on(async {
+        let folder = TempDir::new().unwrap();
+        let history = history(Arc::new(LocalStore::new(folder.path())));
+        let rows = 6_000_000_i64;
+        let noise = |row: i64, salt: u64| (xxhash_rust::xxh3::xxh3_64_with_seed(&row.to_le_bytes(), salt) >> 34) as i64;
+        let columns: Vec<(&str, Vec<i64>)> = [("k", 1), ("a", 2), ("b", 3), ("c", 4), ("d", 5), ("e", 6)]
+            .iter().map(|(n, s)| (*n, (0..rows).map(|r| noise(r, *s)).collect())).collect();
+        let frozen = FrozenTable::upsert("t", 1, vec![{
+            let b = batch(&columns);
+            let g: UInt16Array = (0..rows).map(|r| (noise(r, 9) % 1024) as u16).collect();
+            let mut cols = b.columns().to_vec(); cols[0] = Arc::new(g);
+            RecordBatch::try_new(b.schema(), cols).unwrap()
+        }]);
+        let part = Part { operator: OperatorId::new("op"), epoch: Epoch(1), incarnation: Incarnation(1), subtask: Subtask(0), attempt: 0 };
+        let t = std::time::Instant::now();
+        let written = history.write_table(&part, &frozen).await.unwrap();
+        println!("write {} objects {} MB in memory {} MB: {:?}", written.objects.len(), written.objects.iter().map(|o| o.bytes).sum::<u64>() >> 20, frozen.bytes() >> 20, t.elapsed());
+        let record = crate::manifest::OperatorRecord { tables: [("t".to_owned(), crate::manifest::TableRecord { change: frozen.change, expired: None, objects: written.objects.clone() })].into(), ..Default::default() };
+        for _ in 0..3 {
+            let t = std::time::Instant::now();
+            let mut n = 0;
+            for o in &written.objects {
+                let file = std::fs::File::open(folder.path().join(history.place(&o.name))).unwrap();
+                let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap().with_batch_size(65536).build().unwrap();
+                let all: Vec<RecordBatch> = reader.map(|b| b.unwrap()).collect();
+                n += all.iter().map(|b| b.num_rows()).sum::<usize>();
+            }
+            let plain = t.elapsed();
+            let t = std::time::Instant::now();
+            let mut r = history.restore(&record, &KeyGroups::range(0, 1024)).await.unwrap();
+            let whole = t.elapsed();
+            let m: usize = r.take("t").iter().map(|b| b.num_rows()).sum();
+            let t = std::time::Instant::now();
+            let mut r = history.restore(&record, &KeyGroups::range(0, 512)).await.unwrap();
+            let half = t.elapsed();
+            let h: usize = r.take("t").iter().map(|b| b.num_rows()).sum();
+            println!("plain {plain:?} {n}; restore {whole:?} {m}: {:.2}; half {half:?} {h}", plain.as_secs_f64() / whole.as_secs_f64());
+        }
+        let t = std::time::Instant::now();
+        let manifest = Manifest { operators: [(OperatorId::new("op"), record)].into(), ..Job::new(history.clone(), 1).head_manifest() };
+        let c = crate::compaction::Compaction::of_whole(&manifest, "op", "t");
+        let done = history.compact(&c, Incarnation(1)).await.unwrap();
+        println!("compact {} MB {:?}", done.bytes() >> 20, t.elapsed());
+    });
+}
+
+impl Job {
+    fn head_manifest(&self) -> Manifest {
+        Manifest::next(None, self.head(Epoch(1)), [], &[])
+    }
+}
