@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use thalweg_cluster::{Job, JobHandle, RuntimeSettings};
 use thalweg_connectors::Defaults;
 use thalweg_dataflow::connector::Connector;
 use thalweg_dataflow::{Error, Functions, Graph, Registry, Result};
 use thalweg_operators::RowPolicy;
-use thalweg_cluster::{Job, JobHandle, RuntimeSettings};
 use thalweg_sql::{Plan, Planner, PlannerSettings};
 use thalweg_world::World;
 

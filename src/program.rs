@@ -30,7 +30,7 @@ use thalweg_sql::Planner;
 
 pub use thalweg_app::{Application, Arguments};
 
-use crate::commands::{Failed, SetArgs, parse, print_explanation, run_graph};
+use crate::commands::{Failed, KeepArgs, SetArgs, parse, print_explanation, run_graph};
 use crate::engine::{self, StdoutTarget};
 use crate::settings::Settings;
 
@@ -47,8 +47,13 @@ enum Word {
     /// Run the application until its input ends or it is stopped
     ///
     /// The first Ctrl-C stops the sources and lets the rows in flight reach the sinks; open windows
-    /// do not fire. A second one aborts.
-    Run(ProgramArgs),
+    /// do not fire. A second one aborts. With --state-dir the application goes on where it stopped or died.
+    Run {
+        #[command(flatten)]
+        program: ProgramArgs,
+        #[command(flatten)]
+        keep: KeepArgs,
+    },
     /// Show the topology of the application
     Explain {
         #[command(flatten)]
@@ -89,7 +94,7 @@ fn main_with(
         Err(code) => return code,
     };
     let done = match words.word {
-        Word::Run(args) => run(&args, application),
+        Word::Run { program, keep } => run(&program, &keep, application),
         Word::Explain { program, json } => explain(&program, json, application),
     };
     done.unwrap_or_else(|failed| failed.report())
@@ -97,11 +102,13 @@ fn main_with(
 
 fn run(
     args: &ProgramArgs,
+    keep: &KeepArgs,
     application: impl FnOnce(&Arguments) -> Result<Application>,
 ) -> Result<ExitCode, Failed> {
-    let settings = args.set.settings()?;
+    let settings = keep.settings(&args.set)?;
     let program = build(application(&Arguments::new(args.own.clone()))?, &settings)?;
-    run_graph(program.graph, program.functions, args.parallelism.get(), &settings)
+    let keep = keep.keep(Some(&program.name))?;
+    run_graph(program.graph, program.functions, args.parallelism.get(), &settings, keep)
 }
 
 fn explain(

@@ -8,8 +8,8 @@ use thalweg::app::{Application, Driver, EventTime, Float, RowPolicy, Stream, dec
 use thalweg::connectors::tcp::{self, BoundAddress};
 use thalweg::settings::Settings;
 use thalweg::{Error, engine, program};
-use thalweg_dataflow::Code;
 use thalweg_cluster::JobOutcome;
+use thalweg_dataflow::Code;
 use thalweg_world::World;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -221,8 +221,9 @@ async fn refused_frames_are_dropped_and_counted_where_the_application_says_so() 
     let settings = Settings::default();
     let program = program::build(application, &settings).expect("a pipeline may end in its state");
     let world = World::real(Some(1)).expect("threads");
-    let job =
-        engine::start_graph(program.graph, program.functions, 2, &settings, None, &world).await.expect("it starts");
+    let job = engine::start_graph(program.graph, program.functions, 2, &settings, None, &world)
+        .await
+        .expect("it starts");
     let mut peer = TcpStream::connect(address.get().await).await.expect("it listens");
     peer.write_all(b"a\nbad\nb\nbad\n").await.expect("it reads");
     let all_read = async {

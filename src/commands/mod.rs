@@ -1,14 +1,17 @@
 //! The commands, as a library: arguments in, exit code out.
 
+mod amounts;
 mod bench;
 mod check;
 mod explain;
+mod keep;
 mod run;
 mod screen;
 mod script;
 mod test;
 
 pub(crate) use explain::print_explanation;
+pub(crate) use keep::KeepArgs;
 pub(crate) use run::run_graph;
 
 use std::ffi::OsString;
@@ -37,7 +40,7 @@ enum Command {
     ///
     /// Rows of a bare SELECT go to standard output: as a live table on a terminal, as JSON lines in a
     /// pipe. The first Ctrl-C stops the sources and lets the rows in flight reach the sinks; open windows
-    /// do not fire. A second one aborts.
+    /// do not fire. A second one aborts. With --state-dir the job goes on where it stopped or died.
     Run(RunArgs),
     /// Say what is wrong with a script, and run nothing
     Check(ScriptArgs),
@@ -101,6 +104,16 @@ struct RunArgs {
     /// Subtasks of each operator
     #[arg(long, value_name = "N", default_value = "1", env = "THALWEG_PARALLELISM")]
     parallelism: NonZeroU32,
+    #[command(flatten)]
+    keep: KeepArgs,
+}
+
+impl Text {
+    /// The name of the script's file without its ending.
+    fn file_stem(&self) -> Option<&str> {
+        let path = self.file.as_ref().filter(|path| path.as_os_str() != "-")?;
+        path.file_stem()?.to_str()
+    }
 }
 
 impl ScriptArgs {
@@ -110,6 +123,11 @@ impl ScriptArgs {
 }
 
 impl SetArgs {
+    /// Whether a setting is given as a flag.
+    fn names(&self, setting: &str) -> bool {
+        self.set.iter().any(|(name, _)| name == setting)
+    }
+
     pub(crate) fn settings(&self) -> Result<Settings, Error> {
         Settings::resolve(|name| std::env::var(name).ok(), self.set.iter().cloned())
     }

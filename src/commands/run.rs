@@ -1,15 +1,19 @@
 //! `thalweg run`: one job, self-contained, until its input ends or it is stopped.
 
 use std::io;
+use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use thalweg_cluster::{How, Job, JobHandle, JobOutcome, Keeping, Progress};
 use thalweg_dataflow::{Code, Error, Functions, Graph, Result};
-use thalweg_cluster::{How, JobHandle, JobOutcome};
 use thalweg_world::World;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::amounts::counted;
+use super::keep::Keep;
 use super::screen::{FRAME, Screen};
 use super::{Failed, RunArgs, script};
 use crate::engine::{self, StdoutRows, StdoutTarget};
@@ -27,9 +31,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 type Results = mpsc::Receiver<StdoutRows>;
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failed> {
-    let settings = args.script.settings()?;
+    let settings = args.keep.settings(&args.script.set)?;
+    let keep = args.keep.keep(args.script.text.file_stem())?;
     let script = script::load(&args.script.text)?;
-    let screen = Screen::new();
+    let screen = Screen::new(keep.is_some());
     let (target, results) = if screen.shows_results() {
         let (sender, results) = mpsc::channel(RESULTS_WAITING_MAX);
         (StdoutTarget::Rows(sender), Some(results))
@@ -42,8 +47,8 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failed> {
         Err(errors) => return Err(Failed::in_script(errors, script)),
     };
     plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    let job = Work { graph: plan.graph, functions: Functions::default() };
-    block_on(job, args.parallelism.get(), &settings, screen, results)
+    let job = engine::job(plan.graph, Functions::default(), args.parallelism.get(), &settings, None);
+    block_on(kept(Job { script: script.text, ..job }, keep), screen, results)
 }
 
 /// Runs a program's graph until its input ends or it is stopped. Its rows go where its sinks say.
@@ -52,60 +57,114 @@ pub(crate) fn run_graph(
     functions: Functions,
     parallelism: u32,
     settings: &Settings,
+    keep: Option<Keep>,
 ) -> Result<ExitCode, Failed> {
-    block_on(Work { graph, functions }, parallelism, settings, Screen::without_results(), None)
+    let screen = Screen::without_results(keep.is_some());
+    let job = engine::job(graph, functions, parallelism, settings, None);
+    block_on(kept(job, keep), screen, None)
 }
 
-/// What a job is to do.
-struct Work {
-    graph: Graph,
-    functions: Functions,
+/// A job with the place where it is kept, if it is.
+fn kept(mut job: Job, keep: Option<Keep>) -> (Job, Option<Keep>) {
+    if let Some(keep) = &keep {
+        job.id = keep.id.clone();
+        job.keeping = Keeping::Durable(keep.durable.clone());
+    }
+    (job, keep)
 }
 
-fn block_on(
-    work: Work,
-    parallelism: u32,
-    settings: &Settings,
-    screen: Screen,
-    results: Option<Results>,
-) -> Result<ExitCode, Failed> {
+fn block_on(job: (Job, Option<Keep>), screen: Screen, results: Option<Results>) -> Result<ExitCode, Failed> {
     // Control runs here; data has threads of its own.
     let control = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|why| Error::new(Code::Io, "no runtime can be started").because(why))?;
-    let ended = control.block_on(run_job(work, parallelism, settings, screen, results));
+    let ended = control.block_on(run_job(job, screen, results));
     // A sink that is stuck in the system must not hold the process.
     control.shutdown_background();
     ended.map_err(Failed::from)
 }
 
 async fn run_job(
-    work: Work,
-    parallelism: u32,
-    settings: &Settings,
+    (job, keep): (Job, Option<Keep>),
+    screen: Screen,
+    results: Option<Results>,
+) -> Result<ExitCode> {
+    let mut signals = Stopper::new().map_err(unready)?;
+    let world = World::real(None).map_err(unready)?;
+    let begun = tokio::select! {
+        begun = begin(job, keep.as_ref(), &world) => begun,
+        // Nothing runs yet.
+        code = signals.next() => return Ok(ExitCode::from(code)),
+    };
+    let done = match begun {
+        Ok(None) => Ok(ExitCode::SUCCESS),
+        Ok(Some(job)) => watch(&job, keep.as_ref(), signals, screen, results).await,
+        Err(error) => Err(error),
+    };
+    match (done, &keep) {
+        (Err(error), Some(keep)) => Err(keep.advise(error).await),
+        (done, _) => done,
+    }
+}
+
+fn unready(why: io::Error) -> Error {
+    Error::new(Code::Io, "the process cannot be set up").because(why)
+}
+
+/// Starts a job where it goes on, and says where that is. None: it is finished.
+async fn begin(job: Job, keep: Option<&Keep>, world: &World) -> Result<Option<JobHandle>> {
+    let Some(keep) = keep else { return job.prepare(world).await?.start().await.map(Some) };
+    keep.check_label().await?;
+    let graph = Arc::clone(&job.graph);
+    let prepared = told_if_slow(job.prepare(world), keep).await?;
+    let finished = prepared.recovery().is_some_and(|recovery| recovery.finished);
+    if let Some(recovery) = prepared.recovery() {
+        keep.words(recovery, &graph).iter().for_each(|line| eprintln!("{line}"));
+    }
+    if finished {
+        prepared.conclude().await?;
+        return Ok(None);
+    }
+    prepared.start().await.map(Some)
+}
+
+/// A store that is far or does not answer lets people wait: says so, once.
+async fn told_if_slow<T>(work: impl Future<Output = T>, keep: &Keep) -> T {
+    let mut work = pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = tokio::time::sleep(STOP_PATIENCE) => eprintln!("{}", keep.words_of_patience()),
+    }
+    work.await
+}
+
+/// Shows a running job until it is over.
+async fn watch(
+    job: &JobHandle,
+    keep: Option<&Keep>,
+    mut signals: Stopper,
     mut screen: Screen,
     mut results: Option<Results>,
 ) -> Result<ExitCode> {
-    let io_error = |why: io::Error| Error::new(Code::Io, "the process cannot be set up").because(why);
-    let mut interrupt = Stopper::new().map_err(io_error)?;
-    let world = World::real(None).map_err(io_error)?;
-    let job = engine::start_graph(work.graph, work.functions, parallelism, settings, None, &world).await?;
     let mut frames = tokio::time::interval(FRAME);
     let mut stopped_by: Option<Stopped> = None;
     let outcome = loop {
         tokio::select! {
             outcome = job.wait() => break outcome,
-            code = interrupt.next() => {
+            code = signals.next() => {
                 if stopped_by.is_some() {
                     return Ok(ExitCode::from(ABORTED));
                 }
                 stopped_by = Some(Stopped { code, at: Instant::now(), told: false });
-                job.stop();
+                match keep.and_then(|keep| keep.savepoint_on_stop.clone()) {
+                    Some(savepoint) => job.stop_with_savepoint(savepoint),
+                    None => job.stop(),
+                }
             }
             Some(rows) = next_result(&mut results) => screen.add(&rows.table, &rows.records),
             _ = frames.tick() => {
-                screen.frame(job.progress()).map_err(io_error)?;
+                screen.frame(job.progress()).map_err(unready)?;
                 stopped_by.iter_mut().for_each(Stopped::say_what_is_awaited);
             }
         }
@@ -113,15 +172,15 @@ async fn run_job(
     while let Some(rows) = results.as_mut().and_then(|r| r.try_recv().ok()) {
         screen.add(&rows.table, &rows.records);
     }
-    screen.finish().map_err(io_error)?;
+    screen.finish().map_err(unready)?;
     match outcome {
         Ok(outcome) => {
-            report(&outcome);
+            report(&outcome, keep, &job.progress());
             Ok(ExitCode::from(stopped_by.map_or(0, |stopped| stopped.code)))
         }
         // Whoever read our output has gone, `head` say: nothing is wrong.
         Err(error) if error.code() == Code::OutputClosed => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(with_progress(error, &job)),
+        Err(error) => Err(with_progress(error, job)),
     }
 }
 
@@ -133,12 +192,14 @@ async fn next_result(results: &mut Option<Results>) -> Option<StdoutRows> {
 }
 
 /// Says on standard error what the rows alone do not show.
-fn report(outcome: &JobOutcome) {
+fn report(outcome: &JobOutcome, keep: Option<&Keep>, progress: &Progress) {
     if let How::Stopped { open_windows } = outcome.how {
-        match open_windows {
-            0 => eprintln!("stopped"),
-            1 => eprintln!("stopped; 1 open window did not fire"),
-            n => eprintln!("stopped; {n} open windows did not fire"),
+        let windows = counted(open_windows.unsigned_abs(), "open window");
+        let kept = keep.map(|keep| keep.words_of_stop(progress));
+        match (open_windows, kept) {
+            (0, kept) => eprintln!("stopped{}", kept.unwrap_or_default()),
+            (_, Some(kept)) => eprintln!("stopped{kept}; {windows} kept with it"),
+            (_, None) => eprintln!("stopped; {windows} did not fire"),
         }
     }
     let counts = [

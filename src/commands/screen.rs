@@ -8,6 +8,8 @@ use arrow::array::RecordBatch;
 use terminal_size::{Height, Width, terminal_size};
 use thalweg_cluster::Progress;
 
+use super::amounts::{counted, grouped};
+use super::keep::CheckpointWatch;
 use crate::live_table::LiveTable;
 
 /// How often the screen is drawn anew.
@@ -23,6 +25,9 @@ pub(super) struct Screen {
     tables: Vec<(String, LiveTable)>,
     results_on_terminal: bool,
     progress_on_terminal: bool,
+    colors: bool,
+    /// Checkpoints of a job that is kept.
+    checkpoints: Option<CheckpointWatch>,
     changed: bool,
     /// Lines drawn that the next frame replaces.
     drawn: usize,
@@ -31,12 +36,15 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new() -> Self {
+    /// A screen for a job that is `kept`, or not.
+    pub(super) fn new(kept: bool) -> Self {
         let now = Instant::now();
         Self {
             tables: Vec::new(),
             results_on_terminal: io::stdout().is_terminal(),
             progress_on_terminal: io::stderr().is_terminal(),
+            colors: std::env::var_os("NO_COLOR").is_none(),
+            checkpoints: kept.then(CheckpointWatch::default),
             changed: false,
             drawn: 0,
             started: now,
@@ -45,8 +53,8 @@ impl Screen {
     }
 
     /// A screen for a job whose sinks alone know where rows go.
-    pub(super) fn without_results() -> Self {
-        Self { results_on_terminal: false, ..Self::new() }
+    pub(super) fn without_results(kept: bool) -> Self {
+        Self { results_on_terminal: false, ..Self::new(kept) }
     }
 
     /// Whether results of bare `SELECT`s are shown as tables.
@@ -70,6 +78,11 @@ impl Screen {
     /// Draws the newest rows that fit, and how far the job is.
     pub(super) fn frame(&mut self, progress: Progress) -> io::Result<()> {
         let line = self.progress_line(progress);
+        if let Some(words) = self.checkpoints.as_mut().and_then(|watch| watch.look(&progress))
+            && !self.progress_on_terminal
+        {
+            eprintln!("{words}");
+        }
         if !self.progress_on_terminal || (!self.changed && self.started.elapsed() < PROGRESS_AFTER) {
             return Ok(());
         }
@@ -133,34 +146,25 @@ impl Screen {
                 let _ = write!(line, ", watermark {}", time.format("%Y-%m-%d %H:%M:%S"));
             }
         }
+        if self.checkpoints.is_some() {
+            line.push_str(&self.checkpoint_words(progress));
+        }
         line
+    }
+
+    fn checkpoint_words(&self, progress: Progress) -> String {
+        let newest = progress.newest.map_or("no checkpoint yet".to_owned(), |epoch| format!("epoch {epoch}"));
+        if progress.failing == 0 {
+            return format!(", {newest}");
+        }
+        let failed = format!("{} failed since", counted(progress.failing, "checkpoint"));
+        match self.colors {
+            true => format!(", {newest}, \x1b[1;31m{failed}\x1b[0m"),
+            false => format!(", {newest}, {failed}"),
+        }
     }
 }
 
 fn size() -> (u16, u16) {
     terminal_size().map_or((WIDTH_WITHOUT_TERMINAL, 24), |(Width(w), Height(h))| (w, h))
-}
-
-/// A count with a comma between thousands.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::grouped;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        let shown = [0, 999, 1_000, 1_234_567].map(grouped);
-        assert_eq!(shown, ["0", "999", "1,000", "1,234,567"]);
-    }
 }

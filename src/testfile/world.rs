@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use thalweg_dataflow::{Code, Distribution, Error, Graph, NodeId};
 use thalweg_cluster::{How, JobHandle, OperatorReading, Role};
+use thalweg_dataflow::{Code, Distribution, Error, Graph, NodeId};
 use thalweg_world::World as Outside;
 
 use super::connector::{Feed, Outputs, TestConnector};
@@ -83,7 +83,8 @@ pub fn run(
     control.block_on(async {
         let outside = Outside::real(Some(2)).map_err(broken)?;
         let seed = world.shuffled.then_some(seed);
-        let job = engine::start(&plan, world.parallelism, &settings, seed, &outside).await.map_err(|e| vec![e])?;
+        let job =
+            engine::start(&plan, world.parallelism, &settings, seed, &outside).await.map_err(|e| vec![e])?;
         let hung = || vec![Error::internal(format!("the job did not end within {RUN_MAX:?}"))];
         let ended =
             tokio::time::timeout(RUN_MAX, job.wait()).await.map_err(|_| hung())?.map_err(|e| vec![e])?;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use thalweg::engine;
 use thalweg::settings::Settings;
-use thalweg_dataflow::connector::Connector;
 use thalweg_cluster::JobHandle;
+use thalweg_dataflow::connector::Connector;
 use thalweg_world::World;
 
 #[global_allocator]

@@ -20,6 +20,7 @@ pub use job::{
     Durable, How, Job, JobHandle, JobOutcome, Keeping, Prepared, Progress, Recovery, RestoreFrom, Restored,
     Savepoint,
 };
+pub use keeping::failed as store_error;
 pub use keeping::{Described, EpochStore, NullStore, Proposal, SubtaskPart, Verdict, Written};
 pub use thalweg_runtime::{OperatorReading, Role, RuntimeSettings};
 

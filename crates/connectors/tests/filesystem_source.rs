@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use driver::moto::Moto;
 use driver::*;
+use object_store::ObjectStoreExt;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
@@ -308,6 +310,59 @@ async fn each_file_is_read_by_one_subtask_at_every_parallelism_and_across_moves(
     assert_eq!(known.map(|known| known.len()), Some(16));
     assert_eq!(came.len(), wanted as usize * 2);
     assert_eq!(came.into_iter().collect::<BTreeSet<_>>().len(), wanted as usize * 2);
+}
+
+#[tokio::test]
+async fn a_bucket_is_read_like_a_folder() {
+    let moto = Moto::start();
+    let put = |key: &'static str, bytes: Vec<u8>| {
+        let client = &moto.client;
+        async move { client.put(&key.into(), bytes.into()).await.unwrap() }
+    };
+    let long: Vec<i64> = (0..500_000).collect();
+    let lines = |numbers: &[i64]| numbers.iter().map(|a| format!("{{\"a\":{a}}}\n")).collect::<String>().into_bytes();
+    put("in/b.json", lines(&[1, 2])).await;
+    put("in/a/long.json", lines(&long)).await;
+    put("in/_hidden/x.json", lines(&[7])).await;
+    put("in2/x.json", lines(&[8])).await;
+    let folder = TempDir::new().unwrap();
+    parquet(&folder.path().join("p"), vec![("a", Arc::new(Int64Array::from_iter_values(0..10)) as _)]);
+    put("p/p.parquet", fs::read(folder.path().join("p")).unwrap()).await;
+    let bucket = |path: &str, format: &'static str| {
+        let mut options = moto.access().to_vec();
+        options.push(("format", format));
+        spec(&format!("{}/{path}", moto.url()), &options, a())
+    };
+    let all = numbers(&read_all(&bucket("in", "json"), &context(8192)).await.unwrap());
+    assert!(all.len() == 500_002 && all[..500_000] == long && all[500_000..] == [1, 2]);
+    let beginning = read_all(&bucket("in*", "json"), &context(8192)).await.unwrap();
+    assert_eq!(beginning.len(), 500_003);
+    assert_eq!(numbers(&read_all(&bucket("in/b.json", "json"), &context(1)).await.unwrap()), [1, 2]);
+    assert!(read_all(&bucket("none", "json"), &context(1)).await.unwrap().is_empty());
+    let rows = bucket("p", "parquet");
+    let mut source = open(&rows, &context(2), None).await.unwrap();
+    for _ in 0..3 {
+        assert!(matches!(source.next().await.unwrap(), SourceEvent::Rows { .. }));
+    }
+    let known = source.positions();
+    let rest = drain(&mut *open(&rows, &context(2), Some(known)).await.unwrap()).await.unwrap();
+    assert_eq!(numbers(&rest), [5, 6, 7, 8, 9], "groups of three rows give batches of two and one");
+    // Another version.
+    let spec = bucket("in/b.json", "json");
+    let splits = spec.splits(1).unwrap().remove(0);
+    put("in/b.json", lines(&[3, 4])).await;
+    let mut source = open(&spec, &context(1), Some(splits)).await.unwrap();
+    assert_eq!(source.next().await.unwrap_err().code(), Code::InputChanged);
+}
+
+#[tokio::test]
+async fn a_bucket_that_cannot_be_reached_is_named() {
+    let options = [("storage.aws_access_key_id", "x"), ("storage.aws_secret_access_key", "hush")];
+    let bucket = spec("s3::http://127.0.0.1:1/bucket/in", &options, a());
+    assert!(!format!("{bucket:?}").contains("hush"));
+    let error = bucket.splits(1).unwrap_err();
+    assert_eq!(error.code(), Code::Io);
+    assert!(error.what().contains("'in'") && !error.to_string().contains("hush"), "{error}");
 }
 
 #[test]

@@ -9,7 +9,7 @@
 mod rewrite;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use rewrite::rewrite;
 
@@ -126,29 +126,56 @@ impl Compacted {
     }
 }
 
+/// Objects that no manifest names yet and that are not garbage.
+#[derive(Debug, Default)]
+pub(crate) struct Awaited(Mutex<Names>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    names: BTreeSet<String>,
+    leases: u64,
+}
+
+impl Awaited {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Names> {
+        // Every change is one call on the set.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Names {
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+}
+
 /// Names that are awaited as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    all: Arc<Mutex<BTreeSet<String>>>,
+    awaited: Arc<Awaited>,
+    /// Unlike that of every other lease of this process.
+    pub(crate) number: u64,
     own: Vec<String>,
 }
 
 impl Lease {
-    pub(crate) fn new(all: &Arc<Mutex<BTreeSet<String>>>) -> Self {
-        Self { all: Arc::clone(all), own: Vec::new() }
+    pub(crate) fn new(awaited: &Arc<Awaited>) -> Self {
+        let mut names = awaited.lock();
+        names.leases += 1;
+        Self { awaited: Arc::clone(awaited), number: names.leases, own: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, name: &str) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        self.awaited.lock().names.insert(name.to_owned());
         self.own.push(name.to_owned());
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut awaited = self.awaited.lock();
         self.own.iter().for_each(|name| {
-            all.remove(name);
+            awaited.names.remove(name);
         });
     }
 }

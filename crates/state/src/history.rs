@@ -16,7 +16,7 @@ mod restore;
 mod tables;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -26,6 +26,7 @@ pub use collect::Collected;
 pub(crate) use restore::expired_rows;
 pub use tables::Part;
 
+use crate::compaction::Awaited;
 use crate::manifest::{FORMAT, Kind, Manifest, Settlement, open, seal};
 use crate::store::{Creation, Hold, Store, StoreError};
 use crate::{Epoch, Incarnation, JobId};
@@ -37,7 +38,7 @@ pub struct History {
     job: JobId,
     folder: String,
     /// Objects that no manifest names yet and that are not garbage.
-    awaited: Arc<Mutex<BTreeSet<String>>>,
+    awaited: Arc<Awaited>,
 }
 
 /// Who lives, and how.
@@ -236,11 +237,6 @@ impl History {
     /// Where an object of the job is in the store.
     fn place(&self, name: &str) -> String {
         format!("{}/{name}", self.folder)
-    }
-
-    fn awaited(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        // Every change is one call on the set.
-        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn create_owned(

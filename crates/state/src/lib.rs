@@ -1,15 +1,21 @@
 //! What did key K hold at epoch E?
 //!
 //! This crate owns what is remembered: the key space and its hash, the names of
-//! things that outlive a process (operators, epochs, incarnations), and the
-//! tables in which operators give their state to a checkpoint. It decides; it
-//! never reads a clock, opens a file or spawns. It knows no operator, no job,
-//! no socket and no SQL.
+//! things that outlive a process (operators, epochs, incarnations), the tables in
+//! which operators give their state to a checkpoint, and the objects in which a
+//! job's history lies. What decides (manifests, compaction, what is garbage) reads
+//! no clock, opens no file and spawns nothing; only a [`store`] touches the world.
+//! It knows no operator, no job that runs, no SQL.
 //!
 //! ```text
 //! row ── key columns ──► hash_keys ──► u64 ──► KeySpace::group_of ──► KeyGroup
 //!                                                                      │
 //! operator state ── freeze ──► Snapshot { FrozenTable with a _key_group column }
+//!                                    │ History::write_snapshot
+//!                                    ▼
+//!          Parquet objects ◄── named by ── Manifest ── History::settle ──► epochs/E
+//!                 │                                                         │
+//!                 └─────────── History::restore, by key groups ◄────────────┘
 //! ```
 
 mod checksum;

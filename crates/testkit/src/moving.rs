@@ -15,7 +15,7 @@ use thalweg_dataflow::text::{self, Event};
 use thalweg_dataflow::{Age, OperatorSpec, Output, Result};
 use thalweg_state::{Epoch, KeyGroups, KeySpace, Restored, Snapshot, Subtask, hash_keys};
 
-use crate::driver::{BATCH_SIZES, Driver, OnBarrier};
+use crate::driver::{Driver, OnBarrier};
 use crate::past::Past;
 
 /// What becomes of the epoch at which key groups move, and when that is known.
@@ -40,6 +40,9 @@ enum Plan {
     /// They move; then a further epoch becomes complete, and all is restored from it: to one instance, or two.
     MoveAndRestore,
 }
+
+/// The sizes of batches.
+const SIZES: [usize; 2] = [3, 8192];
 
 /// How many lines a difference shows.
 const LINES_SHOWN: usize = 10;
@@ -68,7 +71,7 @@ struct Pair<'a> {
 /// # Panics
 /// If what comes out of both together is not what comes out of the one, or counts differ.
 pub fn where_key_groups_move(spec: &dyn OperatorSpec, keys: &[Vec<usize>], stream: &str) -> Result<()> {
-    for size in BATCH_SIZES {
+    for size in SIZES {
         let mut alone = Driver::new(spec, size, OnBarrier::GoOn)?;
         alone.run(stream)?;
         let expected = (rows_of(alone.output()), counted(&[&alone]));
@@ -219,7 +222,6 @@ impl<'a> Pair<'a> {
     }
 
     fn barrier(&mut self) -> Result<()> {
-        for i in &self.instances { eprintln!("BARRIER home {} out {:?}", self.home, rows_of(i.output())); }
         if let Some((epoch, given)) = self.late.take() {
             self.settle(epoch, &given, true);
         }

@@ -1,13 +1,15 @@
 //! Sources, operators and sinks that do what a test says.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt16Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use thalweg_dataflow::graph::Piece;
+use thalweg_dataflow::operator::Age;
 use thalweg_dataflow::sink::{Close, Committer, SinkGuarantee};
 use thalweg_dataflow::source::{Assignment, Position, SourceGuarantee};
 use thalweg_dataflow::spec::{PieceContext, RowKind};
@@ -15,7 +17,10 @@ use thalweg_dataflow::{
     Batch, Committable, Context, Distribution, Edge, EventTime, Functions, Graph, Node, NodeId, Operator,
     OperatorSpec, Port, Result, Sink, SinkSpec, Source, SourceEvent, SourceSpec, SplitEvent, Step, Watermark,
 };
-use thalweg_state::{Epoch, Incarnation, JobId, OperatorId, SplitId};
+use thalweg_state::{
+    Epoch, FrozenTable, Incarnation, JobId, KEY_GROUP_COLUMN, KeyGroup, KeyGroups, KeySpace, OperatorId, Snapshot,
+    SplitId, hash_keys,
+};
 use tokio::sync::watch;
 
 /// Key, value.
@@ -180,11 +185,19 @@ impl NumbersSource {
     }
 }
 
+/// A split and its next row.
+fn place(assignment: Assignment) -> (SplitId, i64) {
+    let next = |position: Position| {
+        i64::from_le_bytes(position.0.try_into().expect("a position is eight bytes"))
+    };
+    (assignment.split, assignment.position.map_or(0, next))
+}
+
 impl Source for NumbersSource {
     fn open(&mut self, splits: Vec<Assignment>) -> BoxFuture<'_, Result<()>> {
         async move {
             Fault::strike(self.spec.fault, "open")?;
-            self.splits = splits.into_iter().map(|a| (a.split, 0)).collect();
+            self.splits = splits.into_iter().map(place).collect();
             Ok(())
         }
         .boxed()
@@ -211,11 +224,16 @@ impl Source for NumbersSource {
         let held = self.splits.iter().chain(&self.done);
         held.map(|(s, next)| Assignment { split: s.clone(), position: position(*next) }).collect()
     }
-    fn assign(&mut self, _: Vec<Assignment>) -> BoxFuture<'_, Result<()>> {
+    fn assign(&mut self, splits: Vec<Assignment>) -> BoxFuture<'_, Result<()>> {
+        self.splits.extend(splits.into_iter().map(place));
         async { Ok(()) }.boxed()
     }
-    fn revoke(&mut self, _: &[SplitId]) -> BoxFuture<'_, Result<Vec<Assignment>>> {
-        async { Ok(Vec::new()) }.boxed()
+    fn revoke(&mut self, splits: &[SplitId]) -> BoxFuture<'_, Result<Vec<Assignment>>> {
+        self.time_due = None;
+        let given = self.positions().into_iter().filter(|a| splits.contains(&a.split)).collect();
+        self.splits.retain(|(split, _)| !splits.contains(split));
+        self.done.retain(|(split, _)| !splits.contains(split));
+        async { Ok(given) }.boxed()
     }
     fn on_settled(&mut self, _: Epoch, _: bool) -> BoxFuture<'_, Result<()>> {
         async { Fault::strike(self.spec.fault, "on_settled") }.boxed()
@@ -263,41 +281,176 @@ impl Operator for Pass {
     fn flush(&mut self, _: &mut Context<'_>) -> Result<Step> {
         Fault::strike(self.fault, "flush").map(|()| Step::Done)
     }
-    fn on_barrier(&mut self, _: Epoch, _: &mut Context<'_>) -> Result<thalweg_state::Snapshot> {
-        Fault::strike(self.fault, "on_barrier").map(|()| thalweg_state::Snapshot::empty())
+    fn on_barrier(&mut self, _: Epoch, _: &mut Context<'_>) -> Result<Snapshot> {
+        Fault::strike(self.fault, "on_barrier").map(|()| Snapshot::empty())
     }
 }
 
 /// Turns the watermarks of splits into one: the lowest of those that are neither idle nor ended.
 #[derive(Clone, Default)]
 pub struct Watermarks {
-    splits: std::collections::BTreeMap<SplitId, (i64, bool)>,
+    splits: BTreeMap<SplitId, (i64, bool)>,
+    /// What an earlier life, or another subtask, knew.
+    remembered: BTreeMap<SplitId, (i64, bool)>,
+}
+
+impl Watermarks {
+    fn say(&self, cx: &mut Context<'_>) {
+        match self.splits.values().filter(|(_, idle)| !idle).map(|(time, _)| *time).min() {
+            None => {
+                if let Some(highest) = self.splits.values().map(|(time, _)| *time).max() {
+                    cx.emit_watermark(Watermark(EventTime(highest)));
+                }
+                cx.emit_idle();
+            }
+            Some(time) => cx.emit_watermark(Watermark(EventTime(time))),
+        }
+    }
 }
 
 impl Operator for Watermarks {
+    fn open(&mut self, mut restored: thalweg_state::Restored, _: &mut Context<'_>) -> Result<()> {
+        self.remember(&restored.take("splits"));
+        Ok(())
+    }
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
         assert!(batch.split.is_some(), "splits are known up to here");
         cx.emit(Port::MAIN, batch.records);
         Ok(Step::Done)
     }
     fn on_split(&mut self, split: &SplitId, event: SplitEvent, cx: &mut Context<'_>) -> Result<Step> {
-        let known = self.splits.entry(split.clone()).or_insert((i64::MIN, false));
+        let known = self.splits.get(split).or_else(|| self.remembered.get(split)).copied();
+        let known = known.unwrap_or((i64::MIN, false));
         match event {
-            SplitEvent::Assigned => {}
-            SplitEvent::Watermark(time) => *known = (time.0, false),
-            SplitEvent::Idle => known.1 = true,
-            SplitEvent::End => *known = (i64::MAX, false),
-        }
-        match self.splits.values().filter(|(_, idle)| !idle).map(|(time, _)| *time).min() {
-            None => {
-                let highest = self.splits.values().map(|(time, _)| *time).filter(|&t| t < i64::MAX).max();
-                cx.emit_watermark(Watermark(EventTime(highest.unwrap_or(i64::MIN))));
-                cx.emit_idle();
-            }
-            Some(i64::MAX) => {}
-            Some(time) => cx.emit_watermark(Watermark(EventTime(time))),
+            SplitEvent::Assigned => self.splits.insert(split.clone(), (known.0, false)),
+            SplitEvent::Watermark(time) => self.splits.insert(split.clone(), (time.0, false)),
+            SplitEvent::Idle => self.splits.insert(split.clone(), (known.0, true)),
+            SplitEvent::End => self.splits.remove(split),
+        };
+        // Of those that are assigned next one may be further behind.
+        if !self.splits.is_empty() && event != SplitEvent::Assigned {
+            self.say(cx);
         }
         Ok(Step::Done)
+    }
+    fn on_barrier(&mut self, _: Epoch, _: &mut Context<'_>) -> Result<Snapshot> {
+        let ids: StringArray = self.splits.keys().map(|split| Some(split.as_str())).collect();
+        let times = Int64Array::from_iter_values(self.splits.values().map(|(time, _)| *time));
+        let fields = [("split", DataType::Utf8), ("time", DataType::Int64)];
+        let batch = table(0..self.splits.len(), |_| 0, fields, vec![Arc::new(ids), Arc::new(times)]);
+        Ok(Snapshot { tables: vec![FrozenTable::full("splits", vec![batch])] })
+    }
+    fn put(&mut self, _: &KeyGroups, given: Snapshot, _: Age) -> Result<()> {
+        let batches: Vec<_> = given.batches_of("splits").cloned().collect();
+        self.remember(&batches);
+        Ok(())
+    }
+}
+
+impl Watermarks {
+    fn remember(&mut self, batches: &[RecordBatch]) {
+        for batch in batches {
+            let (ids, times) = (batch.column(1).as_string::<i32>(), batch.column(2).as_primitive::<Int64Type>());
+            let known = ids.iter().flatten().zip(times.values());
+            self.remembered.extend(known.map(|(id, &time)| (SplitId::new(id), (time, false))));
+        }
+    }
+}
+
+/// A frozen table: key groups first.
+fn table(
+    rows: std::ops::Range<usize>,
+    group: impl Fn(usize) -> u16,
+    fields: [(&str, DataType); 2],
+    columns: Vec<ArrayRef>,
+) -> RecordBatch {
+    let groups: ArrayRef = Arc::new(rows.map(group).collect::<UInt16Array>());
+    let group_field = Field::new(KEY_GROUP_COLUMN, DataType::UInt16, false);
+    let others = fields.map(|(name, data_type)| Field::new(name, data_type, false));
+    let schema = Schema::new([vec![group_field], others.to_vec()].concat());
+    RecordBatch::try_new(Arc::new(schema), [vec![groups], columns].concat()).expect("the columns fit")
+}
+
+/// Numbers the rows of each key: gives (key, 1), (key, 2) and so on. Its rows must not be below the watermark.
+#[derive(Clone, Default)]
+pub struct Counting {
+    counts: BTreeMap<i64, i64>,
+    /// What changed since the last complete epoch, by the epoch that holds it; none: no epoch yet.
+    changed: BTreeMap<i64, Option<Epoch>>,
+    key_space: KeySpace,
+    watermark: Option<Watermark>,
+}
+
+impl Counting {
+    fn group(&self, key: i64) -> KeyGroup {
+        let mut hashes = Vec::new();
+        let key: ArrayRef = Arc::new(Int64Array::from(vec![key]));
+        hash_keys(&[key], &mut hashes).expect("integers can be hashed");
+        self.key_space.group_of(hashes[0])
+    }
+
+    fn load<'a>(&mut self, batches: impl Iterator<Item = &'a RecordBatch>, age: Age) {
+        for batch in batches {
+            let column = |i: usize| batch.column(i).as_primitive::<Int64Type>().values().to_vec();
+            for (key, count) in column(1).into_iter().zip(column(2)) {
+                self.counts.insert(key, count);
+                if let Age::Unsettled(epoch) = age {
+                    self.changed.insert(key, Some(epoch));
+                }
+            }
+        }
+    }
+}
+
+impl Operator for Counting {
+    fn open(&mut self, mut restored: thalweg_state::Restored, cx: &mut Context<'_>) -> Result<()> {
+        self.key_space = cx.settings().key_space;
+        self.load(restored.take("counts").iter(), Age::Durable);
+        Ok(())
+    }
+    fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
+        let numbered: Vec<_> = pairs(&batch.records)
+            .into_iter()
+            .map(|(key, value)| {
+                assert!(self.watermark.is_none_or(|w| w.0.0 <= value), "{value} is below {:?}", self.watermark);
+                let count = self.counts.entry(key).or_default();
+                *count += 1;
+                self.changed.insert(key, None);
+                (key, *count)
+            })
+            .collect();
+        cx.emit(Port::MAIN, rows(&numbered));
+        Ok(Step::Done)
+    }
+    fn on_watermark(&mut self, watermark: Watermark, _: &mut Context<'_>) -> Result<Step> {
+        self.watermark = Some(watermark);
+        Ok(Step::Done)
+    }
+    fn on_barrier(&mut self, epoch: Epoch, _: &mut Context<'_>) -> Result<Snapshot> {
+        self.changed.values_mut().for_each(|held| *held = Some(epoch));
+        let keys: Vec<i64> = self.changed.keys().copied().collect();
+        let counts = Int64Array::from_iter_values(keys.iter().map(|key| self.counts[key]));
+        let fields = [("key", DataType::Int64), ("count", DataType::Int64)];
+        let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(keys.clone())), Arc::new(counts)];
+        let batch = table(0..keys.len(), |row| self.group(keys[row]).0, fields, columns);
+        Ok(Snapshot { tables: vec![FrozenTable::upsert("counts", 1, vec![batch])] })
+    }
+    fn on_settled(&mut self, epoch: Epoch, complete: bool) {
+        if complete {
+            self.changed.retain(|_, held| *held != Some(epoch));
+        }
+    }
+    fn put(&mut self, _: &KeyGroups, given: Snapshot, age: Age) -> Result<()> {
+        self.load(given.batches_of("counts"), age);
+        Ok(())
+    }
+    fn forget(&mut self, groups: &KeyGroups) -> Result<()> {
+        let gone: Vec<i64> = self.counts.keys().copied().filter(|&key| groups.contains(self.group(key))).collect();
+        for key in gone {
+            self.counts.remove(&key);
+            self.changed.remove(&key);
+        }
+        Ok(())
     }
 }
 

@@ -127,6 +127,15 @@ impl Prepared {
         self.recovered.as_ref().map(|recovered| &recovered.recovery)
     }
 
+    /// Brings sinks to where the job ended, and starts nothing: the process that finished it may have
+    /// died before it published its last epoch.
+    ///
+    /// # Errors
+    /// If a sink cannot be brought there.
+    pub async fn conclude(self) -> Result<()> {
+        recovery::restore_sinks(&self.job, self.incarnation, self.recovered.as_ref(), &self.world).await
+    }
+
     /// Brings sinks to where the job goes on, builds every piece and starts every subtask.
     ///
     /// # Errors

@@ -57,6 +57,8 @@ pub struct Restored {
     pub bytes: u64,
     /// The savepoint it is, if it is one.
     pub savepoint: Option<String>,
+    /// Whether the job ran another script when it made it.
+    pub script_changed: bool,
 }
 
 /// A job whose past is known.
@@ -104,7 +106,7 @@ pub(super) async fn recover(job: Job, durable: Durable, world: &World) -> Result
     }
     let recovery = Recovery {
         incarnation,
-        restored: manifest.as_ref().map(|m| steps.restored(m)),
+        restored: manifest.as_ref().map(|m| steps.restored(m, &job.script)),
         finished: manifest.as_ref().is_some_and(|m| m.finished),
         inheritance: inheritance.clone(),
     };
@@ -223,7 +225,7 @@ impl Steps {
         ask(self).await.map_err(failed)
     }
 
-    fn restored(&self, manifest: &Manifest) -> Restored {
+    fn restored(&self, manifest: &Manifest, script: &str) -> Restored {
         let now_ms = u64::try_from(self.world.clock.wall_nanos() / 1_000_000).unwrap_or(0);
         let savepoint = match &self.durable.restore {
             RestoreFrom::Newest => None,
@@ -235,6 +237,7 @@ impl Steps {
             parallelism: manifest.parallelism,
             bytes: manifest.bytes(),
             savepoint,
+            script_changed: manifest.script != script,
         }
     }
 

@@ -245,7 +245,7 @@ fn fenced(newer: Incarnation) -> Error {
 }
 
 /// What a user reads when a store fails.
-pub(crate) fn failed(error: StoreError) -> Error {
+pub fn failed(error: StoreError) -> Error {
     let code = match &error {
         StoreError::Unavailable { .. } | StoreError::Full { .. } | StoreError::Denied { .. } => Code::StoreFailed,
         StoreError::Held { .. } => Code::JobInUse,

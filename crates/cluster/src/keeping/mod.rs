@@ -11,7 +11,8 @@ use thalweg_dataflow::{Graph, Result};
 use thalweg_runtime::Answer;
 use thalweg_state::{Epoch, OperatorId, OperatorPart, Subtask};
 
-pub(crate) use kept::{Kept, Life, carry, failed};
+pub use kept::failed;
+pub(crate) use kept::{Kept, Life, carry};
 pub(crate) use past::Inherited;
 
 /// What one subtask gives to an epoch.

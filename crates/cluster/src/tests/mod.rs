@@ -5,6 +5,7 @@ mod diamond;
 mod faults;
 mod jobs;
 mod pressure;
+mod rescale;
 mod time;
 
 use std::sync::Arc;

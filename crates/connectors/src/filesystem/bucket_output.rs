@@ -104,33 +104,31 @@ impl BucketOutput {
 
 /// Completes the upload. Stores differ in what they say when that was done before, so the object is looked at.
 pub(super) async fn publish(store: &AmazonS3, prepared: &Prepared, occasion: Occasion) -> Result<()> {
+    match occasion {
+        Occasion::Restore if stat(store, &prepared.hidden).await?.is_none() => {
+            return published(store, prepared).await;
+        }
+        Occasion::Restore | Occasion::Commit => {}
+    }
     let upload = prepared.upload.as_ref().ok_or_else(|| Error::internal("a file of a bucket has no upload"))?;
     let parts = upload.parts.iter().map(|id| PartId { content_id: id.clone() }).collect();
     if let Err(error) = store.complete_multipart(&path(&prepared.file)?, &upload.id, parts).await {
-        match stat(store, &prepared.file).await? {
-            Some(found) if found.stamp.bytes == prepared.bytes => {}
-            Some(_) | None => unpublished(store, prepared, occasion, &error).await?,
+        match (stat(store, &prepared.file).await?, error) {
+            (Some(found), _) if found.stamp.bytes == prepared.bytes => {}
+            (_, StoreError::NotFound { .. }) => return Err(lost(prepared, "its upload is gone")),
+            (_, error) => return Err(failed("make visible", &prepared.file, &error)),
         }
     }
     delete(store, &prepared.hidden).await
 }
 
-/// The upload cannot be completed and the object is not there: fine only if that was done and undone before.
-async fn unpublished(
-    store: &AmazonS3,
-    prepared: &Prepared,
-    occasion: Occasion,
-    error: &StoreError,
-) -> Result<()> {
-    let gone = matches!(error, StoreError::NotFound { .. });
-    match occasion {
-        Occasion::Restore if gone && stat(store, &prepared.hidden).await?.is_none() => {
-            tracing::warn!(file = prepared.file, "a file that was made visible has been changed or removed since");
-            Ok(())
-        }
-        Occasion::Restore | Occasion::Commit if gone => Err(lost(prepared, "its upload is gone")),
-        Occasion::Restore | Occasion::Commit => Err(failed("make visible", &prepared.file, error)),
+/// The note has gone, so the object was made before; whoever reads it may have taken it away.
+async fn published(store: &AmazonS3, prepared: &Prepared) -> Result<()> {
+    let found = stat(store, &prepared.file).await?;
+    if found.is_none_or(|found| found.stamp.bytes != prepared.bytes) {
+        tracing::warn!(file = prepared.file, "a file that was made visible has been changed or removed since");
     }
+    Ok(())
 }
 
 /// Aborts the uploads that are noted in `folder`, but for those of the notes named.

@@ -4,10 +4,14 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+
 /// The server; it goes with this.
 pub(crate) struct Moto {
     process: Child,
     port: u16,
+    /// A client that is not ours.
+    pub(crate) client: AmazonS3,
 }
 
 impl Moto {
@@ -18,8 +22,15 @@ impl Moto {
         let output = process.stdout.take().expect("its output is piped");
         let mut port = String::new();
         BufReader::new(output).read_line(&mut port).expect("scripts/moto prints a port");
-        let port = port.trim().parse().expect("scripts/moto prints a port; see what it says above");
-        Self { process, port }
+        let port: u16 = port.trim().parse().expect("scripts/moto prints a port; see what it says above");
+        let client = AmazonS3Builder::new()
+            .with_endpoint(format!("http://127.0.0.1:{port}"))
+            .with_allow_http(true)
+            .with_bucket_name("bucket")
+            .with_region("us-east-1")
+            .with_access_key_id("test")
+            .with_secret_access_key("test");
+        Self { process, port, client: client.build().expect("a client") }
     }
 
     /// The bucket, as a table names it.
@@ -34,19 +45,6 @@ impl Moto {
             ("storage.aws_secret_access_key", "test"),
             ("storage.aws_region", "us-east-1"),
         ]
-    }
-
-    /// A client that is not ours.
-    pub(crate) fn client(&self) -> object_store::aws::AmazonS3 {
-        object_store::aws::AmazonS3Builder::new()
-            .with_endpoint(format!("http://127.0.0.1:{}", self.port))
-            .with_allow_http(true)
-            .with_bucket_name("bucket")
-            .with_region("us-east-1")
-            .with_access_key_id("test")
-            .with_secret_access_key("test")
-            .build()
-            .expect("a client")
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Progress {
     /// The key groups that came since, and where their windows are closed, so far as that is known.
     came: KeyGroups,
     came_closed: BTreeMap<u16, Watermark>,
+    /// Whether any came, though they may have left again.
+    moved: bool,
     /// Whether there is something new since the last epoch.
     changed: bool,
     unsettled: Vec<Epoch>,
@@ -85,6 +87,7 @@ impl Progress {
             given: Watermark::START,
             came: KeyGroups::default(),
             came_closed: BTreeMap::new(),
+            moved: false,
             changed: true,
             unsettled: Vec::new(),
         }
@@ -96,6 +99,7 @@ impl Progress {
         self.key_space = settings.key_space;
         self.owned = settings.key_space.share(settings.subtask.0, settings.parallelism);
         self.came = self.owned.clone();
+        self.moved = true;
         let past = restored.take(self.table);
         self.learn(&past)
     }
@@ -113,10 +117,10 @@ impl Progress {
     /// All windows that this watermark closes will be given out before anything else happens.
     /// Answers where they were closed before, if key groups came since the last one.
     pub(crate) fn close_until(&mut self, watermark: Watermark) -> Option<Came> {
-        let others = !self.owned.without(&self.came).is_empty();
-        let came = (!self.came.is_empty()).then(|| Came {
-            of_groups: std::mem::take(&mut self.came_closed),
-            others: others.then_some(self.given),
+        let came = std::mem::take(&mut self.moved).then(|| {
+            let of_groups = std::mem::take(&mut self.came_closed);
+            let others = of_groups.is_empty() || !self.owned.without(&self.came).is_empty();
+            Came { of_groups, others: others.then_some(self.given) }
         });
         self.came = KeyGroups::default();
         self.changed |= came.is_some() || watermark > self.closed;
@@ -160,6 +164,7 @@ impl Progress {
     pub(crate) fn put(&mut self, groups: &KeyGroups, given: &Snapshot) -> Result<()> {
         self.owned = self.owned.union(groups);
         self.came = self.came.union(groups);
+        self.moved = true;
         self.changed = true;
         self.learn(given.batches_of(self.table))
     }

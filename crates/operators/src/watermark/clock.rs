@@ -17,11 +17,13 @@ use super::splits::Splits;
 pub struct SplitClock {
     splits: Splits,
     key_space: KeySpace,
+    /// Whether the last event assigned a split.
+    assigning: bool,
 }
 
 impl Default for SplitClock {
     fn default() -> Self {
-        Self { splits: Splits::new(), key_space: KeySpace::default() }
+        Self { splits: Splits::new(), key_space: KeySpace::default(), assigning: false }
     }
 }
 
@@ -46,15 +48,22 @@ impl SplitClock {
     /// Learns what happened to a split.
     pub fn on_split(&mut self, id: &SplitId, event: SplitEvent) {
         match event {
-            SplitEvent::Assigned => self.splits.assign(id),
+            SplitEvent::Assigned => {
+                self.splits.assign(id);
+                self.assigning = true;
+            }
             SplitEvent::Watermark(time) => self.raise(id, time),
             SplitEvent::Idle => self.splits.rest(id),
             SplitEvent::End => self.splits.end(id),
         }
     }
 
-    /// Tells the stream what the splits together have to say, if it is new.
+    /// Tells the stream what the splits together have to say, if it is new. When a split has just been
+    /// assigned nothing is: one that is further behind may be assigned next.
     pub fn say(&mut self, cx: &mut Context<'_>) {
+        if std::mem::take(&mut self.assigning) {
+            return;
+        }
         let news = self.splits.news();
         if let Some(watermark) = news.watermark {
             cx.emit_watermark(watermark);

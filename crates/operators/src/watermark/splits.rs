@@ -56,9 +56,13 @@ impl Splits {
         self.remembered.extend(splits);
     }
 
-    /// The split will be read here, and holds the watermark back from now on.
+    /// The split will be read here, and holds the watermark back from now on. It may be behind what was
+    /// said: who reads this stream was told that what is said from now on may be lower.
     pub(super) fn assign(&mut self, id: &SplitId) {
-        self.member(id);
+        let watermark = self.member(id).split.watermark;
+        if watermark < self.said {
+            (self.said, self.said_idle) = (watermark, false);
+        }
     }
 
     /// The split has something to say: it counts, whether it was idle or not.

@@ -68,8 +68,7 @@ impl Durable {
 
     /// Learns of a watermark, before the windows that it closes are given out.
     pub(super) fn close_until(&mut self, watermark: Watermark, windows: &mut Windows) -> Result<()> {
-        let Some(came) = self.progress.close_until(watermark) else { eprintln!("DBG none {watermark:?} {:?}", windows.slots.keys()); return Ok(()) };
-        eprintln!("DBG came {:?} {:?} {:?}", came.alike(), came.least(), windows.slots.keys());
+        let Some(came) = self.progress.close_until(watermark) else { return Ok(()) };
         windows.panes_changed();
         match came.alike() {
             Some(closed) => windows.given_until(closed),
@@ -112,7 +111,6 @@ impl Durable {
             self.purge(windows)?;
         }
         windows.panes_changed();
-        eprintln!("DBG put {age:?} {:?}", given.tables);
         self.progress.put(groups, given)?;
         let panes: Vec<RecordBatch> = given.batches_of(PANES).cloned().collect();
         panes.iter().try_for_each(|batch| self.merge(batch, windows))?;

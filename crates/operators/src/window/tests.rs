@@ -501,6 +501,8 @@ fn windows_move_with_their_key_groups_there_and_back() {
     let stream = rows_and_barriers(input, |dice, time| format!("{} {} {time}", dice % 17, dice % 5));
     for (slide, width) in [(10, 10), (5, 20), (7, 10), (30, 12), (2, 40)] {
         for (keys, calls, states) in [
+            ("k", "count(*), sum(v)", "k:int count:int sum:int? _timestamp:time"),
+            ("k", "median(v)", input),
             ("", "count(*), sum(v)", "count:int sum:int? _timestamp:time"),
         ] {
             let (before, behind) = nodes_of(hop(slide, width), &schema(input), keys, calls);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use thalweg_dataflow::sink::Close;
 use thalweg_dataflow::{Barrier, Batch, Error, Message};
-use thalweg_state::Epoch;
+use thalweg_state::{Epoch, KeyGroups};
 
 use super::{Command, Inlet, Subtask, Word, sleep};
 use crate::alignment::Alignment;
@@ -13,6 +13,7 @@ use crate::channel::{Inbox, Taken};
 use crate::guard::Failure;
 use crate::holdback::{Held, HoldBack};
 use crate::moves::{Load, Move};
+use crate::plan::ChannelId;
 use crate::settings::RuntimeSettings;
 
 /// The inbox of a subtask, what lines up its barriers, and what moves into it.
@@ -298,22 +299,30 @@ impl Reader {
         while let Ok(command) = subtask.commands.try_recv() {
             self.obey(subtask, command).await?;
         }
-        let (awaits, rebased) = match &mut subtask.moving {
-            Some(moving) if moving.epoch == barrier.epoch => {
-                (std::mem::take(&mut moving.awaits), std::mem::take(&mut moving.rebased))
-            }
-            Some(_) | None => (Vec::new(), Vec::new()),
-        };
+        let moving = subtask.moving.as_mut().filter(|moving| moving.epoch == barrier.epoch);
+        let moving = moving.map(|m| (std::mem::take(&mut m.awaits), std::mem::take(&mut m.rebased)));
         subtask.answer(&barrier, None).await?;
+        if let Some((awaits, rebased)) = moving {
+            self.switch(subtask, &awaits, &rebased).await?;
+        }
+        self.inbox.unblock();
+        Ok(())
+    }
+
+    /// The barrier of a rescale has passed: what moves here is awaited, and new channels are read.
+    async fn switch(
+        &mut self,
+        subtask: &mut Subtask,
+        awaits: &[(usize, KeyGroups)],
+        rebased: &[ChannelId],
+    ) -> Result<(), Failure> {
         let staged = std::mem::take(&mut self.staged);
         staged.into_iter().rev().for_each(|load| self.incoming.push_front(Incoming::Load(load)));
         awaits.iter().for_each(|(from, groups)| self.holdback.await_groups(*from, groups));
-        for channel in self.inbox.find(&rebased) {
+        for channel in self.inbox.find(rebased) {
             subtask.chain.input_born(channel).await?;
         }
-        self.bear(subtask).await?;
-        self.inbox.unblock();
-        Ok(())
+        self.bear(subtask).await
     }
 
     /// Channels that were born behind the barrier count from now on.

@@ -5,7 +5,9 @@
 //! names it and its name says that it was written for an epoch that is settled,
 //! by this incarnation or an earlier one: parts of a running epoch are named for
 //! a later epoch, and those of a later life belong to it. A compaction writes
-//! for an epoch that is settled; its objects are awaited until it is dropped.
+//! for an epoch that is settled; its objects are awaited until it is dropped,
+//! and those of an earlier life are over when this one has settled an epoch: so
+//! only he collects who settled the newest one.
 //!
 //! What only old manifests name is deleted after these manifests, so that no
 //! manifest ever lacks an object.
@@ -13,6 +15,7 @@
 use std::collections::BTreeSet;
 
 use crate::history::{History, names};
+use crate::manifest::Settlement;
 use crate::store::{Listed, StoreError};
 use crate::{Epoch, Incarnation};
 
@@ -32,7 +35,8 @@ pub struct Collected {
 
 impl History {
     /// Deletes what neither the newest `retain` checkpoints nor a savepoint need, as far as
-    /// incarnation `own` may. At least one checkpoint is kept.
+    /// incarnation `own` may: nothing before it has settled an epoch itself, or after another has.
+    /// At least one checkpoint is kept.
     ///
     /// The caller does not write a savepoint meanwhile.
     ///
@@ -41,6 +45,9 @@ impl History {
     pub async fn collect(&self, own: Incarnation, retain: usize) -> Result<Collected, StoreError> {
         let mut collected = Collected::default();
         let epochs = self.epochs().await?;
+        if !self.settled_by(own, epochs.last()).await? {
+            return Ok(collected);
+        }
         let kept = self.newest(retain.max(1)).await?;
         let (Some(&settled), Some(oldest)) = (epochs.last(), kept.last()) else { return Ok(collected) };
         let mut needed: BTreeSet<String> = BTreeSet::new();
@@ -64,6 +71,15 @@ impl History {
         Ok(collected)
     }
 
+    async fn settled_by(&self, own: Incarnation, newest: Option<&Epoch>) -> Result<bool, StoreError> {
+        let Some(&newest) = newest else { return Ok(false) };
+        Ok(match self.settled(newest).await? {
+            Some(Settlement::Complete(manifest)) => manifest.incarnation == own,
+            Some(Settlement::Aborted { incarnation, .. }) => incarnation == own,
+            None => false,
+        })
+    }
+
     fn garbage(
         &self,
         listed: &[Listed],
@@ -71,7 +87,7 @@ impl History {
         newest: (Epoch, Incarnation),
     ) -> Vec<String> {
         let below = self.place("");
-        let awaited = self.awaited();
+        let awaited = self.awaited.lock();
         let names = listed.iter().filter_map(|object| object.name.strip_prefix(&below));
         names
             .filter(|&name| !needed.contains(name) && !awaited.contains(name))

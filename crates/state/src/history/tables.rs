@@ -60,12 +60,14 @@ impl History {
     ) -> Result<Compacted, StoreError> {
         let origin = (compaction.epoch, incarnation);
         let mut lease = Lease::new(&self.awaited);
+        // A collection that runs may be about to delete what an earlier attempt left under its name.
+        let writer = format!("compacted-{}", lease.number);
         let mut outputs = Vec::new();
         let mut slices = rewrite(self, compaction);
         while let Some(slice) = slices.next().await? {
             for encoded in slice {
                 let name =
-                    table_object(&compaction.operator, &compaction.table, origin, "compacted", outputs.len());
+                    table_object(&compaction.operator, &compaction.table, origin, &writer, outputs.len());
                 lease.add(&name);
                 outputs.push(self.write_object(name, compaction.newest_input(), encoded).await?);
             }

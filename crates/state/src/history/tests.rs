@@ -57,6 +57,8 @@ struct Job {
     past: BTreeMap<Epoch, Model>,
     parallelism: u32,
     written: u64,
+    /// Whether this incarnation has settled an epoch.
+    has_settled: bool,
 }
 
 fn batch(columns: &[(&str, Vec<i64>)]) -> RecordBatch {
@@ -86,6 +88,7 @@ impl Job {
             past: BTreeMap::new(),
             parallelism,
             written: 0,
+            has_settled: false,
         }
     }
 
@@ -123,6 +126,7 @@ impl Job {
     async fn epoch(&mut self, complete: bool) {
         let epoch = self.next;
         self.next = epoch.next();
+        self.has_settled = true;
         let operator = OperatorId::new("view/orders");
         let mut parts = Vec::new();
         for subtask in 0..self.parallelism {
@@ -172,6 +176,7 @@ impl Job {
     /// Another process takes over from the newest complete epoch.
     async fn restart(&mut self) {
         self.incarnation = Incarnation(self.incarnation.0 + 1);
+        self.has_settled = false;
         self.newest = self.history.newest_complete().await.unwrap();
         self.model = self.newest.as_ref().map_or_else(
             || Model { over_through: i64::MIN, ..Model::default() },
@@ -333,6 +338,8 @@ fn a_running_attempt_and_a_later_life_are_not_touched() {
         let running = write(4, 1).await;
         let later_life = write(2, 2).await;
         let given_up = write(3, 1).await;
+        let of_nobody_yet = job.history.collect(Incarnation(2), 3).await.unwrap();
+        assert_eq!(of_nobody_yet, Collected::default(), "incarnation 1 may still settle what names them");
         job.history.collect(Incarnation(1), 3).await.unwrap();
         let there = async |name: &str| job.history.read_object(name).await.unwrap().is_some();
         assert!(there(&running).await && there(&later_life).await);
@@ -362,8 +369,12 @@ fn what_a_compaction_writes_is_awaited_until_it_is_dropped() {
         let before = objects().await;
         let compaction = crate::compaction::Compaction::of_whole(&manifest, "view/orders", "upsert");
         let dropped = job.history.compact(&compaction, job.incarnation).await.unwrap();
-        assert_eq!(objects().await, before + 1);
+        let again = job.history.compact(&compaction, job.incarnation).await.unwrap();
+        assert_eq!(objects().await, before + 2, "no two have one name");
         drop(dropped);
+        job.history.collect(job.incarnation, 1).await.unwrap();
+        assert_eq!(objects().await, before + 1);
+        drop(again);
         job.history.collect(job.incarnation, 1).await.unwrap();
         assert_eq!(objects().await, before);
     });
@@ -434,59 +445,4 @@ fn two_hundred_epochs_leave_a_bounded_number_of_objects_and_write_little() {
         assert!(all < 0.07, "{all}");
         job.check(job.newest.as_ref().unwrap(), 3).await;
     });
-}
-
-#[test]
-#[ignore = "temporary measure"]
-fn zz_measure() {
-    block_on(async {
-        let folder = TempDir::new().unwrap();
-        let history = history(Arc::new(LocalStore::new(folder.path())));
-        let rows = 6_000_000_i64;
-        let noise = |row: i64, salt: u64| (xxhash_rust::xxh3::xxh3_64_with_seed(&row.to_le_bytes(), salt) >> 34) as i64;
-        let columns: Vec<(&str, Vec<i64>)> = [("k", 1), ("a", 2), ("b", 3), ("c", 4), ("d", 5), ("e", 6)]
-            .iter().map(|(n, s)| (*n, (0..rows).map(|r| noise(r, *s)).collect())).collect();
-        let frozen = FrozenTable::upsert("t", 1, vec![{
-            let b = batch(&columns);
-            let g: UInt16Array = (0..rows).map(|r| (noise(r, 9) % 1024) as u16).collect();
-            let mut cols = b.columns().to_vec(); cols[0] = Arc::new(g);
-            RecordBatch::try_new(b.schema(), cols).unwrap()
-        }]);
-        let part = Part { operator: OperatorId::new("op"), epoch: Epoch(1), incarnation: Incarnation(1), subtask: Subtask(0), attempt: 0 };
-        let t = std::time::Instant::now();
-        let written = history.write_table(&part, &frozen).await.unwrap();
-        println!("write {} objects {} MB in memory {} MB: {:?}", written.objects.len(), written.objects.iter().map(|o| o.bytes).sum::<u64>() >> 20, frozen.bytes() >> 20, t.elapsed());
-        let record = crate::manifest::OperatorRecord { tables: [("t".to_owned(), crate::manifest::TableRecord { change: frozen.change, expired: None, objects: written.objects.clone() })].into(), ..Default::default() };
-        for _ in 0..3 {
-            let t = std::time::Instant::now();
-            let mut n = 0;
-            for o in &written.objects {
-                let file = std::fs::File::open(folder.path().join(history.place(&o.name))).unwrap();
-                let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap().with_batch_size(65536).build().unwrap();
-                let all: Vec<RecordBatch> = reader.map(|b| b.unwrap()).collect();
-                n += all.iter().map(|b| b.num_rows()).sum::<usize>();
-            }
-            let plain = t.elapsed();
-            let t = std::time::Instant::now();
-            let mut r = history.restore(&record, &KeyGroups::range(0, 1024)).await.unwrap();
-            let whole = t.elapsed();
-            let m: usize = r.take("t").iter().map(|b| b.num_rows()).sum();
-            let t = std::time::Instant::now();
-            let mut r = history.restore(&record, &KeyGroups::range(0, 512)).await.unwrap();
-            let half = t.elapsed();
-            let h: usize = r.take("t").iter().map(|b| b.num_rows()).sum();
-            println!("plain {plain:?} {n}; restore {whole:?} {m}: {:.2}; half {half:?} {h}", plain.as_secs_f64() / whole.as_secs_f64());
-        }
-        let t = std::time::Instant::now();
-        let manifest = Manifest { operators: [(OperatorId::new("op"), record)].into(), ..Job::new(history.clone(), 1).head_manifest() };
-        let c = crate::compaction::Compaction::of_whole(&manifest, "op", "t");
-        let done = history.compact(&c, Incarnation(1)).await.unwrap();
-        println!("compact {} MB {:?}", done.bytes() >> 20, t.elapsed());
-    });
-}
-
-impl Job {
-    fn head_manifest(&self) -> Manifest {
-        Manifest::next(None, self.head(Epoch(1)), [], &[])
-    }
 }
