@@ -21,7 +21,7 @@ const INTERVAL: &str = "checkpoint-interval";
 /// The most bytes of a name as a store writes it: a file system has a limit.
 const NAME_BYTES_MAX: usize = 150;
 
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 #[command(next_help_heading = "State")]
 pub(crate) struct KeepArgs {
     /// Keep the job in a folder or at s3://BUCKET/PREFIX, and go on from its newest checkpoint

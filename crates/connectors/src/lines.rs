@@ -183,7 +183,9 @@ impl LineDecoder {
         Error::new(Code::BadRecord, format!("a record is not the {format} that was declared"))
             .in_site(format!("{file}:{}", block.line(bad.frame)))
             .because(&bad.reason)
-            .with_help("correct the record or the columns, or set bad_data = 'drop' to leave such records out")
+            .with_help(
+                "correct the record or the columns, or set bad_data = 'drop' to leave such records out",
+            )
     }
 
     fn too_long(&self, file: &str, at: LinePosition) -> Error {

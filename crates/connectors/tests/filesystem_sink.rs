@@ -72,7 +72,8 @@ impl World {
             World::Folder(_) => {}
             World::Bucket(moto, prefix) => return seen_in_bucket(&moto.client, prefix).await,
         }
-        let source = self.table(&[("format", format)]).unwrap().source(&[SourceColumn::whole(0)], &[]).unwrap();
+        let source =
+            self.table(&[("format", format)]).unwrap().source(&[SourceColumn::whole(0)], &[]).unwrap();
         let rows = read_all(&source, &context(100)).await.unwrap();
         let mut all: Vec<i64> = rows.iter().map(|row| row[5..row.len() - 1].parse().unwrap()).collect();
         all.sort_unstable();
@@ -109,7 +110,8 @@ async fn seen_in_bucket(client: &AmazonS3, prefix: &str) -> Vec<i64> {
     let listed: Vec<_> = client.list(Some(&prefix.into())).try_collect().await.unwrap();
     for meta in listed.iter().filter(|meta| !meta.location.as_ref().contains(".thalweg")) {
         let bytes = client.get(&meta.location).await.unwrap().bytes().await.unwrap();
-        let row = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["a"].as_i64().unwrap();
+        let row =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["a"].as_i64().unwrap();
         all.extend(std::str::from_utf8(&bytes).unwrap().lines().map(row));
     }
     all.sort_unstable();
@@ -154,8 +156,20 @@ enum Deed {
 const LIFE: [Deed; 14] = {
     use Deed::*;
     [
-        Write, Write, Prepare, Complete, CommitFirst, Commit, Write, Prepare, Abort, Write, Prepare, Complete,
-        Commit, Commit,
+        Write,
+        Write,
+        Prepare,
+        Complete,
+        CommitFirst,
+        Commit,
+        Write,
+        Prepare,
+        Abort,
+        Write,
+        Prepare,
+        Complete,
+        Commit,
+        Commit,
     ]
 };
 
@@ -256,7 +270,10 @@ async fn dies_twice(world: &World, options: &[(&str, &str)], first: usize, secon
             let visible = world.visible(format).await;
             let once: BTreeSet<_> = visible.iter().copied().collect();
             assert_eq!(once.len(), visible.len(), "twice: {visible:?}, {at}");
-            assert!(visible.iter().all(|row| (0..job.complete_rows).contains(row)), "too early: {visible:?}, {at}");
+            assert!(
+                visible.iter().all(|row| (0..job.complete_rows).contains(row)),
+                "too early: {visible:?}, {at}"
+            );
             if matches!(deed, Deed::Commit) {
                 assert_eq!(visible, (0..job.complete_rows).collect::<Vec<_>>(), "{at}");
             }
@@ -264,7 +281,11 @@ async fn dies_twice(world: &World, options: &[(&str, &str)], first: usize, secon
         if deeds < LIFE.len() {
             job.revive().await.unwrap();
             let expected: Vec<_> = (0..job.complete_rows).collect();
-            assert_eq!(world.visible(format).await, expected, "restored in life {life} of {first} and {second}");
+            assert_eq!(
+                world.visible(format).await,
+                expected,
+                "restored in life {life} of {first} and {second}"
+            );
             assert!(world.hidden().await.is_empty(), "leftovers of life {life} of {first} and {second}");
         }
     }
@@ -388,7 +409,10 @@ async fn uploads_end_once_whatever_the_store_says() {
     let (spec, committable) = prepared(&world).await;
     let parsed: serde_json::Value = serde_json::from_slice(&committable.0).unwrap();
     let key: object_store::path::Path = parsed["files"][0]["file"].as_str().unwrap().into();
-    client.abort_multipart(&key, &parsed["files"][0]["upload"]["id"].as_str().unwrap().to_owned()).await.unwrap();
+    client
+        .abort_multipart(&key, &parsed["files"][0]["upload"]["id"].as_str().unwrap().to_owned())
+        .await
+        .unwrap();
     gone(restore(&spec, &committable).await);
 }
 
@@ -428,7 +452,8 @@ async fn files_of(options: &[(&str, &str)], rows: i64, step: usize) -> Vec<(Stri
     let committable = sink.prepare(Epoch(1)).await.unwrap().unwrap();
     commit(&spec, &committable).await.unwrap();
     assert_eq!(world.visible("json").await, (0..rows).collect::<Vec<_>>());
-    let lines = |name: &str| fs::read_to_string(PathBuf::from(world.path()).join(name)).unwrap().lines().count();
+    let lines =
+        |name: &str| fs::read_to_string(PathBuf::from(world.path()).join(name)).unwrap().lines().count();
     let names = world.names().await;
     names.iter().map(|name| (name.rsplit_once('/').map_or("", |n| n.0).to_owned(), lines(name))).collect()
 }
@@ -439,7 +464,8 @@ async fn files_end_by_partition_size_and_number() {
     assert_eq!(plain, [(String::new(), 9)]);
     let by_key = files_of(&[("partitioning.fields", "k")], 9, 2).await;
     assert_eq!(by_key, ["k=k0", "k=k1", "k=k2"].map(|k| (k.to_owned(), 3)));
-    let by_day = files_of(&[("partitioning.time_pattern", "%Y/%m-%d"), ("partitioning.fields", "k")], 26, 30).await;
+    let by_day =
+        files_of(&[("partitioning.time_pattern", "%Y/%m-%d"), ("partitioning.fields", "k")], 26, 30).await;
     assert_eq!(by_day.len(), 5);
     assert_eq!(by_day[0], ("1970/01-01/k=k0".to_owned(), 8));
     // A row has 17 bytes: 30 are reached with the second batch of one row.
@@ -459,8 +485,9 @@ async fn old_and_idle_files_end_when_the_input_pauses() {
         let now = Arc::new(std::sync::atomic::AtomicI64::new(NOW));
         let clock = now.clone();
         let mut cx = context(100);
-        cx.clock =
-            Arc::new(move || thalweg_dataflow::ProcessingTime(clock.load(std::sync::atomic::Ordering::Relaxed)));
+        cx.clock = Arc::new(move || {
+            thalweg_dataflow::ProcessingTime(clock.load(std::sync::atomic::Ordering::Relaxed))
+        });
         let mut sink = spec.build(cx).unwrap();
         sink.open().await.unwrap();
         for wait in [9, 1, 10] {
@@ -516,7 +543,11 @@ fn options_that_are_wrong_say_how() {
         (&[("partitioning.time_pattern", "%Q")], Code::InvalidOption, "no pattern of times"),
         (&[("rolling_policy.file_size", "big")], Code::InvalidOption, "a size"),
         (&[("multipart.target_part_size", "1MiB")], Code::InvalidOption, "5242880 bytes"),
-        (&[("parquet.compresion", "zstd"), ("format", "parquet")], Code::UnknownOption, "'parquet.compression'"),
+        (
+            &[("parquet.compresion", "zstd"), ("format", "parquet")],
+            Code::UnknownOption,
+            "'parquet.compression'",
+        ),
     ];
     let world = World::folder();
     for (options, code, words) in cases {
@@ -528,6 +559,7 @@ fn options_that_are_wrong_say_how() {
     let begins = [("path", "out/x*"), ("format", "json")];
     let table = declare("filesystem", &begins, None).unwrap();
     assert!(table.as_sink().is_none());
-    let changes = world.table(&[("format", "parquet")]).unwrap().sink(batch(0..1).schema(), RowKind::Changelog);
+    let changes =
+        world.table(&[("format", "parquet")]).unwrap().sink(batch(0..1).schema(), RowKind::Changelog);
     assert_eq!(changes.unwrap_err().code(), Code::SinkNotUpdating);
 }

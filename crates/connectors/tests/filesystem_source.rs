@@ -103,7 +103,10 @@ async fn lines_say_where_they_are_and_bad_ones_are_named() {
     assert_eq!(rows, ["{\"a\":1,\"l\":1,\"o\":0}", "{\"a\":2,\"l\":2,\"o\":8}"]);
     fs::write(&path, "{\"a\":1}\n{\"a\":x}\n{\"a\":3}\n").unwrap();
     let error = read_all(&spec(text(&path), &[], a()), &context(10)).await.unwrap_err();
-    assert_eq!((error.code(), error.site().unwrap()), (Code::BadRecord, format!("{}:2", text(&path)).as_str()));
+    assert_eq!(
+        (error.code(), error.site().unwrap()),
+        (Code::BadRecord, format!("{}:2", text(&path)).as_str())
+    );
     let read = read_all(&spec(text(&path), &[("bad_data", "drop")], a()), &context(10)).await.unwrap();
     assert_eq!(numbers(&read), [1, 3]);
     let short = [("framing.newline.max_length", "6")];
@@ -160,7 +163,8 @@ async fn what_changes_after_the_start_is_refused() {
 }
 
 fn parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(3)).build();
     let file = fs::File::create(path).unwrap();
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
@@ -173,15 +177,19 @@ async fn parquet_columns_are_found_by_name_and_cast() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.parquet");
     let times = arrow::array::TimestampMicrosecondArray::from(vec![0, 1_000_000, 2, 3]).with_timezone("UTC");
-    parquet(&path, vec![
-        ("b", Arc::new(StringArray::from(vec![Some("x"), None, Some("z"), Some("w")]))),
-        ("a", Arc::new(Int32Array::from(vec![1, 2, 3, 4]))),
-        ("t", Arc::new(times)),
-        ("unread", Arc::new(Int64Array::from(vec![0; 4]))),
-    ]);
+    parquet(
+        &path,
+        vec![
+            ("b", Arc::new(StringArray::from(vec![Some("x"), None, Some("z"), Some("w")]))),
+            ("a", Arc::new(Int32Array::from(vec![1, 2, 3, 4]))),
+            ("t", Arc::new(times)),
+            ("unread", Arc::new(Int64Array::from(vec![0; 4]))),
+        ],
+    );
     let format = [("format", "parquet")];
     let timestamp = DataType::Timestamp(TimeUnit::Nanosecond, None);
-    let columns = schema(&[("a", DataType::Int64), ("t", timestamp), ("b", DataType::Utf8), ("c", DataType::Utf8)]);
+    let columns =
+        schema(&[("a", DataType::Int64), ("t", timestamp), ("b", DataType::Utf8), ("c", DataType::Utf8)]);
     let read = read_all(&spec(text(&path), &format, columns), &context(100)).await.unwrap();
     assert_eq!(read.len(), 4);
     assert_eq!(read[1], r#"{"a":2,"t":"1970-01-01T00:00:01","b":null,"c":null}"#);
@@ -199,12 +207,20 @@ async fn files_that_are_not_what_was_declared_are_named() {
     let path = folder.path().join("a.parquet");
     parquet(&path, vec![("a", Arc::new(StringArray::from(vec![Some("1"), Some("x")])) as _)]);
     let whole = fs::read(&path).unwrap();
-    let required = Arc::new(arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new("z", DataType::Int64, false)]));
+    let required = Arc::new(arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new(
+        "z",
+        DataType::Int64,
+        false,
+    )]));
     let list = DataType::new_list(DataType::Int64, true);
     for (content, columns, words) in [
         (whole.clone(), a(), "not of the columns"),
         (whole.clone(), required, "has no column 'z'"),
-        (whole.clone(), schema(&[("a", DataType::Struct(vec![arrow::datatypes::Field::new("x", list, true)].into()))]), "column 'a' of"),
+        (
+            whole.clone(),
+            schema(&[("a", DataType::Struct(vec![arrow::datatypes::Field::new("x", list, true)].into()))]),
+            "column 'a' of",
+        ),
         (whole[..whole.len() - 9].to_vec(), a(), "cannot be read as Parquet"),
         (b"{\"a\":1}".to_vec(), a(), "cannot be read as Parquet"),
         (vec![], a(), "cannot be read as Parquet"),
@@ -263,7 +279,11 @@ async fn files_that_appear_are_read_once_each() {
 }
 
 /// All lanes, dealt to so many subtasks.
-async fn subtasks(spec: &Arc<dyn SourceSpec>, known: Option<Vec<Assignment>>, count: u32) -> Vec<Box<dyn Source>> {
+async fn subtasks(
+    spec: &Arc<dyn SourceSpec>,
+    known: Option<Vec<Assignment>>,
+    count: u32,
+) -> Vec<Box<dyn Source>> {
     let dealt = match known {
         Some(known) => spec.distribute(known, count).unwrap(),
         None => spec.splits(count).unwrap(),
@@ -320,7 +340,8 @@ async fn a_bucket_is_read_like_a_folder() {
         async move { client.put(&key.into(), bytes.into()).await.unwrap() }
     };
     let long: Vec<i64> = (0..500_000).collect();
-    let lines = |numbers: &[i64]| numbers.iter().map(|a| format!("{{\"a\":{a}}}\n")).collect::<String>().into_bytes();
+    let lines =
+        |numbers: &[i64]| numbers.iter().map(|a| format!("{{\"a\":{a}}}\n")).collect::<String>().into_bytes();
     put("in/b.json", lines(&[1, 2])).await;
     put("in/a/long.json", lines(&long)).await;
     put("in/_hidden/x.json", lines(&[7])).await;
@@ -373,7 +394,11 @@ fn options_that_are_wrong_say_how() {
         (&[("path", "x")], Code::InvalidOption, "option 'format' is missing"),
         (&[("path", "gs://x"), ("format", "json")], Code::InvalidOption, "'gs' is not supported"),
         (&[("path", "x"), ("format", "csv")], Code::InvalidOption, "'csv'"),
-        (&[("path", "x"), ("format", "json"), ("source.regex_pattern", "(")], Code::InvalidOption, "no regular"),
+        (
+            &[("path", "x"), ("format", "json"), ("source.regex_pattern", "(")],
+            Code::InvalidOption,
+            "no regular",
+        ),
         (&[("path", "x"), ("format", "json"), ("source.compression", "gzip")], Code::InvalidOption, "'none'"),
         (&[("path", "x"), ("format", "parquet"), ("bad_data", "drop")], Code::UnknownOption, "bad_data"),
     ];

@@ -123,6 +123,12 @@ pub trait SourceSpec: Spec {
 
     /// Whether rows come as they happen, so that the wall clock says something about their times.
     fn live(&self) -> bool;
+
+    /// Whether splits are read one after the other: a silent one waits for its turn and is not idle,
+    /// so it holds the watermark back however long that takes.
+    fn in_turn(&self) -> bool {
+        false
+    }
 }
 
 /// A sink as plain data.

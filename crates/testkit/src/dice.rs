@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 /// Draws that follow from a seed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Dice(StdRng);
 
 impl Dice {

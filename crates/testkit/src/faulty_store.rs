@@ -14,6 +14,7 @@
 //! be read is an error and never other bytes. Every fault is counted.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -166,7 +167,7 @@ impl FaultyStore {
         }
         self.land_late();
         match fate {
-            Fate::Refused => Err(unavailable(self.state().refusal())),
+            Fate::Refused => Err(unavailable(REFUSALS[self.state().dice.number(0..REFUSALS.len() as u64) as usize])),
             Fate::Fine | Fate::Late | Fate::AnswerLost | Fate::ToldExists => Ok(fate),
         }
     }
@@ -212,17 +213,30 @@ impl FaultyStore {
         Ok(())
     }
 
-    async fn do_create(&self, name: &str, bytes: Bytes) -> Result<Creation, StoreError> {
+    async fn create_it(&self, name: &str, bytes: Bytes) -> Result<Creation, StoreError> {
         let mut request = InFlight { store: self, create: Some((name, bytes)) };
         let fate = self.travel(true).await;
         let Some((name, bytes)) = request.create.take() else { return Err(unavailable("taken back")) };
-        if fate? == Fate::Late {
+        let fate = fate?;
+        if fate == Fate::Late {
             self.send_late(name, bytes);
             return Err(unavailable("timed out"));
         }
-        let (fate, creation) = (fate_of_answer(&self.state), self.apply_create(name, bytes)?);
+        let creation = self.apply_create(name, bytes)?;
         let told = if fate == Fate::ToldExists { Creation::Exists } else { creation };
         self.answer(fate, told).await
+    }
+
+    async fn delete_it(&self, name: &str) -> Result<(), StoreError> {
+        let fate = self.travel(false).await?;
+        self.apply_delete(name)?;
+        self.answer(fate, ()).await
+    }
+
+    async fn ask<T>(&self, question: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
+        let fate = self.travel(false).await?;
+        let answer = now_or_never(question)?;
+        self.answer(fate, answer).await
     }
 
     fn send_late(&self, name: &str, bytes: Bytes) {
@@ -234,4 +248,102 @@ impl FaultyStore {
         state.late_count += 1;
         state.late.insert((due, number), (name.to_owned(), bytes));
     }
+}
+
+impl State {
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    fn latency(&mut self) -> Duration {
+        let range = self.weather.latency.clone();
+        self.dice.duration(&range)
+    }
+
+    /// How long a request is on its way, and what becomes of it.
+    fn draw(&mut self, is_create: bool) -> (Duration, Fate) {
+        let mut latency = self.latency();
+        if self.dice.chance(self.weather.stall) {
+            let range = self.weather.stalled.clone();
+            latency += self.dice.duration(&range);
+            self.count("stalled");
+        }
+        let Weather { refuse, lose_answer, land_late, tell_exists, .. } = self.weather;
+        let fates = [
+            (refuse, Fate::Refused, "refused"),
+            (lose_answer, Fate::AnswerLost, "answer lost"),
+            (if is_create { land_late } else { 0.0 }, Fate::Late, "late"),
+            (if is_create { tell_exists } else { 0.0 }, Fate::ToldExists, "told that it exists"),
+        ];
+        for (share, fate, what) in fates {
+            if self.dice.chance(share) {
+                self.count(what);
+                return (latency, fate);
+            }
+        }
+        (latency, Fate::Fine)
+    }
+}
+
+/// A create on its way. If the caller dies meanwhile, it may land all the same.
+struct InFlight<'a> {
+    store: &'a FaultyStore,
+    create: Option<(&'a str, Bytes)>,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if let Some((name, bytes)) = self.create.take() {
+            let lands = {
+                let mut state = self.store.state();
+                let share = state.weather.land_late;
+                // The weather says whether anything lands late at all; a dead caller's request often does.
+                share > 0.0 && state.dice.chance(0.5)
+            };
+            if lands {
+                self.store.send_late(name, bytes);
+            }
+        }
+    }
+}
+
+impl Store for FaultyStore {
+    fn create<'a>(&'a self, name: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<Creation, StoreError>> {
+        self.create_it(name, bytes).boxed()
+    }
+
+    fn read<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
+        async move { self.ask(self.objects.read(name)).await }.boxed()
+    }
+
+    fn list<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+        async move { self.ask(self.objects.list(folder)).await }.boxed()
+    }
+
+    fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.delete_it(name).boxed()
+    }
+
+    fn hold<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Hold, StoreError>> {
+        self.objects.hold(folder)
+    }
+
+    fn describe(&self) -> String {
+        "a faulty store in memory".to_owned()
+    }
+}
+
+impl fmt::Debug for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyStore").field("objects", &self.objects).finish_non_exhaustive()
+    }
+}
+
+/// A store in memory never waits.
+fn now_or_never<T>(request: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
+    request.now_or_never().unwrap_or_else(|| Err(unavailable("a store in memory waits")))
+}
+
+fn unavailable(reason: &str) -> StoreError {
+    StoreError::Unavailable { reason: reason.to_owned() }
 }

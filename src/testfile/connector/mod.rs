@@ -1,14 +1,18 @@
 //! The outside world of a test: rows from the file instead of a source, and
-//! sinks that remember.
+//! sinks that remember. Both are exactly once: positions can be gone back to,
+//! and rows can be seen when their epoch is complete.
 //!
 //! Each real connector is wrapped, not replaced: options and formats are
 //! checked as ever, only reading and writing go elsewhere.
 
+mod gate;
+mod ledger;
 mod sink;
 mod source;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -18,6 +22,10 @@ use thalweg_dataflow::connector::{
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Error, Result, SinkSpec, SourceSpec};
 
+pub use gate::Gate;
+pub use ledger::Outputs;
+
+use ledger::Place;
 use sink::TestSinkSpec;
 use source::TestSourceSpec;
 
@@ -35,32 +43,19 @@ pub enum Stretch {
 /// Makes what flows into each split of a table, with just the columns of the schema.
 pub type Feed = Arc<dyn Fn(&SchemaRef) -> Result<Vec<Vec<Stretch>>> + Send + Sync>;
 
-/// What sinks have been given, by table, in order.
-#[derive(Clone, Debug, Default)]
-pub struct Outputs(Arc<Mutex<BTreeMap<String, Vec<RecordBatch>>>>);
-
-impl Outputs {
-    /// What came to each table so far.
-    pub fn tables(&self) -> BTreeMap<String, Vec<RecordBatch>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
-    }
-
-    fn push(&self, table: &str, records: RecordBatch) {
-        let mut tables = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        tables.entry(table.to_owned()).or_default().push(records);
-    }
-
-    fn touch(&self, table: &str) {
-        let mut tables = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        tables.entry(table.to_owned()).or_default();
-    }
-}
-
 /// A real connector whose tables read from feeds and write to memory.
 pub struct TestConnector {
     inner: Arc<dyn Connector>,
     feeds: Arc<BTreeMap<String, Feed>>,
+    outside: Outside,
+}
+
+/// What the tables of one job have in common.
+#[derive(Clone, Debug)]
+struct Outside {
     outputs: Outputs,
+    gate: Option<Gate>,
+    spread: bool,
 }
 
 impl TestConnector {
@@ -70,8 +65,28 @@ impl TestConnector {
         feeds: BTreeMap<String, Feed>,
         outputs: &Outputs,
     ) -> Vec<Arc<dyn Connector>> {
+        Self::wrap(connectors, feeds, Outside { outputs: outputs.clone(), gate: None, spread: false })
+    }
+
+    /// Wraps every connector. What is fed is read as far as the gate lets it; `spread`: every subtask
+    /// writes by itself.
+    pub fn wrap_all_gated(
+        connectors: Vec<Arc<dyn Connector>>,
+        feeds: BTreeMap<String, Feed>,
+        outputs: &Outputs,
+        gate: &Gate,
+        spread: bool,
+    ) -> Vec<Arc<dyn Connector>> {
+        Self::wrap(connectors, feeds, Outside { outputs: outputs.clone(), gate: Some(gate.clone()), spread })
+    }
+
+    fn wrap(
+        connectors: Vec<Arc<dyn Connector>>,
+        feeds: BTreeMap<String, Feed>,
+        outside: Outside,
+    ) -> Vec<Arc<dyn Connector>> {
         let feeds = Arc::new(feeds);
-        let wrap = |inner| TestConnector { inner, feeds: Arc::clone(&feeds), outputs: outputs.clone() };
+        let wrap = |inner| TestConnector { inner, feeds: Arc::clone(&feeds), outside: outside.clone() };
         connectors.into_iter().map(|inner| Arc::new(wrap(inner)) as Arc<dyn Connector>).collect()
     }
 }
@@ -85,7 +100,8 @@ impl Connector for TestConnector {
         let table = declaration.table.to_lowercase();
         let feed = self.feeds.get(&table).cloned();
         let inner = self.inner.describe(declaration)?;
-        Ok(Arc::new(TestTable { inner, table, feed, outputs: self.outputs.clone() }))
+        let (outside, sinks) = (self.outside.clone(), AtomicU32::new(0));
+        Ok(Arc::new(TestTable { inner, table, feed, outside, sinks }))
     }
 }
 
@@ -93,7 +109,9 @@ struct TestTable {
     inner: Arc<dyn ConnectorTable>,
     table: String,
     feed: Option<Feed>,
-    outputs: Outputs,
+    outside: Outside,
+    /// How many sinks of the script write here: their numbers are the same whenever it is planned.
+    sinks: AtomicU32,
 }
 
 impl std::fmt::Debug for TestTable {
@@ -128,12 +146,14 @@ impl ConnectorTable for TestTable {
         });
         let schema: SchemaRef = Arc::new(Schema::new(physical.chain(added).collect::<Vec<_>>()));
         let splits = Arc::new(feed(&schema)?);
-        Ok(Arc::new(TestSourceSpec::new(self.table.clone(), schema, splits)))
+        Ok(Arc::new(TestSourceSpec::new(self.table.clone(), schema, splits, self.outside.gate.clone())))
     }
 
     fn sink(&self, _: SchemaRef, _: RowKind) -> Result<Arc<dyn SinkSpec>> {
-        self.outputs.touch(&self.table);
-        Ok(Arc::new(TestSinkSpec::new(self.table.clone(), self.outputs.clone())))
+        let Outside { outputs, spread, .. } = &self.outside;
+        outputs.touch(&self.table);
+        let place = Place { table: self.table.clone(), sink: self.sinks.fetch_add(1, Relaxed) };
+        Ok(Arc::new(TestSinkSpec::new(place, outputs.clone(), *spread)))
     }
 }
 

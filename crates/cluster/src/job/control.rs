@@ -33,11 +33,16 @@ const CAUSE_GRACE: Duration = Duration::from_secs(1);
 const SETTLE_PAUSE: Duration = Duration::from_millis(250);
 const SETTLE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// How often a life of a job looks whether a later one has begun, where the store excludes nobody.
+const RENEWAL: Duration = Duration::from_secs(1);
+
 /// What a future in the background came to.
 pub(super) enum Done {
     Event(Result<Event>),
     Written { member: usize, epoch: Epoch, result: Result<Written> },
     Tidied(Result<()>),
+    /// Whether this is still the last life of the job.
+    Renewed(Result<()>),
     Kept(Reply<Epoch>, Epoch, Result<()>),
     /// The job may close: what was to be kept of its end is kept, or why not.
     MayClose(Close, Result<()>),
@@ -66,6 +71,7 @@ pub(super) struct Control {
     carried: BTreeMap<NodeId, Vec<Committable>>,
     pub(super) working: FuturesUnordered<BoxFuture<'static, Done>>,
     tidying: bool,
+    renewing: bool,
     closed: Vec<bool>,
     /// Who waits for the first complete epoch from this one on, to be kept under a name.
     asked: Vec<(Epoch, Option<String>, Reply<Epoch>)>,
@@ -82,6 +88,7 @@ enum Wake {
     Done(Done),
     Tick,
     Watch,
+    Lease,
 }
 
 impl Control {
@@ -115,6 +122,7 @@ impl Control {
             carried: BTreeMap::new(),
             working: FuturesUnordered::new(),
             tidying: false,
+            renewing: false,
             closed: vec![false; sources.len()],
             asked: Vec::new(),
             keep_last: None,
@@ -157,6 +165,8 @@ impl Control {
         let clock = Arc::clone(&self.world.clock);
         let mut tick = clock.sleep(self.settings.checkpoint_interval);
         let mut watch = clock.sleep(self.settings.watchdog_interval);
+        let leased = self.kept.as_ref().is_some_and(|kept| kept.is_leased());
+        let mut lease = clock.sleep(RENEWAL);
         while self.closed.iter().any(|closed| !closed) {
             let wake = tokio::select! {
                 biased;
@@ -165,6 +175,7 @@ impl Control {
                 done = next_done(&mut self.working) => Wake::Done(done),
                 () = &mut tick => Wake::Tick,
                 () = &mut watch => Wake::Watch,
+                () = &mut lease, if leased => Wake::Lease,
             };
             match wake {
                 Wake::Report(Some(report)) => self.hear(report).await?,
@@ -181,6 +192,10 @@ impl Control {
                     if let Some(words) = self.worker.look() {
                         warn!("{words}");
                     }
+                }
+                Wake::Lease => {
+                    lease = clock.sleep(RENEWAL);
+                    self.renew();
                 }
             }
             self.go_on_rescaling()?;
@@ -300,6 +315,12 @@ impl Control {
                     }
                     Ok(()) => Ok(()),
                 }
+            }
+            // While the store does not answer nothing can be published, by anybody.
+            Done::Renewed(Err(error)) if error.code() == Code::Fenced => Err(error),
+            Done::Renewed(_) => {
+                self.renewing = false;
+                Ok(())
             }
             Done::Kept(reply, epoch, result) => {
                 // Who asked may be gone.
@@ -461,6 +482,16 @@ impl Control {
         if !std::mem::replace(&mut self.tidying, true) {
             let store = Arc::clone(&self.store);
             self.spawn(async move { store.tidy().await }, Done::Tidied);
+        }
+    }
+
+    /// Looks whether a later life has begun.
+    fn renew(&mut self) {
+        if let Some(kept) = &self.kept
+            && !std::mem::replace(&mut self.renewing, true)
+        {
+            let kept = Arc::clone(kept);
+            self.spawn(async move { kept.renew().await }, Done::Renewed);
         }
     }
 

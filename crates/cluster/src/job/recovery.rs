@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use thalweg_dataflow::graph::Piece;
-use thalweg_dataflow::{Code, Committable, Error, Result};
+use thalweg_dataflow::{Code, Committable, Error, Graph, Result};
 use thalweg_runtime::{Past, Site};
 use thalweg_state::store::{Hold, StoreError, probe};
 use thalweg_state::{Claim, Claimed, Epoch, History, Incarnation, Manifest, Settlement};
@@ -88,6 +88,8 @@ pub(super) async fn recover(job: Job, durable: Durable, world: &World) -> Result
         history: History::new(Arc::clone(&durable.store), job.id.clone()),
         world: world.clone(),
         writer: writer(world),
+        graph: Arc::clone(&job.graph),
+        key_groups: job.settings.key_space.len(),
         durable,
     };
     let parallelism = job.parallelism;
@@ -97,13 +99,7 @@ pub(super) async fn recover(job: Job, durable: Durable, world: &World) -> Result
     })
     .await?;
     let Found { incarnation, settled, manifest, hold } = found?;
-    if let Some(manifest) = &manifest {
-        check(manifest, &job)?;
-    }
     let inheritance = manifest.as_ref().map(|m| Inheritance::of(m, &job.graph)).unwrap_or_default();
-    if !inheritance.dropped.is_empty() && !steps.durable.allow_dropped_state {
-        return Err(would_drop(&inheritance));
-    }
     let recovery = Recovery {
         incarnation,
         restored: manifest.as_ref().map(|m| steps.restored(m, &job.script)),
@@ -141,6 +137,8 @@ struct Steps {
     history: History,
     world: World,
     writer: String,
+    graph: Arc<Graph>,
+    key_groups: u16,
     durable: Durable,
 }
 
@@ -157,20 +155,49 @@ impl Steps {
     async fn find(&self, parallelism: u32) -> Result<Found> {
         let hold = self.history.hold().await.map_err(failed)?;
         self.repeat(|s| probe(&*s.durable.store).boxed()).await?;
+        // Who may not go on with what is there leaves the life that does alone.
+        if let Some(manifest) = self.wanted().await? {
+            self.admit(&manifest)?;
+        }
         let incarnation = self.claim(parallelism).await?;
         if matches!(hold, Hold::Lease) && incarnation > Incarnation(1) {
             // The life before looks that often whether it is the last.
             self.world.clock.sleep(LEASE).await;
         }
         let settled = self.settle(incarnation).await?;
-        let manifest = match &self.durable.restore {
-            RestoreFrom::Newest => self.repeat(|s| s.history.newest_complete().boxed()).await?,
+        let manifest = self.wanted().await?;
+        if let Some(manifest) = &manifest {
+            self.admit(manifest)?;
+        }
+        Ok(Found { incarnation, settled, manifest, hold })
+    }
+
+    /// The checkpoint to go on from.
+    async fn wanted(&self) -> Result<Option<Manifest>> {
+        match &self.durable.restore {
+            RestoreFrom::Newest => self.repeat(|s| s.history.newest_complete().boxed()).await,
             RestoreFrom::Savepoint(label) => {
                 let found = self.repeat(|s| s.history.savepoint_at(label).boxed()).await?;
-                Some(found.ok_or_else(|| self.no_savepoint(label))?)
+                Ok(Some(found.ok_or_else(|| self.no_savepoint(label))?))
             }
-        };
-        Ok(Found { incarnation, settled, manifest, hold })
+        }
+    }
+
+    /// Whether the graph may go on from a checkpoint.
+    fn admit(&self, manifest: &Manifest) -> Result<()> {
+        if manifest.key_groups != self.key_groups {
+            let what = format!(
+                "the checkpoint has {} key groups, and this job has {}",
+                manifest.key_groups, self.key_groups
+            );
+            return Err(Error::new(Code::CheckpointForeign, what)
+                .with_help("the number is fixed for the life of a job"));
+        }
+        let inheritance = Inheritance::of(manifest, &self.graph);
+        match inheritance.dropped.is_empty() || self.durable.allow_dropped_state {
+            true => Ok(()),
+            false => Err(would_drop(&inheritance)),
+        }
     }
 
     /// Begins a life that is later than all others.
@@ -245,15 +272,6 @@ impl Steps {
         let what = format!("'{}' has no savepoint named '{label}'", self.history.job());
         Error::new(Code::CheckpointNotFound, what).with_help("'thalweg state ls' names all that there are")
     }
-}
-
-fn check(manifest: &Manifest, job: &Job) -> Result<()> {
-    let groups = job.settings.key_space.len();
-    if manifest.key_groups == groups {
-        return Ok(());
-    }
-    let what = format!("the checkpoint has {} key groups, and this job has {groups}", manifest.key_groups);
-    Err(Error::new(Code::CheckpointForeign, what).with_help("the number is fixed for the life of a job"))
 }
 
 fn would_drop(inheritance: &Inheritance) -> Error {

@@ -41,8 +41,8 @@ pub(super) struct Rescale {
 enum Stage {
     /// These sources have not yet said what they read.
     Holding(BTreeSet<usize>),
-    /// What moves is loaded as of this epoch.
-    Loading(Option<Epoch>),
+    /// What moves is being read.
+    Loading,
     /// Everything up to this epoch is loaded; no new one begins.
     Resting(Option<Epoch>),
     /// The barrier of this epoch is under way; these members wait for what moves to them.
@@ -114,7 +114,7 @@ impl Control {
                 }
             }
             Stage::Switching(_, missing) if missing.is_empty() => self.finish_rescale(),
-            Stage::Holding(_) | Stage::Loading(_) | Stage::Resting(_) | Stage::Switching(..) => {}
+            Stage::Holding(_) | Stage::Loading | Stage::Resting(_) | Stage::Switching(..) => {}
         }
         Ok(())
     }
@@ -139,7 +139,7 @@ impl Control {
         let (Some(rescale), Some(kept)) = (&mut self.rescale, &self.kept) else { return };
         let newest = kept.newest();
         let upto = newest.as_ref().map(|manifest| manifest.epoch);
-        rescale.stage = Stage::Loading(upto);
+        rescale.stage = Stage::Loading;
         let wanted = rescale.grown.as_ref().map(|grown| grown.loads.clone()).unwrap_or_default();
         let kept = Arc::clone(kept);
         let work = async move { read(&kept, newest, known, wanted).await };

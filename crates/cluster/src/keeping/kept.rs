@@ -29,7 +29,7 @@ pub(crate) struct Kept {
     retain: usize,
     state: Mutex<State>,
     /// Keeps other processes away, where the store can, as long as this life lasts.
-    _hold: Hold,
+    hold: Hold,
 }
 
 /// What all manifests of one life have in common.
@@ -61,7 +61,7 @@ impl Kept {
         hold: Hold,
     ) -> Self {
         let state = Mutex::new(State { newest, ..State::default() });
-        Self { history, clock, life, retain, state, _hold: hold }
+        Self { history, clock, life, retain, state, hold }
     }
 
     pub(crate) fn history(&self) -> &History {
@@ -81,6 +81,20 @@ impl Kept {
     /// Each change is one assignment, so a panic leaves it whole.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the store excludes nobody, so that a later life can begin while this one goes on.
+    pub(crate) fn is_leased(&self) -> bool {
+        matches!(self.hold, Hold::Lease)
+    }
+
+    /// Makes sure, as far as the store answers, that no later life has begun.
+    pub(crate) async fn renew(&self) -> Result<()> {
+        let newest = self.history.incarnations().await.map_err(failed)?.into_iter().max();
+        match newest.filter(|&newest| newest > self.life.incarnation) {
+            Some(newer) => Err(fenced(newer)),
+            None => Ok(()),
+        }
     }
 
     async fn write_part(&self, epoch: Epoch, part: &SubtaskPart) -> Result<Written, StoreError> {
@@ -173,10 +187,7 @@ impl Kept {
         };
         let Some(newest) = newest.filter(|_| !held) else { return Ok(()) };
         let incarnation = self.life.incarnation;
-        let newer = self.history.incarnations().await.map_err(failed)?.into_iter().max();
-        if let Some(newer) = newer.filter(|&newer| newer > incarnation) {
-            return Err(fenced(newer));
-        }
+        self.renew().await?;
         let collected = self.history.collect(incarnation, self.retain).await.map_err(failed)?;
         if let Some(error) = collected.error {
             warn!(%error, failed = collected.failed, "objects are left that no checkpoint needs");

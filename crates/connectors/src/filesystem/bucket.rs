@@ -27,7 +27,9 @@ pub(super) fn open(bucket: &str, access: &[(String, String)]) -> Result<AmazonS3
     builder.build().map_err(|e| {
         Error::new(Code::InvalidOption, format!("the bucket '{bucket}' cannot be reached"))
             .because(e)
-            .with_help("set the storage.… options of the table, or AWS_REGION, AWS_ACCESS_KEY_ID and their like")
+            .with_help(
+                "set the storage.… options of the table, or AWS_REGION, AWS_ACCESS_KEY_ID and their like",
+            )
     })
 }
 

@@ -50,7 +50,8 @@ impl BucketOutput {
         file: String,
         part_bytes: usize,
     ) -> Result<Self> {
-        let upload = store.create_multipart(&path(&file)?).await.map_err(|e| failed("write to", &file, &e))?;
+        let upload =
+            store.create_multipart(&path(&file)?).await.map_err(|e| failed("write to", &file, &e))?;
         let content = plain_spec::encode(&Note { file: file.clone(), upload: upload.clone() })?;
         let noted = store.put(&path(&note)?, PutPayload::from(content)).await;
         noted.map_err(|e| failed("write to", &note, &e))?;
@@ -110,7 +111,8 @@ pub(super) async fn publish(store: &AmazonS3, prepared: &Prepared, occasion: Occ
         }
         Occasion::Restore | Occasion::Commit => {}
     }
-    let upload = prepared.upload.as_ref().ok_or_else(|| Error::internal("a file of a bucket has no upload"))?;
+    let upload =
+        prepared.upload.as_ref().ok_or_else(|| Error::internal("a file of a bucket has no upload"))?;
     let parts = upload.parts.iter().map(|id| PartId { content_id: id.clone() }).collect();
     if let Err(error) = store.complete_multipart(&path(&prepared.file)?, &upload.id, parts).await {
         match (stat(store, &prepared.file).await?, error) {
@@ -126,7 +128,10 @@ pub(super) async fn publish(store: &AmazonS3, prepared: &Prepared, occasion: Occ
 async fn published(store: &AmazonS3, prepared: &Prepared) -> Result<()> {
     let found = stat(store, &prepared.file).await?;
     if found.is_none_or(|found| found.stamp.bytes != prepared.bytes) {
-        tracing::warn!(file = prepared.file, "a file that was made visible has been changed or removed since");
+        tracing::warn!(
+            file = prepared.file,
+            "a file that was made visible has been changed or removed since"
+        );
     }
     Ok(())
 }

@@ -84,11 +84,7 @@ impl Committer for FilesCommitter {
         async { self.publish(&decode(committables)?, Occasion::Commit).await }.boxed()
     }
 
-    fn restore<'a>(
-        &'a self,
-        _: Option<Epoch>,
-        committables: &'a [Committable],
-    ) -> BoxFuture<'a, Result<()>> {
+    fn restore<'a>(&'a self, _: Option<Epoch>, committables: &'a [Committable]) -> BoxFuture<'a, Result<()>> {
         self.go_on(committables).boxed()
     }
 

@@ -113,7 +113,8 @@ impl FileWriting {
             FileWriting::Parquet { options, schema } => {
                 let columns = written_columns(schema, false);
                 let visible = schema.project(&columns);
-                let visible = visible.map_err(|e| Error::internal("a schema cannot be projected").because(e))?;
+                let visible =
+                    visible.map_err(|e| Error::internal("a schema cannot be projected").because(e))?;
                 let (schema, properties) = (Arc::new(visible), options.properties());
                 Ok(FileEncoder::Parquet { columns, schema, properties })
             }
@@ -161,8 +162,7 @@ impl FileEncoder {
             (FileEncoder::Lines(writer), Encoded::Lines) => writer.write(records, out),
             (FileEncoder::Parquet { columns, .. }, Encoded::Parquet(writer)) => {
                 let visible = records.project(columns);
-                let visible =
-                    visible.map_err(|e| Error::internal("a sink got other columns").because(e))?;
+                let visible = visible.map_err(|e| Error::internal("a sink got other columns").because(e))?;
                 writer.write(&visible).map_err(unwritable)?;
                 out.append(writer.inner_mut());
                 Ok(())

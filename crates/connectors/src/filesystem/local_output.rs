@@ -97,7 +97,10 @@ fn published(prepared: &Prepared, occasion: Occasion) -> Result<()> {
     match (fs::metadata(&prepared.file), occasion) {
         (Ok(metadata), _) if metadata.len() == prepared.bytes => Ok(()),
         (_, Occasion::Restore) => {
-            tracing::warn!(file = prepared.file, "a file that was made visible has been changed or removed since");
+            tracing::warn!(
+                file = prepared.file,
+                "a file that was made visible has been changed or removed since"
+            );
             Ok(())
         }
         (_, Occasion::Commit) => {

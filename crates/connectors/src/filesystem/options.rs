@@ -103,8 +103,9 @@ impl FileFormat {
 }
 
 fn format_missing() -> Error {
-    Error::new(Code::InvalidOption, "option 'format' is missing")
-        .with_help("add format = 'json', 'parquet', 'debezium_json', 'raw_string' or 'raw_bytes' to the WITH clause")
+    Error::new(Code::InvalidOption, "option 'format' is missing").with_help(
+        "add format = 'json', 'parquet', 'debezium_json', 'raw_string' or 'raw_bytes' to the WITH clause",
+    )
 }
 
 #[derive(Debug)]

@@ -47,7 +47,9 @@ impl Partitioning {
                     let is = column.data_type();
                     return invalid(format!("'partitioning.fields' names '{field}', which is a {is}"));
                 }
-                Err(_) => return invalid(format!("'partitioning.fields' names '{field}', which is no column")),
+                Err(_) => {
+                    return invalid(format!("'partitioning.fields' names '{field}', which is no column"));
+                }
             }
         }
         Ok(())
@@ -148,18 +150,27 @@ mod tests {
         let records = RecordBatch::try_from_iter_with_nullable([
             ("city", Arc::new(StringArray::from(vec![Some("a/b"), None, Some("a/b"), Some("")])) as _, true),
             ("n", Arc::new(Int64Array::from(vec![1, 2, 1, 2])) as _, true),
-            ("_timestamp", Arc::new(TimestampNanosecondArray::from(vec![0, 0, 0, 86_400_000_000_000])) as _, false),
+            (
+                "_timestamp",
+                Arc::new(TimestampNanosecondArray::from(vec![0, 0, 0, 86_400_000_000_000])) as _,
+                false,
+            ),
         ]);
         let records = records.expect("columns of one length");
-        let partitioning =
-            Partitioning { fields: vec!["city".into(), "n".into()], time_pattern: Some("day=%Y-%m-%d".into()) };
+        let partitioning = Partitioning {
+            fields: vec!["city".into(), "n".into()],
+            time_pattern: Some("day=%Y-%m-%d".into()),
+        };
         let split = partitioning.split(&records).expect("rows that can be split");
         let split: Vec<_> = split.iter().map(|(folder, rows)| (folder.as_str(), rows.num_rows())).collect();
-        assert_eq!(split, [
-            ("day=1970-01-01/city=__HIVE_DEFAULT_PARTITION__/n=2/", 1),
-            ("day=1970-01-01/city=a~2Fb/n=1/", 2),
-            ("day=1970-01-02/city=__HIVE_DEFAULT_PARTITION__/n=2/", 1),
-        ]);
+        assert_eq!(
+            split,
+            [
+                ("day=1970-01-01/city=__HIVE_DEFAULT_PARTITION__/n=2/", 1),
+                ("day=1970-01-01/city=a~2Fb/n=1/", 2),
+                ("day=1970-01-02/city=__HIVE_DEFAULT_PARTITION__/n=2/", 1),
+            ]
+        );
     }
 
     #[test]

@@ -79,12 +79,7 @@ pub(super) enum OpenFile {
 
 impl FileDecoder {
     /// Opens this version of a file at `place`.
-    pub(super) async fn open(
-        &mut self,
-        store: &Arc<Store>,
-        file: Found,
-        place: Place,
-    ) -> Result<OpenFile> {
+    pub(super) async fn open(&mut self, store: &Arc<Store>, file: Found, place: Place) -> Result<OpenFile> {
         match (self, place) {
             (FileDecoder::Lines(decoder), Place::Line { offset, line }) => {
                 let lines = decoder.begin(LinePosition { offset, line });

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use futures_util::future::{BoxFuture, ready, try_join_all};
 use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready, try_join_all};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::options::Options;
 use thalweg_dataflow::sink::{Close, Committer, SinkGuarantee};
@@ -81,7 +81,8 @@ impl SinkOptions {
             escaped
         };
         let (prefix, suffix) = (part_of_name("filename.prefix"), part_of_name("filename.suffix"));
-        let open_files_max = options.take_integer("partitioning.open_files_max", 1)?.unwrap_or(OPEN_FILES_MAX);
+        let open_files_max =
+            options.take_integer("partitioning.open_files_max", 1)?.unwrap_or(OPEN_FILES_MAX);
         let part_bytes =
             options.take_size("multipart.target_part_size", PART_BYTES_MIN)?.unwrap_or(PART_BYTES);
         Ok(Self {

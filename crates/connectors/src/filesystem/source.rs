@@ -107,6 +107,10 @@ impl SourceSpec for FilesSpec {
     fn live(&self) -> bool {
         false
     }
+
+    fn in_turn(&self) -> bool {
+        true
+    }
 }
 
 /// Lists on a thread of its own, for whoever plans a job cannot wait.

@@ -72,10 +72,12 @@ impl Selection {
     fn matching(&self, files: Vec<Found>) -> Result<Vec<Found>> {
         let Some(pattern) = &self.pattern else { return Ok(files) };
         let skip = self.location.path.len();
-        let names = files.iter().map(|file| file.name.get(skip..).unwrap_or_default().trim_start_matches('/'));
+        let names =
+            files.iter().map(|file| file.name.get(skip..).unwrap_or_default().trim_start_matches('/'));
         let names = StringArray::from_iter_values(names);
         let matches = regexp_is_match_scalar(&names, pattern, None).map_err(|e| {
-            let what = format!("option 'source.regex_pattern' is '{pattern}', which is no regular expression");
+            let what =
+                format!("option 'source.regex_pattern' is '{pattern}', which is no regular expression");
             Error::new(Code::InvalidOption, what).because(e)
         })?;
         Ok(files.into_iter().zip(matches.iter()).filter(|(_, m)| *m == Some(true)).map(|(f, _)| f).collect())
@@ -103,8 +105,9 @@ impl Store {
         found = self.selection.matching(found)?;
         if found.len() > FILES_MAX {
             let what = format!("'{location}' holds more than {FILES_MAX} files");
-            return Err(Error::new(Code::LimitReached, what)
-                .with_help("read a folder or a beginning of names that has fewer, or move finished files away"));
+            return Err(Error::new(Code::LimitReached, what).with_help(
+                "read a folder or a beginning of names that has fewer, or move finished files away",
+            ));
         }
         found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
@@ -159,7 +162,9 @@ pub(super) fn is_hidden(folder: &str, name: &str) -> bool {
 pub(super) fn changed(name: &str, why: impl std::fmt::Display) -> Error {
     Error::new(Code::InputChanged, format!("'{name}' has changed since reading it began"))
         .because(why)
-        .with_help("put files into place whole, by renaming them; bring the old one back, or begin the job anew")
+        .with_help(
+            "put files into place whole, by renaming them; bring the old one back, or begin the job anew",
+        )
 }
 
 #[cfg(test)]

@@ -53,8 +53,10 @@ impl FileCommitter {
     async fn cut(&self, committables: &[Committable]) -> Result<()> {
         let lengths = committables.iter().map(|c| plain_spec::decode::<Length>(&c.0));
         let lengths = lengths.collect::<Result<Vec<_>>>()?;
-        let last = lengths.into_iter().max_by_key(|length| length.epoch);
         let path = self.path.clone();
+        // Those of another file are of a time when the table had another path.
+        let own = lengths.into_iter().filter(|length| length.path == path);
+        let last = own.max_by_key(|length| length.epoch);
         let cut = spawn_blocking(move || match last {
             Some(last) => restore(&last),
             None => empty(&path),
@@ -106,11 +108,7 @@ impl Committer for FileCommitter {
         ready(Ok(())).boxed()
     }
 
-    fn restore<'a>(
-        &'a self,
-        _: Option<Epoch>,
-        committables: &'a [Committable],
-    ) -> BoxFuture<'a, Result<()>> {
+    fn restore<'a>(&'a self, _: Option<Epoch>, committables: &'a [Committable]) -> BoxFuture<'a, Result<()>> {
         self.cut(committables).boxed()
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thalweg_dataflow::counters::OperatorCounters;
 use thalweg_dataflow::graph::Piece;
@@ -176,7 +177,7 @@ impl Wiring {
             self.readings.push(self.reading(id, subtask, &counters));
             nodes.push(ChainNode::new(id, site, piece, counters, lanes, outputs));
         }
-        let feed = self.feed(source, inbox, &nodes[0].site, splits, newborn)?;
+        let feed = self.feed(chain, source, inbox, &nodes[0].site, splits, newborn)?;
         let (commands, obey) = mpsc::unbounded_channel();
         let groups = self.groups(&feed, chain, subtask);
         let seed = self.settings.shuffle_seed;
@@ -317,8 +318,17 @@ impl Wiring {
         })
     }
 
+    /// How long a split of the chain's source may be silent before it is idle.
+    fn idle_timeout(&self, chain: &plan::Chain) -> Duration {
+        match &self.graph().node(chain.nodes[0]).piece {
+            Piece::Source(spec) if spec.in_turn() => Duration::MAX,
+            Piece::Source(_) | Piece::Operator(_) | Piece::Sink(_) => self.settings.idle_timeout,
+        }
+    }
+
     fn feed(
         &self,
+        chain: &plan::Chain,
         source: Option<Box<dyn Source>>,
         inbox: Option<(Inbox, Vec<Inlet>)>,
         site: &Site,
@@ -327,7 +337,7 @@ impl Wiring {
     ) -> Result<Feed> {
         match (source, inbox) {
             (Some(source), None) => {
-                let timeout = self.settings.idle_timeout;
+                let timeout = self.idle_timeout(chain);
                 Ok(Feed::Source(SourceReader::new(source, site.clone(), splits, timeout, newborn)))
             }
             (None, Some((inbox, inlets))) => {

@@ -1,0 +1,188 @@
+//! What becomes of a process: it runs, freezes, or dies between any two of its steps.
+//!
+//! Every future of a process is polled only while its process lives and is not
+//! frozen. Death comes at a poll that was drawn beforehand, in the middle of
+//! anything, and from then on nothing of the process runs, not even what is
+//! dropped later. Now and then a poll is put off, as a busy thread would.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use thalweg_testkit::Dice;
+use thalweg_world::{Executors, Task};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A process that is polled so often without a pause in between is stuck in a circle.
+const POLLS_IN_A_ROW_MAX: u64 = 2_000_000;
+
+/// Decides over one process.
+#[derive(Debug)]
+pub(crate) struct Fate(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    dice: Dice,
+    dead: bool,
+    /// How many polls are left.
+    polls_left: Option<u64>,
+    frozen_until: Option<Instant>,
+    /// How often a poll is put off, and for how long at most.
+    slowness: (f64, Duration),
+    polls: u64,
+    in_a_row: (Option<Instant>, u64),
+}
+
+/// What a poll comes to.
+enum Turn {
+    Go,
+    Wait(Instant),
+    Never,
+}
+
+impl Fate {
+    /// A process that lives until it is told otherwise.
+    pub(crate) fn new(seed: u64, slowness: (f64, Duration)) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State {
+            dice: Dice::new(seed),
+            dead: false,
+            polls_left: None,
+            frozen_until: None,
+            slowness,
+            polls: 0,
+            in_a_row: (None, 0),
+        })))
+    }
+
+    /// A panic of a process is the end of the simulation.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It dies so many polls from now.
+    pub(crate) fn die_in(&self, polls: u64) {
+        self.state().polls_left = Some(polls);
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.state().dead
+    }
+
+    /// Nothing of it runs for so long; then it goes on as if nothing had happened.
+    pub(crate) fn freeze(&self, now: Instant, duration: Duration) {
+        self.state().frozen_until = Some(now + duration);
+    }
+
+    /// From now on nothing happens to it.
+    pub(crate) fn be_kind(&self) {
+        let mut state = self.state();
+        state.polls_left = None;
+        state.frozen_until = None;
+        state.slowness.0 = 0.0;
+    }
+
+    fn turn(&self) -> Turn {
+        let now = Instant::now();
+        let mut state = self.state();
+        if state.dead {
+            return Turn::Never;
+        }
+        if let Some(until) = state.frozen_until.filter(|until| *until > now) {
+            return Turn::Wait(until);
+        }
+        if let Some(left) = &mut state.polls_left {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                state.dead = true;
+                return Turn::Never;
+            }
+        }
+        state.polls += 1;
+        let in_a_row = if state.in_a_row.0 == Some(now) { state.in_a_row.1 + 1 } else { 0 };
+        assert!(in_a_row < POLLS_IN_A_ROW_MAX, "a process goes round in a circle");
+        state.in_a_row = (Some(now), in_a_row);
+        let (share, longest) = state.slowness;
+        if share > 0.0 && state.dice.chance(share) {
+            let pause = state.dice.duration(&(Duration::ZERO..longest));
+            return Turn::Wait(now + pause);
+        }
+        Turn::Go
+    }
+}
+
+/// A future of a process.
+pub(crate) struct Ruled<F> {
+    inner: Pin<Box<F>>,
+    fate: Arc<Fate>,
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
+/// Puts a future under a fate.
+pub(crate) fn ruled<F: Future>(fate: &Arc<Fate>, inner: F) -> Ruled<F> {
+    Ruled { inner: Box::pin(inner), fate: Arc::clone(fate), wait: None }
+}
+
+impl<F: Future> Future for Ruled<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let waited = match &mut this.wait {
+            Some(wait) => match wait.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => true,
+            },
+            None => false,
+        };
+        this.wait = None;
+        match this.fate.turn() {
+            Turn::Never => Poll::Pending,
+            Turn::Wait(until) if !waited => {
+                let mut wait = Box::pin(sleep_until(until));
+                if wait.as_mut().poll(cx).is_ready() {
+                    return this.inner.as_mut().poll(cx);
+                }
+                this.wait = Some(wait);
+                Poll::Pending
+            }
+            Turn::Wait(_) | Turn::Go => this.inner.as_mut().poll(cx),
+        }
+    }
+}
+
+/// Everything of a process, under one fate, on the calling runtime.
+pub(crate) struct RuledExecutors {
+    fate: Arc<Fate>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl RuledExecutors {
+    pub(crate) fn new(fate: Arc<Fate>) -> Self {
+        Self { fate, runtime: tokio::runtime::Handle::current() }
+    }
+
+    fn spawn(&self, future: BoxFuture<'static, ()>) -> Task {
+        Task::new(self.runtime.spawn(ruled(&self.fate, future)))
+    }
+}
+
+impl Executors for RuledExecutors {
+    fn data_threads(&self) -> usize {
+        1
+    }
+
+    fn spawn_data(&self, _: usize, future: BoxFuture<'static, ()>) -> Task {
+        self.spawn(future)
+    }
+
+    fn spawn_control(&self, future: BoxFuture<'static, ()>) -> Task {
+        self.spawn(future)
+    }
+
+    fn spawn_background(&self, future: BoxFuture<'static, ()>) -> Task {
+        self.spawn(future)
+    }
+}
