@@ -1,4 +1,7 @@
 //! Every file below `tests/sql`, in all worlds.
+//!
+//! `THALWEG_TEST_FILE` runs only those whose path contains it, `THALWEG_TEST_SCALE` each that many
+//! times with other kills, rescales and interleavings.
 
 use std::path::Path;
 
@@ -7,13 +10,24 @@ use thalweg::testfile;
 #[test]
 fn every_test_file_gives_one_answer_in_all_worlds() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql");
-    let mut failed = 0;
+    let wanted = std::env::var("THALWEG_TEST_FILE").unwrap_or_default();
+    let rounds: u64 = std::env::var("THALWEG_TEST_SCALE").map_or(1, |s| s.parse().expect("a number"));
+    let mut failed = Vec::new();
     for file in testfile::find(&root).expect("test files") {
-        let verdict = testfile::run_file(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        println!("{}", file.strip_prefix(&root).unwrap_or(&file).display());
-        verdict.deeds.iter().for_each(|deed| println!("    {deed}"));
-        verdict.failures.iter().for_each(|failure| println!("{failure}"));
-        failed += usize::from(!verdict.failures.is_empty());
+        let name = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
+        if !name.contains(&wanted) {
+            continue;
+        }
+        for round in 0..rounds {
+            let verdict =
+                testfile::run_file_again(&file, round).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            println!("{name}, round {round}");
+            verdict.deeds.iter().for_each(|deed| println!("    {deed}"));
+            verdict.failures.iter().for_each(|failure| println!("{failure}"));
+            if !verdict.failures.is_empty() {
+                failed.push(format!("{name}, round {round}"));
+            }
+        }
     }
-    assert_eq!(failed, 0, "test files failed");
+    assert!(failed.is_empty(), "these failed: {failed:#?}");
 }

@@ -4,7 +4,7 @@
 mod driver;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
@@ -25,7 +25,7 @@ fn in_folder(content: &str) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-fn source_of(path: &PathBuf) -> Arc<dyn SourceSpec> {
+fn source_of(path: &Path) -> Arc<dyn SourceSpec> {
     let options = [("path", path.to_str().unwrap()), ("type", "source"), ("format", "json")];
     let table = declare("single_file", &options, Some(schema(&[("a", DataType::Int64)]))).unwrap();
     table.source(&[SourceColumn::whole(0)], &[]).unwrap()
@@ -110,7 +110,7 @@ fn a_position_is_within_one_file() {
     assert_ne!(sink_of(&one.1).fingerprint(), sink_of(&two.1).fingerprint());
 }
 
-fn sink_of(path: &PathBuf) -> Arc<dyn SinkSpec> {
+fn sink_of(path: &Path) -> Arc<dyn SinkSpec> {
     let options = [("path", path.to_str().unwrap()), ("type", "sink"), ("format", "json")];
     let table = declare("single_file", &options, None).unwrap();
     let spec = table.sink(schema(&[("a", DataType::Int64)]), RowKind::Append).unwrap();
@@ -125,7 +125,7 @@ struct Life {
 }
 
 impl Life {
-    async fn begin(path: &PathBuf, from: Option<(u64, &[Committable])>) -> thalweg_dataflow::Result<Self> {
+    async fn begin(path: &Path, from: Option<(u64, &[Committable])>) -> thalweg_dataflow::Result<Self> {
         let spec = sink_of(path);
         let (epoch, committables) = from.unzip();
         spec.committer().restore(epoch.map(Epoch), committables.unwrap_or_default()).await?;
@@ -216,9 +216,9 @@ async fn rows_that_are_gone_are_missed() {
 
 #[tokio::test]
 async fn a_device_promises_less() {
-    let spec = sink_of(&PathBuf::from("/dev/null"));
+    let spec = sink_of(Path::new("/dev/null"));
     assert_eq!(spec.guarantee(), SinkGuarantee::AtLeastOnce);
-    assert_eq!(sink_of(&PathBuf::from("out")).guarantee(), SinkGuarantee::ExactlyOnce);
+    assert_eq!(sink_of(Path::new("out")).guarantee(), SinkGuarantee::ExactlyOnce);
     spec.committer().restore(None, &[]).await.unwrap();
     let mut sink = spec.build(context(10)).unwrap();
     sink.open().await.unwrap();

@@ -38,7 +38,7 @@ pub(crate) fn expression(input: &SchemaRef, sql: &str) -> Expression {
 /// and a time in seconds at which no row is late.
 pub(crate) fn rows_and_barriers(columns: &str, row: impl Fn(u64, i64) -> String) -> String {
     let mut stream = format!("columns {columns}\n");
-    for number in 0..160_u64 {
+    for number in 0..120_u64 {
         let dice = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
         stream += &format!("{}\n", row(dice, (number / 4) as i64 + (dice % 9) as i64));
         if number % 20 == 19 {

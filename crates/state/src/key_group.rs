@@ -96,13 +96,31 @@ impl KeyGroups {
     /// The groups of both sets.
     #[must_use]
     pub fn union(&self, other: &KeyGroups) -> KeyGroups {
-        self.iter().chain(other.iter()).collect()
+        let mut sorted: Vec<(u16, u16)> = self.ranges.iter().chain(&other.ranges).copied().collect();
+        sorted.sort_unstable();
+        let mut ranges: Vec<(u16, u16)> = Vec::with_capacity(sorted.len());
+        for (start, end) in sorted {
+            match ranges.last_mut() {
+                Some((_, last)) if *last >= start => *last = end.max(*last),
+                Some(_) | None => ranges.push((start, end)),
+            }
+        }
+        Self { ranges }
     }
 
     /// The groups that are not in `other`.
     #[must_use]
     pub fn without(&self, other: &KeyGroups) -> KeyGroups {
-        self.iter().filter(|&group| !other.contains(group)).collect()
+        let mut ranges = Vec::new();
+        for &(mut start, end) in &self.ranges {
+            for &(from, to) in other.ranges.iter().filter(|&&(from, to)| from < end && to > start) {
+                ranges.push((start, from.max(start)));
+                start = to;
+            }
+            ranges.push((start, end));
+        }
+        ranges.retain(|&(start, end)| start < end);
+        Self { ranges }
     }
 
     /// The sorted, disjoint, half-open ranges that make up the set.
@@ -167,6 +185,11 @@ mod tests {
         assert!(set.contains(KeyGroup(9)) && !set.contains(KeyGroup(4)));
         assert_eq!(set.union(&KeyGroups::range(4, 9)), KeyGroups::range(1, 10));
         assert_eq!(set.without(&KeyGroups::range(2, 9)), [1, 9].map(KeyGroup).into_iter().collect());
+        assert_eq!(KeyGroups::range(2, 9).without(&set), KeyGroups::range(4, 9));
+        assert_eq!(set.without(&set), KeyGroups::default());
+        let odd: KeyGroups = (0..10).filter(|group| group % 2 == 1).map(KeyGroup).collect();
+        assert_eq!(KeyGroups::range(1, 9).without(&odd), [2, 4, 6, 8].map(KeyGroup).into_iter().collect());
+        assert_eq!(odd.union(&KeyGroups::range(2, 8)), [(1..8), (9..10)].into_iter().flatten().map(KeyGroup).collect());
         assert!(set.intersects(&KeyGroups::range(3, 5)) && !set.intersects(&KeyGroups::range(4, 9)));
     }
 }

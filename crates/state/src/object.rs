@@ -12,7 +12,7 @@ mod write;
 
 pub(crate) use read::{Wanted, check, read, read_stored};
 pub(crate) use storable::Stored;
-pub(crate) use write::{Encoded, encode, encode_stored};
+pub(crate) use write::{Encoded, encode, objects};
 
 /// Key groups in ranges of their own, up to this number; beyond it one range covers all.
 const GROUP_RANGES_MAX: usize = 8;

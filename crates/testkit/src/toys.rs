@@ -29,12 +29,14 @@ pub fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![column("k"), column("v")]))
 }
 
+/// Rows of the [`schema`].
 pub fn rows(rows: &[(i64, i64)]) -> RecordBatch {
     let keys = Int64Array::from_iter_values(rows.iter().map(|r| r.0));
     let values = Int64Array::from_iter_values(rows.iter().map(|r| r.1));
     RecordBatch::try_new(schema(), vec![Arc::new(keys), Arc::new(values)]).expect("the columns fit")
 }
 
+/// The rows of a batch, as [`rows`] takes them.
 pub fn pairs(records: &RecordBatch) -> Vec<(i64, i64)> {
     let column = |i: usize| records.column(i).as_primitive::<Int64Type>().values().to_vec();
     column(0).into_iter().zip(column(1)).collect()
@@ -67,11 +69,14 @@ macro_rules! toy_spec {
 /// Which call fails, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
+    /// The name of the call.
     pub call: &'static str,
+    /// Whether it panics rather than fails.
     pub panics: bool,
 }
 
 impl Fault {
+    /// Fails or panics if `call` is the one.
     pub fn strike(fault: Option<Fault>, call: &str) -> Result<()> {
         match fault {
             Some(Fault { call: at, panics: true }) if at == call => panic!("planted panic in {call}"),
@@ -89,18 +94,24 @@ impl Fault {
 /// Splits of given lengths. The value of row n is n, its key n modulo `keys`; with `times`, a watermark n follows row n.
 #[derive(Clone)]
 pub struct Numbers {
+    /// The rows of each split.
     pub lengths: Vec<i64>,
+    /// The most rows of a batch.
     pub batch_rows: usize,
+    /// How many keys there are.
     pub keys: i64,
+    /// Whether each batch is followed by a watermark of its split.
     pub times: bool,
     /// Waits at the end for ever.
     pub endless: bool,
     /// Comes to rest after each batch for this long.
     pub pause: Option<Duration>,
+    /// What goes wrong.
     pub fault: Option<Fault>,
 }
 
 impl Numbers {
+    /// One batch of so many rows after the other, of each split in turn.
     pub fn new(lengths: &[i64], batch_rows: usize) -> Self {
         let lengths = lengths.to_vec();
         Self { lengths, batch_rows, keys: 97, times: false, endless: false, pause: None, fault: None }
@@ -247,6 +258,7 @@ pub struct Made(pub Box<dyn Fn() -> Box<dyn Operator> + Send + Sync>);
 
 toy_spec!(Made);
 
+/// The spec of copies of an operator.
 pub fn made<O: Operator + Clone + Sync + 'static>(operator: O) -> Arc<Made> {
     Arc::new(Made(Box::new(move || Box::new(operator.clone()))))
 }
@@ -263,6 +275,7 @@ impl OperatorSpec for Made {
 /// Gives on what it gets. Fails on demand.
 #[derive(Clone, Default)]
 pub struct Pass {
+    /// What goes wrong.
     pub fault: Option<Fault>,
 }
 
@@ -459,32 +472,49 @@ impl Operator for Counting {
 /// What a sink saw, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
+    /// Rows that a subtask wrote.
     Rows(u32, Vec<(i64, i64)>),
+    /// A subtask flushed.
     Flush(u32),
+    /// A subtask prepared an epoch.
     Prepare(u32, u64),
+    /// A subtask closed.
     Close(u32, Close),
+    /// An epoch was committed, with so many committables.
     Commit(u64, usize),
 }
 
 /// Remembers all that comes. Waits while its gate is shut.
 #[derive(Clone)]
 pub struct Collect {
+    /// What came, of all subtasks.
     pub seen: Arc<Mutex<Vec<Seen>>>,
+    /// Whether rows are taken.
     pub gate: watch::Sender<bool>,
+    /// What goes wrong.
     pub fault: Option<Fault>,
 }
 
 toy_spec!(Collect);
 
+impl Default for Collect {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Collect {
+    /// A sink whose gate is open.
     pub fn new() -> Self {
         Self { seen: Arc::default(), gate: watch::Sender::new(true), fault: None }
     }
 
+    /// Opens or shuts the gate.
     pub fn set_open(&self, open: bool) {
         self.gate.send_replace(open);
     }
 
+    /// All that came so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("no test panics here").clone()
     }
@@ -498,12 +528,14 @@ impl Collect {
         self.seen().into_iter().flat_map(rows).collect()
     }
 
+    /// All rows, sorted.
     pub fn sorted(&self) -> Vec<(i64, i64)> {
         let mut rows: Vec<_> = self.rows().into_iter().map(|(_, row)| row).collect();
         rows.sort_unstable();
         rows
     }
 
+    /// The epochs that were committed, with the number of committables.
     pub fn commits(&self) -> Vec<(u64, usize)> {
         let commit = |seen| match seen {
             Seen::Commit(epoch, count) => Some((epoch, count)),
@@ -595,10 +627,12 @@ impl Sink for CollectSink {
 pub struct Net(Graph);
 
 impl Net {
+    /// Adds a source.
     pub fn source(&mut self, name: &str, spec: Numbers) -> NodeId {
         self.node(name, Piece::Source(Arc::new(spec)), &[])
     }
 
+    /// Adds an operator that reads from these, each on a port of its own.
     pub fn operator(
         &mut self,
         name: &str,
@@ -608,6 +642,7 @@ impl Net {
         self.node(name, Piece::Operator(spec), from)
     }
 
+    /// Adds a sink.
     pub fn sink(&mut self, name: &str, spec: &Collect, from: &[(NodeId, Distribution)]) -> NodeId {
         self.node(name, Piece::Sink(Arc::new(spec.clone())), from)
     }
@@ -620,15 +655,18 @@ impl Net {
         to
     }
 
+    /// Adds an edge.
     pub fn edge(&mut self, from: (NodeId, Port), to: (NodeId, Port), distribution: Distribution) {
         self.0.add_edge(Edge { from, to, distribution, schema: schema(), rows: RowKind::Append });
     }
 
+    /// The graph.
     pub fn graph(self) -> Graph {
         self.0
     }
 }
 
+/// By the key column.
 pub fn shuffle() -> Distribution {
     Distribution::Shuffle(vec![0])
 }

@@ -113,11 +113,7 @@ impl Committer for TestCommitter {
         ready(self.outputs.commit(committables)).boxed()
     }
 
-    fn restore<'a>(
-        &'a self,
-        _: Option<Epoch>,
-        committables: &'a [Committable],
-    ) -> BoxFuture<'a, Result<()>> {
+    fn restore<'a>(&'a self, _: Option<Epoch>, committables: &'a [Committable]) -> BoxFuture<'a, Result<()>> {
         let committed = self.outputs.commit(committables);
         self.outputs.undo(&self.place);
         ready(committed).boxed()

@@ -115,7 +115,7 @@ impl FileWriting {
                 let visible = schema.project(&columns);
                 let visible =
                     visible.map_err(|e| Error::internal("a schema cannot be projected").because(e))?;
-                let (schema, properties) = (Arc::new(visible), options.properties());
+                let (schema, properties) = (Arc::new(visible), Box::new(options.properties()));
                 Ok(FileEncoder::Parquet { columns, schema, properties })
             }
         }
@@ -125,7 +125,7 @@ impl FileWriting {
 /// Encodes rows of one schema, for any number of files at once.
 pub(super) enum FileEncoder {
     Lines(RowWriter),
-    Parquet { columns: Vec<usize>, schema: SchemaRef, properties: WriterProperties },
+    Parquet { columns: Vec<usize>, schema: SchemaRef, properties: Box<WriterProperties> },
 }
 
 /// What an encoder keeps of one file.
@@ -140,7 +140,8 @@ impl FileEncoder {
         match self {
             FileEncoder::Lines(_) => Ok(Encoded::Lines),
             FileEncoder::Parquet { schema, properties, .. } => {
-                let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties.clone()));
+                let writer =
+                    ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties.as_ref().clone()));
                 let writer = writer.map_err(|e| {
                     Error::new(Code::InvalidType, "format 'parquet' has no form for a column")
                         .because(e)

@@ -246,7 +246,7 @@ fn random_joins_give_what_datafusion_gives() {
 #[test]
 fn rows_of_both_sides_move_with_their_key_groups_there_and_back() {
     let mut stream = String::new();
-    for number in 0..160_u64 {
+    for number in 0..120_u64 {
         let dice = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
         let time = (number / 4 + dice % 9) / 10;
         let input = if dice % 2 == 0 { "in 0\ncolumns k:text? v:int? _timestamp:time" } else { "in 1\ncolumns j:text? w:int? _timestamp:time" };
@@ -259,7 +259,7 @@ fn rows_of_both_sides_move_with_their_key_groups_there_and_back() {
         }
     }
     stream += "end\n";
-    for kind in KINDS {
+    for kind in [JoinKind::Inner, JoinKind::Full, JoinKind::Anti] {
         for keys in [&[0][..], &[]] {
             let spec = join(kind, keys, "");
             let side = |side: &JoinSide| side.shuffle_key().unwrap();

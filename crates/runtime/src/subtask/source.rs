@@ -34,6 +34,8 @@ pub(crate) struct SourceReader {
     is_open: bool,
     /// Whether the end of the input is put off.
     held: bool,
+    /// Whether splits came since the source had read all it had.
+    more: bool,
     /// Who gives splits that have not come yet.
     awaited: BTreeSet<usize>,
     /// What came before the barrier of its move has passed.
@@ -65,6 +67,7 @@ impl SourceReader {
             newborn,
             is_open: false,
             held: false,
+            more: false,
             awaited: BTreeSet::new(),
             early: Vec::new(),
         }
@@ -84,14 +87,11 @@ impl SourceReader {
             let wake = self.next(subtask).await?;
             subtask.chain.read_clock();
             match wake {
-                Wake::Event(SourceEvent::End) if self.held => {
-                    let command = subtask.commands.recv().await.ok_or(Failure::PeerGone)?;
-                    self.obey(subtask, command).await?;
-                }
-                Wake::Event(SourceEvent::End) => {
+                Wake::Event(SourceEvent::End) if self.is_over(subtask).await? => {
                     subtask.chain.give(Packet::Watermark(Watermark::END)).await?;
                     break;
                 }
+                Wake::Event(SourceEvent::End) => {}
                 Wake::Event(event) => self.handle(subtask, event).await?,
                 Wake::Command(Some(command)) => self.obey(subtask, command).await?,
                 Wake::Command(None) => return Err(Failure::PeerGone),
@@ -107,6 +107,17 @@ impl SourceReader {
             subtask.chain.fire_timers().await?;
         }
         subtask.end().await
+    }
+
+    /// All splits were read to their ends. Whether none will come: that is not known while the end is put off.
+    async fn is_over(&mut self, subtask: &mut Subtask) -> Result<bool, Failure> {
+        self.more = false;
+        while (self.held || !self.awaited.is_empty()) && !subtask.stopping {
+            subtask.chain.flush().await?;
+            let command = subtask.commands.recv().await.ok_or(Failure::PeerGone)?;
+            self.obey(subtask, command).await?;
+        }
+        Ok(!self.more && !subtask.stopping)
     }
 
     /// Opens the source itself, behind which everything stands open.
@@ -258,6 +269,7 @@ impl SourceReader {
         let (epoch, splits) = (arrival.epoch, arrival.splits.clone());
         arrival.loads().try_for_each(|load| subtask.chain.load(load))?;
         if self.is_open {
+            self.more |= !splits.is_empty();
             let ids: Vec<_> = splits.iter().map(|a| a.split.clone()).collect();
             self.site.wait(async { self.source.assign(splits).await }).await?;
             self.tell_assigned(subtask, &ids).await?;

@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 use thalweg_dataflow::graph::Piece;
 use thalweg_dataflow::routing::RoutingTable;
 use thalweg_dataflow::source::Assignment;
-use thalweg_dataflow::{Distribution, Error, NodeId, Result};
+use thalweg_dataflow::{Distribution, Error, NodeId, Result, Watermark};
 use thalweg_state::{Epoch, KeyGroup, KeyGroups, OperatorId, SplitId, Subtask as SubtaskIndex};
 
-use super::Worker;
+use super::{OperatorReading, Worker};
 use super::connect::Receiver;
 use crate::channel::Sender;
 use crate::moves::{Exit, Give, Move};
@@ -149,6 +149,15 @@ impl Worker {
         let receiver = self.members[member].receiver();
         self.wiring.bury(&receiver);
         self.members[member].gone = true;
+        // What it counted stays; how far it is and what it holds mean nothing any more.
+        let own = |reading: &&OperatorReading| {
+            self.members[member].nodes.contains(&reading.node) && reading.subtask == receiver.1
+        };
+        for reading in self.wiring.readings().iter().filter(own) {
+            reading.counters.watermark.set(Watermark::END.nanos());
+            reading.counters.state_bytes.set(0);
+            reading.counters.open_windows.set(0);
+        }
     }
 
     /// Whether the plan has no place for a member any more.

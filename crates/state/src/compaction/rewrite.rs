@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::Compaction;
 use crate::history::{History, expired_rows};
-use crate::object::{Encoded, Stored, Wanted, check, encode_stored, read_stored};
+use crate::object::{Encoded, Stored, Wanted, check, objects, read_stored};
 use crate::store::StoreError;
 use crate::{Change, KeyGroups};
 
@@ -60,13 +60,9 @@ impl Rewrite<'_> {
             rows = newest_rows(rows, key).map_err(refuse)?;
         }
         let expiry = table.expired.map(|expired| expired.column);
-        let mut objects = Vec::new();
-        for alike in
-            rows.chunk_by(|a, b| a.logical == b.logical && a.batch.schema_ref() == b.batch.schema_ref())
-        {
-            objects.extend(encode_stored(alike, expiry).map_err(refuse)?);
-        }
-        Ok(Some(objects))
+        let objects = objects(&rows, expiry).map_err(refuse)?;
+        let encoded = objects.into_iter().flatten().collect::<Result<_, _>>().map_err(refuse)?;
+        Ok(Some(encoded))
     }
 }
 

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
+use tokio::task::yield_now;
+
 use crate::history::History;
 use crate::manifest::{Manifest, ObjectEntry, OperatorRecord, TableRecord};
 use crate::object::{Wanted, check, read};
@@ -69,6 +71,7 @@ impl History {
         while let Some((entry, bytes)) = reads.try_next().await? {
             let wanted = Wanted { groups, expired: expired_rows(table, entry) };
             restored.add(name, read(&entry.name, check(entry, bytes)?, &wanted)?);
+            yield_now().await;
         }
         Ok(())
     }

@@ -1,4 +1,8 @@
 //! Writing tables: those that a subtask froze, and those that a compaction made of others.
+//!
+//! Encoding computes for long; others of the same thread have their turn after each object.
+
+use tokio::task::yield_now;
 
 use crate::compaction::{Compacted, Compaction, Lease, rewrite};
 use crate::history::History;
@@ -44,7 +48,8 @@ impl History {
         let mut objects = Vec::new();
         for (index, encoded) in encode(table)?.into_iter().enumerate() {
             let name = table_object(&part.operator, &table.name, origin, &writer, index);
-            objects.push(self.write_object(name, part.epoch, encoded).await?);
+            objects.push(self.write_object(name, part.epoch, encoded?).await?);
+            yield_now().await;
         }
         Ok(TablePart { name: table.name.to_string(), change: table.change, expiry: table.expiry, objects })
     }
@@ -71,6 +76,7 @@ impl History {
                 lease.add(&name);
                 outputs.push(self.write_object(name, compaction.newest_input(), encoded).await?);
             }
+            yield_now().await;
         }
         Ok(Compacted::new(compaction.clone(), outputs, lease))
     }

@@ -18,31 +18,32 @@ pub(crate) fn groups_of(batch: &RecordBatch) -> Option<&[u16]> {
 }
 
 /// Rows of batches of one schema, sorted by key group; rows of one group keep their order.
-pub(super) struct Sorted<'a> {
-    batches: &'a [RecordBatch],
-    groups: Vec<&'a [u16]>,
+pub(super) struct Sorted {
+    batches: Vec<RecordBatch>,
+    rows: usize,
     /// Batch and row; none where the rows of the only batch are sorted as they are.
     order: Option<Vec<(u32, u32)>>,
 }
 
-impl<'a> Sorted<'a> {
+impl Sorted {
     /// None if a batch has no key groups.
-    pub(super) fn new(batches: &'a [RecordBatch]) -> Option<Self> {
+    pub(super) fn new(batches: Vec<RecordBatch>) -> Option<Self> {
         let groups: Vec<&[u16]> = batches.iter().map(groups_of).collect::<Option<_>>()?;
+        let rows = groups.iter().map(|groups| groups.len()).sum();
         let order = match groups[..] {
             [groups] if groups.is_sorted() => None,
             _ => Some(order(&groups)),
         };
-        Some(Self { batches, groups, order })
+        Some(Self { batches, rows, order })
     }
 
     pub(super) fn rows(&self) -> usize {
-        self.groups.iter().map(|groups| groups.len()).sum()
+        self.rows
     }
 
     /// Some of the rows.
     pub(super) fn chunk(&self, rows: Range<usize>) -> Result<RecordBatch, ArrowError> {
-        match (&self.order, self.batches) {
+        match (&self.order, &self.batches[..]) {
             (None, [batch, ..]) => Ok(batch.slice(rows.start, rows.len())),
             (Some(order), [batch]) => {
                 let indices: UInt32Array = order[rows].iter().map(|&(_, row)| row).collect();

@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, Schema, TimeUnit, 
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Encoded, Wanted, check, encode, read};
+use super::{Encoded, Wanted, check, read};
 use crate::manifest::ObjectEntry;
 use crate::store::StoreError;
 use crate::{Change, Epoch, Expiry, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups};
@@ -35,6 +35,10 @@ fn batch(groups: Vec<u16>, columns: Vec<(Field, ArrayRef)>) -> RecordBatch {
 
 fn integers(groups: Vec<u16>, values: Vec<i64>) -> RecordBatch {
     batch(groups, vec![(Field::new("v", DataType::Int64, false), Arc::new(Int64Array::from(values)))])
+}
+
+fn encode(table: &FrozenTable) -> Result<Vec<Encoded>, StoreError> {
+    super::encode(table)?.collect()
 }
 
 fn all() -> KeyGroups {

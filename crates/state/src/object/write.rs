@@ -39,45 +39,65 @@ pub(crate) struct Encoded {
     pub(crate) latest: Option<i64>,
 }
 
-/// The objects of a table: none if it has no rows, several if it is large.
-pub(crate) fn encode(table: &FrozenTable) -> Result<Vec<Encoded>, StoreError> {
-    let refuse = |reason: String| StoreError::Unstorable { table: table.name.to_string(), reason };
+/// The objects of a table, one after the other: none if it has no rows, several if it is large.
+pub(crate) fn encode(
+    table: &FrozenTable,
+) -> Result<impl Iterator<Item = Result<Encoded, StoreError>> + Send + use<>, StoreError> {
+    let name = table.name.to_string();
+    let refuse = move |reason: String| StoreError::Unstorable { table: name.clone(), reason };
     let filled = table.batches.iter().filter(|batch| batch.num_rows() > 0);
     let stored: Vec<Stored> =
         filled.map(Stored::from_rows).collect::<Result<_, _>>().map_err(|e| refuse(e.to_string()))?;
     let expiry = table.expiry.map(|expiry| expiry.column);
-    let mut objects = Vec::new();
-    // Batches of one table have one schema, unless their nullability or metadata differ.
-    for alike in stored.chunk_by(|a, b| a.logical == b.logical) {
-        objects.extend(encode_stored(alike, expiry).map_err(refuse)?);
-    }
-    Ok(objects)
+    let objects = objects(&stored, expiry).map_err(&refuse)?;
+    Ok(objects.into_iter().flatten().map(move |encoded| encoded.map_err(&refuse)))
 }
 
-/// The objects of rows of one schema.
-pub(crate) fn encode_stored(stored: &[Stored], expiry: Option<usize>) -> Result<Vec<Encoded>, String> {
-    let Some(first) = stored.first() else { return Ok(Vec::new()) };
-    let batches: Vec<RecordBatch> = stored.iter().map(|s| s.batch.clone()).collect();
-    let sorted =
-        Sorted::new(&batches).ok_or_else(|| format!("its first column is not '{KEY_GROUP_COLUMN}'"))?;
-    let mut objects = Vec::new();
-    let mut open: Option<Open> = None;
-    for start in (0..sorted.rows()).step_by(CHUNK_ROWS) {
-        let rows = start..sorted.rows().min(start + CHUNK_ROWS);
-        let chunk = sorted.chunk(rows).map_err(|e| e.to_string())?;
-        let mut object = match open.take() {
-            Some(object) => object,
-            None => Open::new(&first.batch.schema(), &first.logical)?,
-        };
-        object.write(&chunk, expiry)?;
-        if object.bytes() >= OBJECT_BYTES {
-            objects.push(object.close()?);
-        } else {
-            open = Some(object);
-        }
+/// The objects of rows: at least one for each schema.
+///
+/// Batches of one table have one schema, unless their nullability or metadata differ.
+pub(crate) fn objects(stored: &[Stored], expiry: Option<usize>) -> Result<Vec<Objects>, String> {
+    let alike =
+        |a: &Stored, b: &Stored| a.logical == b.logical && a.batch.schema_ref() == b.batch.schema_ref();
+    stored.chunk_by(alike).map(|alike| Objects::new(alike, expiry)).collect()
+}
+
+/// The objects of rows of one schema. Each is encoded when it is asked for.
+pub(crate) struct Objects {
+    sorted: Sorted,
+    stored: SchemaRef,
+    logical: SchemaRef,
+    expiry: Option<usize>,
+    /// The first row that is in no object yet.
+    next: usize,
+}
+
+impl Objects {
+    fn new(alike: &[Stored], expiry: Option<usize>) -> Result<Self, String> {
+        let first = alike.first().ok_or("no rows")?;
+        let (stored, logical) = (first.batch.schema(), first.logical.clone());
+        let sorted = Sorted::new(alike.iter().map(|s| s.batch.clone()).collect())
+            .ok_or_else(|| format!("its first column is not '{KEY_GROUP_COLUMN}'"))?;
+        Ok(Self { sorted, stored, logical, expiry, next: 0 })
     }
-    objects.extend(open.map(Open::close).transpose()?);
-    Ok(objects)
+
+    fn encode_next(&mut self) -> Result<Encoded, String> {
+        let mut object = Open::new(&self.stored, &self.logical)?;
+        while self.next < self.sorted.rows() && object.bytes() < OBJECT_BYTES {
+            let rows = self.next..self.sorted.rows().min(self.next + CHUNK_ROWS);
+            self.next = rows.end;
+            object.write(&self.sorted.chunk(rows).map_err(|e| e.to_string())?, self.expiry)?;
+        }
+        object.close()
+    }
+}
+
+impl Iterator for Objects {
+    type Item = Result<Encoded, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (self.next < self.sorted.rows()).then(|| self.encode_next())
+    }
 }
 
 /// An object that rows are being added to.
