@@ -33,6 +33,11 @@ const BASE_NANOS: i64 = 1_436_918_400_000_000_000;
 pub(crate) struct Random(u64);
 
 impl Random {
+    /// The same numbers for the same seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// The next 64 bits.
     pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

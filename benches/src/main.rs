@@ -5,6 +5,7 @@
 //! ratio is printed. `taskset -c 0` pins the pairs of one core.
 
 mod bids;
+mod durable;
 mod jobs;
 mod nexmark;
 mod pairs;

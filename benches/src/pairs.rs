@@ -13,6 +13,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::bids;
+use crate::durable::{self, Size};
 use crate::jobs::{Batch, Streaming};
 use crate::{nexmark, tcp};
 
@@ -47,7 +48,7 @@ type Pair = fn() -> Result<()>;
 
 /// Runs the pairs that are named, or all.
 pub(crate) fn run(wanted: &[String]) -> Result<()> {
-    let pairs: [(&str, Pair); 14] = [
+    let pairs: [(&str, Pair); 20] = [
         ("tumble", tumble),
         ("tumble-json", tumble_json),
         ("updating-uniform", || {
@@ -64,6 +65,12 @@ pub(crate) fn run(wanted: &[String]) -> Result<()> {
         ("word-count", tcp::word_count),
         ("latency", tcp::latency),
         ("start", start),
+        ("checkpoint-cost", || durable::checkpoint_cost(Size::WHOLE)),
+        ("barrier-stall", || durable::barrier_stall(Size::WHOLE)),
+        ("checkpoint-bytes", || durable::checkpoint_bytes(Size::WHOLE)),
+        ("recovery", || durable::recovery(Size::WHOLE)),
+        ("restore", || durable::restore(Size::WHOLE)),
+        ("rescale", || durable::rescale(Size::WHOLE)),
     ];
     if let Some(unknown) = wanted.iter().find(|w| pairs.iter().all(|(name, _)| name != w)) {
         bail!("no pair is named '{unknown}'; there are {}", pairs.map(|(name, _)| name).join(", "));

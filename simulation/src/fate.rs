@@ -13,15 +13,18 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use thalweg_testkit::Dice;
+use thalweg_testkit::faulty_store::Now;
 use thalweg_world::{Executors, Task};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 
 /// A process that is polled so often without a pause in between is stuck in a circle.
 const POLLS_IN_A_ROW_MAX: u64 = 2_000_000;
 
 /// Decides over one process.
-#[derive(Debug)]
-pub(crate) struct Fate(Mutex<State>);
+pub(crate) struct Fate {
+    state: Mutex<State>,
+    now: Now,
+}
 
 #[derive(Debug)]
 struct State {
@@ -29,37 +32,38 @@ struct State {
     dead: bool,
     /// How many polls are left.
     polls_left: Option<u64>,
-    frozen_until: Option<Instant>,
+    frozen_until: Option<Duration>,
     /// How often a poll is put off, and for how long at most.
     slowness: (f64, Duration),
     polls: u64,
-    in_a_row: (Option<Instant>, u64),
+    in_a_row: (Duration, u64),
 }
 
 /// What a poll comes to.
 enum Turn {
     Go,
-    Wait(Instant),
+    Wait(Duration),
     Never,
 }
 
 impl Fate {
     /// A process that lives until it is told otherwise.
-    pub(crate) fn new(seed: u64, slowness: (f64, Duration)) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State {
+    pub(crate) fn new(seed: u64, slowness: (f64, Duration), now: Now) -> Arc<Self> {
+        let state = Mutex::new(State {
             dice: Dice::new(seed),
             dead: false,
             polls_left: None,
             frozen_until: None,
             slowness,
             polls: 0,
-            in_a_row: (None, 0),
-        })))
+            in_a_row: (Duration::ZERO, 0),
+        });
+        Arc::new(Self { state, now })
     }
 
     /// A panic of a process is the end of the simulation.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// It dies so many polls from now.
@@ -72,8 +76,8 @@ impl Fate {
     }
 
     /// Nothing of it runs for so long; then it goes on as if nothing had happened.
-    pub(crate) fn freeze(&self, now: Instant, duration: Duration) {
-        self.state().frozen_until = Some(now + duration);
+    pub(crate) fn freeze(&self, duration: Duration) {
+        self.state().frozen_until = Some((self.now)() + duration);
     }
 
     /// From now on nothing happens to it.
@@ -85,13 +89,13 @@ impl Fate {
     }
 
     fn turn(&self) -> Turn {
-        let now = Instant::now();
+        let now = (self.now)();
         let mut state = self.state();
         if state.dead {
             return Turn::Never;
         }
         if let Some(until) = state.frozen_until.filter(|until| *until > now) {
-            return Turn::Wait(until);
+            return Turn::Wait(until - now);
         }
         if let Some(left) = &mut state.polls_left {
             *left = left.saturating_sub(1);
@@ -101,13 +105,12 @@ impl Fate {
             }
         }
         state.polls += 1;
-        let in_a_row = if state.in_a_row.0 == Some(now) { state.in_a_row.1 + 1 } else { 0 };
+        let in_a_row = if state.in_a_row.0 == now { state.in_a_row.1 + 1 } else { 0 };
         assert!(in_a_row < POLLS_IN_A_ROW_MAX, "a process goes round in a circle");
-        state.in_a_row = (Some(now), in_a_row);
+        state.in_a_row = (now, in_a_row);
         let (share, longest) = state.slowness;
         if share > 0.0 && state.dice.chance(share) {
-            let pause = state.dice.duration(&(Duration::ZERO..longest));
-            return Turn::Wait(now + pause);
+            return Turn::Wait(state.dice.duration(&(Duration::ZERO..longest)));
         }
         Turn::Go
     }
@@ -140,8 +143,8 @@ impl<F: Future> Future for Ruled<F> {
         this.wait = None;
         match this.fate.turn() {
             Turn::Never => Poll::Pending,
-            Turn::Wait(until) if !waited => {
-                let mut wait = Box::pin(sleep_until(until));
+            Turn::Wait(pause) if !waited => {
+                let mut wait = Box::pin(sleep(pause));
                 if wait.as_mut().poll(cx).is_ready() {
                     return this.inner.as_mut().poll(cx);
                 }

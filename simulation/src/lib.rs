@@ -1,1 +1,118 @@
-//! Simulations.
+//! The product's own jobs, in a world where everything goes wrong, by seed.
+//!
+//! A simulation is one job on two hosts over one store, on one thread and in
+//! simulated time. Hosts are killed between any two steps, freeze, are
+//! succeeded while they live, and are asked to rescale and stop; the store
+//! refuses, loses answers and applies what it was told long ago. When it has
+//! become calm, the job must come to its end, and everything must be right: each
+//! row once, the result that of the whole input at once, every checkpoint
+//! restorable. The same seed is the same simulation, to the last event.
+//!
+//! ```text
+//!   seed ─► swarm ─► stage: hosts, blows ─► ledger, store ─► oracle
+//! ```
+
+mod connector;
+mod fate;
+mod ground;
+mod input;
+mod ledger;
+mod life;
+mod oracle;
+mod replay;
+mod settlements;
+mod stage;
+mod swarm;
+mod tally;
+mod trace;
+mod work;
+
+use std::sync::{Arc, Mutex, Once, PoisonError};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use thalweg_testkit::Dice;
+
+pub use stage::Tallies;
+
+/// What to simulate.
+#[derive(Clone, Debug, Default)]
+pub struct Simulation {
+    /// Decides over everything.
+    pub seed: u64,
+    /// The name of a bug to plant.
+    pub planted: Option<String>,
+    /// Whether events are written out as they happen.
+    pub loud: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What is wrong; nothing, if all is right.
+    pub violations: Vec<String>,
+    /// One number for all that happened, in order.
+    pub hash: u64,
+    /// How often what happened.
+    pub tallies: Tallies,
+    /// What was drawn, for people.
+    pub drawn: String,
+    /// The last events.
+    pub lines: Vec<String>,
+}
+
+/// Randomness and the clock are the process's, so one simulation runs at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+static CHANCE: Once = Once::new();
+
+impl Simulation {
+    /// The simulation of a seed.
+    pub fn of(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    /// Runs it, on a thread of its own: what is random by thread begins anew.
+    pub fn run(&self) -> Outcome {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let simulation = self.clone();
+        let thread = std::thread::spawn(move || simulation.run_here());
+        thread.join().unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<String>().cloned();
+            let said = said.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()));
+            Outcome {
+                violations: vec![format!("panic: {}", said.unwrap_or_default())],
+                hash: 0,
+                tallies: Tallies::new(),
+                drawn: String::new(),
+                lines: Vec::new(),
+            }
+        })
+    }
+
+    fn run_here(&self) -> Outcome {
+        CHANCE.call_once(|| mad_turmoil::rand::set_rng(StdRng::seed_from_u64(self.seed)));
+        *mad_turmoil::rand::get_rng() = StdRng::seed_from_u64(self.seed);
+        let _time = mad_turmoil::time::SimClocksGuard::init();
+        let mut dice = Dice::new(self.seed);
+        let swarm = Arc::new(swarm::Swarm::draw(&mut dice));
+        let ground = Arc::new(ground::Ground::new(dice.bits(), self.loud));
+        let mut stage = stage::Stage::new(Arc::clone(&ground), Arc::clone(&swarm), dice);
+        stage.play();
+        self.judge(&ground, &swarm, stage)
+    }
+
+    fn judge(&self, ground: &ground::Ground, swarm: &swarm::Swarm, stage: stage::Stage) -> Outcome {
+        let stage::Stage { mut violations, mut tallies, .. } = stage;
+        let finished = violations.is_empty();
+        violations.extend(ground.ledger.violations());
+        violations.extend(ground.settlements.lock().unwrap_or_else(PoisonError::into_inner).violations().to_vec());
+        violations.extend(oracle::judge_checkpoints(ground, finished));
+        if finished {
+            violations.extend(oracle::judge_rows(swarm, &ground.ledger.committed()));
+        }
+        for (what, times) in ground.store.counts() {
+            *tallies.entry(format!("store: {what}")).or_default() += times;
+        }
+        Outcome { violations, hash: ground.trace.hash(), tallies, drawn: swarm.to_string(), lines: ground.trace.lines() }
+    }
+}

@@ -8,6 +8,7 @@ mod keep;
 mod run;
 mod screen;
 mod script;
+mod state;
 mod test;
 
 pub(crate) use explain::print_explanation;
@@ -54,6 +55,11 @@ enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Look at the jobs of a state folder
+    State {
+        #[command(subcommand)]
+        deed: state::Deed,
     },
     /// Measure how fast queries run here
     Bench {
@@ -161,6 +167,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain { script, parallelism, json } => explain::run(&script, parallelism.get(), json),
+        Command::State { deed } => state::run(&deed),
         Command::Bench { workload } => bench::run(&workload),
         Command::Test { path, verbose } => test::run(&path, verbose),
     };

@@ -15,9 +15,7 @@ use thalweg_dataflow::counters::OperatorCounters;
 use thalweg_dataflow::sink::{Close, Committer, NothingToCommit, SinkGuarantee};
 use thalweg_dataflow::source::{Assignment, Position, SourceGuarantee};
 use thalweg_dataflow::spec::{PieceContext, RowKind};
-use thalweg_dataflow::{
-    Committable, Error, Result, Sink, SinkSpec, Source, SourceEvent, SourceSpec, Spec,
-};
+use thalweg_dataflow::{Committable, Error, Result, Sink, SinkSpec, Source, SourceEvent, SourceSpec, Spec};
 use thalweg_state::{Epoch, SplitId};
 
 /// What a source has at a place.

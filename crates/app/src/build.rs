@@ -164,7 +164,8 @@ impl Writer {
                 self.functions.add(function.clone(), segment.factory());
                 let (outputs, label) = (segment.outputs(), segment.label());
                 let stateful = segment.stateful();
-                let spec = SegmentSpec { function, label, outputs: outputs.clone(), stateful };
+                let fingerprint = segment.fingerprint();
+                let spec = SegmentSpec { function, label, outputs: outputs.clone(), stateful, fingerprint };
                 let parallelism = if segment.is_state() { None } else { self.parallelism_of(&node.inputs) };
                 self.node(node, Piece::Operator(Arc::new(spec)), parallelism, outputs)
             }

@@ -14,9 +14,10 @@ use arrow::datatypes::SchemaRef;
 use thalweg_dataflow::spec::{SinkSpec, SourceSpec};
 use thalweg_dataflow::{Code, Error, Functions, OperatorSpec, Outlet, Result};
 use thalweg_operators::RowPolicy;
+use thalweg_operators::fingerprint::Fingerprint;
 
 use crate::columns::{Layout, Record};
-use crate::segment::{LaneFactory, OperatorFactory, Remembered, SegmentOperator};
+use crate::segment::{LaneFactory, OperatorFactory, Remembered, SegmentOperator, SegmentSpec};
 use crate::state::{Init, Key, KeyedStates, State};
 
 /// The plan of one application, shared by the streams that are still being declared.
@@ -86,6 +87,8 @@ pub(crate) trait Segment {
     fn is_state(&self) -> bool;
     /// Whether anything is remembered from batch to batch.
     fn stateful(&self) -> bool;
+    /// What the state means, without the name under which it is found.
+    fn fingerprint(&self) -> String;
     fn factory(&self) -> OperatorFactory;
 }
 
@@ -200,6 +203,10 @@ impl<R: Remembered + 'static> Segment for Steps<R> {
         R::STATEFUL
     }
 
+    fn fingerprint(&self) -> String {
+        (self.remembered)().fingerprint(Fingerprint::new(SegmentSpec::KIND)).finish()
+    }
+
     fn factory(&self) -> OperatorFactory {
         let (lane, remembered) = (Arc::clone(&self.lane), Arc::clone(&self.remembered));
         OperatorFactory::new(move || Ok(Box::new(SegmentOperator::new(vec![lane()?], remembered()))))
@@ -253,6 +260,10 @@ impl<R: Remembered + 'static> Segment for Lanes<R> {
 
     fn stateful(&self) -> bool {
         R::STATEFUL
+    }
+
+    fn fingerprint(&self) -> String {
+        (self.remembered)().fingerprint(Fingerprint::new(SegmentSpec::KIND)).finish()
     }
 
     fn factory(&self) -> OperatorFactory {

@@ -17,9 +17,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use thalweg_dataflow::{Age, Error, Result};
 use thalweg_state::{
-    Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups, KeySpace, Restored, Snapshot,
-    hash_keys,
+    Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups, KeySpace, Restored, Snapshot, hash_keys,
 };
+
+use thalweg_operators::fingerprint::Fingerprint;
 
 use crate::columns::{Layout, Record};
 use crate::plan::Lanes;
@@ -242,6 +243,10 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
 }
 
 impl<K: Key, S: Record> Remembered for KeyedStates<K, S> {
+    fn fingerprint(&self, of: Fingerprint) -> Fingerprint {
+        of.columns("state", &self.schema().fields()[1..])
+    }
+
     fn open(&mut self, mut restored: Restored, key_space: KeySpace) -> Result<()> {
         self.key_space = key_space;
         self.load(&restored.take(TABLE)).map(drop)
@@ -253,8 +258,9 @@ impl<K: Key, S: Record> Remembered for KeyedStates<K, S> {
         self.mark(unsettled);
         let mut places = std::mem::take(&mut self.changed);
         // A place whose key left may have another key by now, or none.
-        let mut changed =
-            |place: &u32| self.entries[*place as usize].as_mut().is_some_and(|e| std::mem::take(&mut e.changed));
+        let mut changed = |place: &u32| {
+            self.entries[*place as usize].as_mut().is_some_and(|e| std::mem::take(&mut e.changed))
+        };
         places.retain(|place| changed(place));
         let table = self.table(&places)?;
         self.unsettled.push((epoch, places));

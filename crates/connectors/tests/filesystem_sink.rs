@@ -309,11 +309,12 @@ async fn whenever_a_job_dies_each_row_is_seen_once() {
 #[tokio::test]
 async fn whenever_a_job_dies_each_row_is_seen_once_in_a_bucket() {
     let mut moto = Some(Moto::start());
-    for first in 0..=LIFE.len() {
+    // Behind prepare, complete, the first half of commit, an abort, and the second prepare.
+    for (first, second) in [(3, 4), (4, 5), (5, 9), (9, 12), (11, 4)] {
         let Some(server) = moto.take() else { return };
         let world = World::Bucket(server, format!("case/{first}"));
         let options: &[(&str, &str)] = if first % 2 == 0 { &[] } else { &[("partitioning.fields", "k")] };
-        dies_twice(&world, options, first, (first * 5) % LIFE.len()).await;
+        dies_twice(&world, options, first, second).await;
         let World::Bucket(server, _) = world else { return };
         moto = Some(server);
     }

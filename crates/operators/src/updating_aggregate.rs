@@ -33,6 +33,7 @@ use thalweg_dataflow::{
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 
 use crate::aggregate::{Grouping, Inputs, schema_of};
+use crate::fingerprint::Fingerprint;
 use crate::row_policy::{Computed, RowPolicy};
 use crate::spec;
 use crate::window::{times, timestamp_field, timestamp_index};
@@ -79,6 +80,11 @@ impl Spec for UpdatingAggregate {
 
     fn encode(&self) -> Result<Vec<u8>> {
         spec::encode(self)
+    }
+
+    fn fingerprint(&self) -> String {
+        let of = Fingerprint::new(Self::KIND).columns("results", &self.grouping.value_fields());
+        self.grouping.fingerprint(of)
     }
 
     fn label(&self) -> String {

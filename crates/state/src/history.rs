@@ -133,16 +133,24 @@ impl History {
     pub async fn settle(&self, epoch: Epoch, settlement: &Settlement) -> Result<Settlement, StoreError> {
         let name = names::epoch(epoch);
         let created = self.create_owned(Kind::Settlement, &name, epoch.0, settlement).await?;
-        // What was settled and collected could be settled again by one who slept.
-        if created == Creation::Created
-            && let Some(&newest) = self.epochs().await?.last()
-            && newest > epoch
-        {
-            self.store.delete(&self.place(&name)).await?;
-            let reason = format!("epoch {newest} is settled already");
-            return Err(StoreError::Superseded { object: name, reason });
+        let there = self.settled(epoch).await?.ok_or_else(|| vanished(&name))?;
+        if there == *settlement {
+            self.check_newest(epoch, created).await?;
         }
-        self.settled(epoch).await?.ok_or_else(|| vanished(&name))
+        Ok(there)
+    }
+
+    /// What was settled and collected could be settled again by one who slept: it is undone.
+    async fn check_newest(&self, epoch: Epoch, created: Creation) -> Result<(), StoreError> {
+        let newest = self.epochs().await?.last().copied().unwrap_or(epoch);
+        if newest == epoch {
+            return Ok(());
+        }
+        let name = names::epoch(epoch);
+        if created == Creation::Created {
+            self.store.delete(&self.place(&name)).await?;
+        }
+        Err(StoreError::Superseded { object: name, reason: format!("epoch {newest} is settled already") })
     }
 
     /// How an epoch is settled, if it is. That it is not proves nothing: a lost request may still land.

@@ -40,6 +40,8 @@ impl Dice {
     /// A duration of a range, to the microsecond.
     pub fn duration(&mut self, range: &Range<Duration>) -> Duration {
         let micros = |duration: Duration| duration.as_micros() as u64;
-        Duration::from_micros(self.number(micros(range.start)..micros(range.end).max(micros(range.start) + 1)))
+        Duration::from_micros(
+            self.number(micros(range.start)..micros(range.end).max(micros(range.start) + 1)),
+        )
     }
 }

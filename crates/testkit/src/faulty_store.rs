@@ -78,7 +78,7 @@ pub type Watcher = Arc<dyn Fn(Deed<'_>) + Send + Sync>;
 
 /// A store in memory that fails.
 pub struct FaultyStore {
-    objects: MemoryStore,
+    objects: Arc<MemoryStore>,
     state: Mutex<State>,
     now: Now,
     watcher: Watcher,
@@ -126,7 +126,7 @@ impl FaultyStore {
             late_count: 0,
             counts: BTreeMap::new(),
         };
-        Self { objects: MemoryStore::new(), state: Mutex::new(state), now, watcher }
+        Self { objects: Arc::new(MemoryStore::new()), state: Mutex::new(state), now, watcher }
     }
 
     /// From now on it is like this.
@@ -148,7 +148,7 @@ impl FaultyStore {
     }
 
     /// All objects, without any fault.
-    pub fn objects(&self) -> &MemoryStore {
+    pub fn objects(&self) -> &Arc<MemoryStore> {
         &self.objects
     }
 
@@ -167,7 +167,9 @@ impl FaultyStore {
         }
         self.land_late();
         match fate {
-            Fate::Refused => Err(unavailable(REFUSALS[self.state().dice.number(0..REFUSALS.len() as u64) as usize])),
+            Fate::Refused => {
+                Err(unavailable(REFUSALS[self.state().dice.number(0..REFUSALS.len() as u64) as usize]))
+            }
             Fate::Fine | Fate::Late | Fate::AnswerLost | Fate::ToldExists => Ok(fate),
         }
     }

@@ -6,14 +6,12 @@
 //! * [`faulty_store`]: a store that fails by seed.
 //! * [`past`]: what complete epochs hold, as a store keeps it.
 
-pub mod driver;
 mod dice;
+pub mod driver;
 pub mod faulty_store;
-pub mod toys;
 pub mod moving;
 pub mod past;
-
-
+pub mod toys;
 
 pub use dice::Dice;
 pub use driver::{BATCH_SIZES, Driver, OnBarrier, at_every_batch_size, consolidated};

@@ -29,8 +29,13 @@ enum Fate {
     CompleteLate,
 }
 
-const FATES: [Fate; 5] =
-    [Fate::CompleteBehind, Fate::AbortedBehind, Fate::CompleteBefore, Fate::AbortedBefore, Fate::CompleteLate];
+const FATES: [Fate; 5] = [
+    Fate::CompleteBehind,
+    Fate::AbortedBehind,
+    Fate::CompleteBefore,
+    Fate::AbortedBefore,
+    Fate::CompleteLate,
+];
 
 /// What is done at a barrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,10 +90,17 @@ pub fn where_key_groups_move(spec: &dyn OperatorSpec, keys: &[Vec<usize>], strea
                 let how = format!("{size} rows a batch, {plan:?}, {turn}");
                 assert!(pair.moves > 0, "nothing moved");
                 let only = |one: &[String], other: &[String]| {
-                    one.iter().filter(|line| !other.contains(line)).take(LINES_SHOWN).cloned().collect::<Vec<_>>()
+                    one.iter()
+                        .filter(|line| !other.contains(line))
+                        .take(LINES_SHOWN)
+                        .cloned()
+                        .collect::<Vec<_>>()
                 };
                 let (wrong, missing) = (only(&output, &expected.0), only(&expected.0, &output));
-                assert!(output == expected.0, "{how}: came, but should not {wrong:#?}, and the other way {missing:#?}");
+                assert!(
+                    output == expected.0,
+                    "{how}: came, but should not {wrong:#?}, and the other way {missing:#?}"
+                );
                 assert_eq!(counted(&[&pair.instances[0], &pair.instances[1]]), expected.1, "{how}");
             }
         }
@@ -153,7 +165,9 @@ impl<'a> Pair<'a> {
                     let size = self.instances[0].rows_max();
                     for start in (0..records.num_rows()).step_by(size) {
                         let batch = records.slice(start, size.min(records.num_rows() - start));
-                        for (instance, records) in self.divide(usize::from(port.0), &batch).into_iter().enumerate() {
+                        for (instance, records) in
+                            self.divide(usize::from(port.0), &batch).into_iter().enumerate()
+                        {
                             if records.num_rows() > 0 {
                                 self.instances[instance].event(Event::Rows { port, split: None, records })?;
                             }
@@ -177,7 +191,8 @@ impl<'a> Pair<'a> {
 
     /// The rows for each of the instances.
     fn divide(&self, port: usize, batch: &RecordBatch) -> [RecordBatch; 2] {
-        let key: Vec<ArrayRef> = self.keys[port].iter().map(|&index| Arc::clone(batch.column(index))).collect();
+        let key: Vec<ArrayRef> =
+            self.keys[port].iter().map(|&index| Arc::clone(batch.column(index))).collect();
         let constant: ArrayRef = Arc::new(Int64Array::from_value(0, batch.num_rows()));
         let mut hashes = Vec::new();
         hash_keys(if key.is_empty() { std::slice::from_ref(&constant) } else { &key }, &mut hashes)

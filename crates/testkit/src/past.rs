@@ -140,9 +140,8 @@ fn groups_of(batch: &RecordBatch) -> &[u16] {
 fn without_over(batch: &RecordBatch, expiry: Expiry, groups: &KeyGroups) -> RecordBatch {
     let column: ArrayRef = cast(batch.column(expiry.column), &DataType::Int64).expect("a time or a number");
     let column: &Int64Array = column.as_primitive();
-    let live = |(&group, &value): (&u16, &i64)| {
-        Some(value > expiry.through || !groups.contains(KeyGroup(group)))
-    };
+    let live =
+        |(&group, &value): (&u16, &i64)| Some(value > expiry.through || !groups.contains(KeyGroup(group)));
     chosen(batch, &groups_of(batch).iter().zip(column.values()).map(live).collect())
 }
 

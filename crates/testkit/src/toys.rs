@@ -18,8 +18,8 @@ use thalweg_dataflow::{
     OperatorSpec, Port, Result, Sink, SinkSpec, Source, SourceEvent, SourceSpec, SplitEvent, Step, Watermark,
 };
 use thalweg_state::{
-    Epoch, FrozenTable, Incarnation, JobId, KEY_GROUP_COLUMN, KeyGroup, KeyGroups, KeySpace, OperatorId, Snapshot,
-    SplitId, hash_keys,
+    Epoch, FrozenTable, Incarnation, JobId, KEY_GROUP_COLUMN, KeyGroup, KeyGroups, KeySpace, OperatorId,
+    Snapshot, SplitId, hash_keys,
 };
 use tokio::sync::watch;
 
@@ -118,7 +118,6 @@ impl Numbers {
     }
 }
 
-
 toy_spec!(Numbers);
 
 impl SourceSpec for Numbers {
@@ -198,9 +197,8 @@ impl NumbersSource {
 
 /// A split and its next row.
 fn place(assignment: Assignment) -> (SplitId, i64) {
-    let next = |position: Position| {
-        i64::from_le_bytes(position.0.try_into().expect("a position is eight bytes"))
-    };
+    let next =
+        |position: Position| i64::from_le_bytes(position.0.try_into().expect("a position is eight bytes"));
     (assignment.split, assignment.position.map_or(0, next))
 }
 
@@ -363,7 +361,8 @@ impl Operator for Watermarks {
 impl Watermarks {
     fn remember(&mut self, batches: &[RecordBatch]) {
         for batch in batches {
-            let (ids, times) = (batch.column(1).as_string::<i32>(), batch.column(2).as_primitive::<Int64Type>());
+            let (ids, times) =
+                (batch.column(1).as_string::<i32>(), batch.column(2).as_primitive::<Int64Type>());
             let known = ids.iter().flatten().zip(times.values());
             self.remembered.extend(known.map(|(id, &time)| (SplitId::new(id), (time, false))));
         }
@@ -425,7 +424,11 @@ impl Operator for Counting {
         let numbered: Vec<_> = pairs(&batch.records)
             .into_iter()
             .map(|(key, value)| {
-                assert!(self.watermark.is_none_or(|w| w.0.0 <= value), "{value} is below {:?}", self.watermark);
+                assert!(
+                    self.watermark.is_none_or(|w| w.0.0 <= value),
+                    "{value} is below {:?}",
+                    self.watermark
+                );
                 let count = self.counts.entry(key).or_default();
                 *count += 1;
                 self.changed.insert(key, None);
@@ -458,7 +461,8 @@ impl Operator for Counting {
         Ok(())
     }
     fn forget(&mut self, groups: &KeyGroups) -> Result<()> {
-        let gone: Vec<i64> = self.counts.keys().copied().filter(|&key| groups.contains(self.group(key))).collect();
+        let gone: Vec<i64> =
+            self.counts.keys().copied().filter(|&key| groups.contains(self.group(key))).collect();
         for key in gone {
             self.counts.remove(&key);
             self.changed.remove(&key);

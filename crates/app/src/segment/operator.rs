@@ -2,6 +2,7 @@
 
 use thalweg_dataflow::source::SplitEvent;
 use thalweg_dataflow::{Age, Batch, Context, Error, EventTime, Operator, Port, Result, Step};
+use thalweg_operators::fingerprint::Fingerprint;
 use thalweg_operators::watermark::SplitClock;
 use thalweg_state::{Epoch, KeyGroups, KeySpace, Restored, Snapshot, SplitId};
 
@@ -12,6 +13,8 @@ pub(crate) trait Remembered: Send {
     /// Whether there is anything to remember.
     const STATEFUL: bool = true;
 
+    /// What is remembered, so that a later version of the program goes on from it only if it is the same.
+    fn fingerprint(&self, of: Fingerprint) -> Fingerprint;
     fn open(&mut self, restored: Restored, key_space: KeySpace) -> Result<()>;
     /// Rows of a split come.
     fn begin(&mut self, split: Option<&SplitId>, flow: &mut Flow) {
@@ -38,6 +41,10 @@ pub(crate) trait Remembered: Send {
 /// A segment that remembers nothing.
 impl Remembered for () {
     const STATEFUL: bool = false;
+
+    fn fingerprint(&self, of: Fingerprint) -> Fingerprint {
+        of
+    }
 
     fn open(&mut self, _: Restored, _: KeySpace) -> Result<()> {
         Ok(())
@@ -75,6 +82,10 @@ impl SourceTime {
 }
 
 impl Remembered for SourceTime {
+    fn fingerprint(&self, of: Fingerprint) -> Fingerprint {
+        of.part("watermarks of", "splits")
+    }
+
     fn open(&mut self, mut restored: Restored, key_space: KeySpace) -> Result<()> {
         self.clock.open(&mut restored, key_space)
     }

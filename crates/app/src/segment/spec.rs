@@ -32,6 +32,7 @@ pub(crate) struct SegmentSpec {
     /// The columns of each output port.
     pub(crate) outputs: Vec<SchemaRef>,
     pub(crate) stateful: bool,
+    pub(crate) fingerprint: String,
 }
 
 impl SegmentSpec {
@@ -46,6 +47,10 @@ impl Spec for SegmentSpec {
 
     fn encode(&self) -> Result<Vec<u8>> {
         spec::encode(self)
+    }
+
+    fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
     }
 
     fn label(&self) -> String {

@@ -116,7 +116,9 @@ fn states_move_by_key_group_there_and_back_with_what_they_owe() {
             }
         }
         let third = right.freeze(Epoch(5)).unwrap();
-        let all: Snapshot = Snapshot { tables: vec![right.table(&(0..right.entries.len() as u32).collect::<Vec<_>>()).unwrap()] };
+        let all: Snapshot = Snapshot {
+            tables: vec![right.table(&(0..right.entries.len() as u32).collect::<Vec<_>>()).unwrap()],
+        };
         left.put(&half(), &all, Age::Durable).unwrap();
         left.put(&half(), &third, Age::Unsettled(Epoch(5))).unwrap();
         right.forget(&half());

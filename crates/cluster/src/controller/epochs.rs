@@ -264,6 +264,11 @@ impl EpochMachine {
         self.last && self.why() == Close::End
     }
 
+    /// The number of members that ever were.
+    pub fn members(&self) -> usize {
+        self.members.len()
+    }
+
     /// The epoch that begins next.
     pub fn next(&self) -> Epoch {
         self.next
@@ -293,7 +298,8 @@ impl EpochMachine {
     /// [resting](Self::is_resting). Those that join have passed it at birth.
     pub fn change(&mut self, change: Change) -> Vec<Action> {
         self.paused = false;
-        let joining = change.joining.into_iter().map(|source| Member { answered: true, ..Member::new(source) });
+        let joining =
+            change.joining.into_iter().map(|source| Member { answered: true, ..Member::new(source) });
         let sent = self.begin(false, false, change.tables);
         self.members.extend(joining);
         self.leaving = change.leaving;

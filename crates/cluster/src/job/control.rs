@@ -39,7 +39,11 @@ const RENEWAL: Duration = Duration::from_secs(1);
 /// What a future in the background came to.
 pub(super) enum Done {
     Event(Result<Event>),
-    Written { member: usize, epoch: Epoch, result: Result<Written> },
+    Written {
+        member: usize,
+        epoch: Epoch,
+        result: Result<Written>,
+    },
     Tidied(Result<()>),
     /// Whether this is still the last life of the job.
     Renewed(Result<()>),
@@ -78,6 +82,8 @@ pub(super) struct Control {
     /// The name under which the last epoch is kept.
     keep_last: Option<String>,
     pub(super) rescale: Option<Rescale>,
+    /// How many rescales were asked for.
+    pub(super) rescales: u64,
     why: Close,
 }
 
@@ -127,6 +133,7 @@ impl Control {
             asked: Vec::new(),
             keep_last: None,
             rescale: None,
+            rescales: 0,
             why: Close::End,
             worker,
             world,
@@ -228,8 +235,8 @@ impl Control {
                 self.collect(member, epoch, answer);
                 Ok(())
             }
-            Word::Holding { over, splits } => {
-                self.source_holds(member, over, splits);
+            Word::Holding { hold, over, splits } => {
+                self.source_holds(hold, member, over, splits);
                 Ok(())
             }
             Word::Moved(epoch) => {
@@ -239,6 +246,11 @@ impl Control {
             Word::Finished(why) => self.step(Event::Finished { subtask: member, why }),
             Word::Closed(Ok(())) => {
                 self.closed[member] = true;
+                Ok(())
+            }
+            // It has no part in the job yet: the job goes on without it.
+            Word::Closed(Err(Failure::Own(error))) if member >= self.machine.members() => {
+                self.give_up(error);
                 Ok(())
             }
             Word::Closed(Err(Failure::Own(error))) => Err(error),

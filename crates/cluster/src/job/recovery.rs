@@ -209,7 +209,9 @@ impl Steps {
             let next = Incarnation(known.last().map_or(1, |newest| newest.0 + 1));
             match self.repeat(|s| s.history.claim(next, &claim).boxed()).await? {
                 Claimed::Ours => return Ok(next),
-                Claimed::Taken => warn!(incarnation = next.0, "another process begins a life of this job too"),
+                Claimed::Taken => {
+                    warn!(incarnation = next.0, "another process begins a life of this job too")
+                }
             }
         }
         Err(Error::new(Code::JobInUse, "other processes begin lives of this job all the time"))
@@ -277,8 +279,9 @@ impl Steps {
 fn would_drop(inheritance: &Inheritance) -> Error {
     let dropped: Vec<String> = inheritance.dropped.iter().map(ToString::to_string).collect();
     let what = format!("state would be lost: {}", dropped.join("; "));
-    Error::new(Code::StateDropped, what)
-        .with_help("--allow-dropped-state goes on without it; another --name begins a new job beside this one")
+    Error::new(Code::StateDropped, what).with_help(
+        "--allow-dropped-state goes on without it; another --name begins a new job beside this one",
+    )
 }
 
 /// Fences every sink, publishes what the checkpoint's epoch prepared, and undoes what came behind it.
@@ -288,7 +291,8 @@ pub(super) async fn restore_sinks(
     recovered: Option<&Recovered>,
     world: &World,
 ) -> Result<()> {
-    let Some(recovered) = recovered.filter(|recovered| incarnation > Incarnation(1) || recovered.manifest.is_some())
+    let Some(recovered) =
+        recovered.filter(|recovered| incarnation > Incarnation(1) || recovered.manifest.is_some())
     else {
         return Ok(());
     };

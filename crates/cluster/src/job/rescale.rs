@@ -17,7 +17,9 @@ use thalweg_dataflow::operator::Age;
 use thalweg_dataflow::source::Assignment;
 use thalweg_dataflow::{Code, Error, Result};
 use thalweg_runtime::{Command, Grown, Load};
-use thalweg_state::{Epoch, FrozenTable, KeyGroups, Manifest, OperatorId, OperatorRecord, Restored, Snapshot};
+use thalweg_state::{
+    Epoch, FrozenTable, KeyGroups, Manifest, OperatorId, OperatorRecord, Restored, Snapshot,
+};
 use tracing::info;
 
 use super::control::{Control, Done};
@@ -30,6 +32,8 @@ const LOAD_ROWS_MAX: usize = 65_536;
 
 /// A rescale under way.
 pub(super) struct Rescale {
+    /// Unlike that of any other of this life.
+    number: u64,
     parallelism: u32,
     reply: Reply<()>,
     stage: Stage,
@@ -51,6 +55,7 @@ enum Stage {
 
 /// State on its way to members.
 pub(super) struct Loaded {
+    rescale: u64,
     upto: Option<Epoch>,
     loads: Result<Vec<(usize, Load)>>,
 }
@@ -78,17 +83,19 @@ impl Control {
         match self.worker.movable_sources(parallelism) {
             Err(error) => refuse(reply, error),
             Ok(sources) => {
-                sources.iter().for_each(|&member| self.worker.tell(member, Command::Hold(true)));
+                self.rescales += 1;
+                let number = self.rescales;
+                sources.iter().for_each(|&member| self.worker.tell(member, Command::Hold(Some(number))));
                 let stage = Stage::Holding(sources.into_iter().collect());
                 let splits = BTreeMap::new();
-                self.rescale = Some(Rescale { parallelism, reply, stage, grown: None, splits });
+                self.rescale = Some(Rescale { number, parallelism, reply, stage, grown: None, splits });
             }
         }
     }
 
     /// A source stays until the rescale is done, or has ended before it heard of it.
-    pub(super) fn source_holds(&mut self, member: usize, over: bool, splits: Vec<Assignment>) {
-        let Some(rescale) = &mut self.rescale else { return };
+    pub(super) fn source_holds(&mut self, hold: u64, member: usize, over: bool, splits: Vec<Assignment>) {
+        let Some(rescale) = self.rescale.as_mut().filter(|rescale| rescale.number == hold) else { return };
         let Stage::Holding(missing) = &mut rescale.stage else { return };
         missing.remove(&member);
         rescale.splits.insert(member, splits);
@@ -140,14 +147,17 @@ impl Control {
         let newest = kept.newest();
         let upto = newest.as_ref().map(|manifest| manifest.epoch);
         rescale.stage = Stage::Loading;
+        let number = rescale.number;
         let wanted = rescale.grown.as_ref().map(|grown| grown.loads.clone()).unwrap_or_default();
         let kept = Arc::clone(kept);
         let work = async move { read(&kept, newest, known, wanted).await };
-        self.spawn(work, move |loads| Done::Rescale(Loaded { upto, loads }));
+        self.spawn(work, move |loads| Done::Rescale(Loaded { rescale: number, upto, loads }));
     }
 
     pub(super) fn loaded(&mut self, loaded: Loaded) {
-        let Some(rescale) = &mut self.rescale else { return };
+        let Some(rescale) = self.rescale.as_mut().filter(|rescale| rescale.number == loaded.rescale) else {
+            return;
+        };
         match loaded.loads {
             Err(error) => self.give_up(error),
             Ok(loads) => {
@@ -194,11 +204,11 @@ impl Control {
     }
 
     /// Takes everything back and says why.
-    fn give_up(&mut self, error: Error) {
+    pub(super) fn give_up(&mut self, error: Error) {
         let Some(rescale) = self.rescale.take() else { return };
         match rescale.grown {
             Some(grown) => self.worker.cancel(grown),
-            None => rescale.splits.keys().for_each(|&member| self.worker.tell(member, Command::Hold(false))),
+            None => self.worker.release(),
         }
         if let Some(kept) = &self.kept {
             kept.hold(false);
@@ -247,12 +257,8 @@ fn pieces(record: &OperatorRecord, restored: &mut Restored) -> Vec<Snapshot> {
     let (mut small, mut large) = (Vec::new(), Vec::new());
     for (name, table) in &record.tables {
         let batches = restored.take(name);
-        let part = |batches| FrozenTable {
-            name: name.clone().into(),
-            change: table.change,
-            batches,
-            expiry: None,
-        };
+        let part =
+            |batches| FrozenTable { name: name.clone().into(), change: table.change, batches, expiry: None };
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if rows <= LOAD_ROWS_MAX || table.change == thalweg_state::Change::Full {
             small.push(part(batches));

@@ -258,7 +258,9 @@ fn fenced(newer: Incarnation) -> Error {
 /// What a user reads when a store fails.
 pub fn failed(error: StoreError) -> Error {
     let code = match &error {
-        StoreError::Unavailable { .. } | StoreError::Full { .. } | StoreError::Denied { .. } => Code::StoreFailed,
+        StoreError::Unavailable { .. } | StoreError::Full { .. } | StoreError::Denied { .. } => {
+            Code::StoreFailed
+        }
         StoreError::Held { .. } => Code::JobInUse,
         StoreError::Unfit { .. } | StoreError::Location { .. } | StoreError::Name { .. } => Code::StoreUnfit,
         StoreError::Damaged { .. } => Code::CheckpointDamaged,

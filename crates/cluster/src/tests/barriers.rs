@@ -45,9 +45,7 @@ impl Operator for Count {
         let columns: Vec<arrow::array::ArrayRef> =
             vec![Arc::new(UInt16Array::from(vec![0])), Arc::new(Int64Array::from(vec![self.0]))];
         let batch = RecordBatch::try_new(Arc::new(schema), columns).expect("the columns fit");
-        Ok(Snapshot {
-            tables: vec![FrozenTable::full("count", vec![batch])],
-        })
+        Ok(Snapshot { tables: vec![FrozenTable::full("count", vec![batch])] })
     }
 }
 

@@ -133,11 +133,13 @@ async fn inputs_that_are_always_full_take_turns() {
         let other = net.source("other", Numbers::new(&[20_000, 20_000], 10));
         let node = net.operator("meet", made(meet.clone()), &[(one, shuffle()), (other, shuffle())]);
         net.sink("out", &sink, &[(node, Distribution::Rebalance)]);
-        let job = net.start(
-            parallelism,
-            RuntimeSettings { queue_rows_max: 2000, batch_rows_max: 10, ..RuntimeSettings::default() },
-            &two_threads(),
-        ).await;
+        let job = net
+            .start(
+                parallelism,
+                RuntimeSettings { queue_rows_max: 2000, batch_rows_max: 10, ..RuntimeSettings::default() },
+                &two_threads(),
+            )
+            .await;
         until("enough is seen", || meet.order.lock().expect("unbroken").len() > 600).await;
         job.abort();
         let order = meet.order.lock().expect("unbroken")[100..600].to_vec();

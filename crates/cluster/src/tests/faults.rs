@@ -67,7 +67,8 @@ async fn every_fault_ends_the_job_and_is_named() {
 async fn a_committer_that_fails_or_panics_fails_the_job() {
     for panics in [false, true] {
         let fault = Fault { call: "commit", panics };
-        let handle = job("out", fault, &Collect::new()).start(2, RuntimeSettings::default(), &two_threads()).await;
+        let handle =
+            job("out", fault, &Collect::new()).start(2, RuntimeSettings::default(), &two_threads()).await;
         let error = within(5, handle.wait()).await.expect_err("a planted fault fails the job");
         assert_eq!(error.site(), Some("sink 'out', commit"), "{error}");
     }

@@ -16,8 +16,7 @@ const KEYS: i64 = 61;
 /// Numbers by key: sources of several splits, time by split, a count of each key, a sink.
 fn counting(lengths: &[i64], pause: Duration) -> (Net, Collect) {
     let (mut net, sink) = (Net::default(), Collect::new());
-    let numbers =
-        Numbers { keys: KEYS, times: true, pause: Some(pause), ..Numbers::new(lengths, 3) };
+    let numbers = Numbers { keys: KEYS, times: true, pause: Some(pause), ..Numbers::new(lengths, 3) };
     let source = net.source("numbers", numbers);
     let timed = net.operator("time", made(Watermarks::default()), &[(source, Distribution::Forward)]);
     let count = net.operator("count", made(Counting::default()), &[(timed, shuffle())]);
@@ -76,4 +75,32 @@ async fn subtasks_come_and_go_while_rows_flow() {
         check(&sink, &lengths, &format!("seed {seed}"));
         assert!(done >= 3, "seed {seed}: only {done} rescales");
     }
+}
+
+#[tokio::test]
+async fn a_rescale_that_cannot_be_prepared_is_taken_back() {
+    let world = two_threads();
+    let lengths = [900, 900];
+    let (net, sink) = counting(&lengths, Duration::from_micros(300));
+    let job = launch(kept(net, 2, 1), &world).await;
+    let zero = within(20, job.rescale(0)).await.expect_err("no subtask at all");
+    let many = within(20, job.rescale(1_000_000)).await.expect_err("more than there can be");
+    assert!(job.parallelism() == 2 && job.counters().iter().all(|r| r.subtask.0 < 2), "{zero} {many}");
+    let first = job.rescale(3);
+    let second = job.rescale(4);
+    let (first, second) = within(20, async { tokio::join!(first, second) }).await;
+    assert!(first.is_ok(), "{first:?}");
+    assert_eq!(second.expect_err("one at a time").code(), thalweg_dataflow::Code::Conflict);
+    within(60, job.wait()).await.expect("the job ends");
+    check(&sink, &lengths, "after refusals");
+}
+
+#[tokio::test]
+async fn a_job_that_is_kept_nowhere_says_that_it_cannot_be_rescaled() {
+    let (net, sink) = counting(&[300], Duration::from_micros(300));
+    let job = net.start(1, RuntimeSettings::default(), &two_threads()).await;
+    let error = within(20, job.rescale(2)).await.expect_err("there is no store");
+    assert_eq!(error.code(), thalweg_dataflow::Code::Conflict);
+    within(60, job.wait()).await.expect("the job ends");
+    check(&sink, &[300], "without a store");
 }

@@ -78,8 +78,9 @@ async fn a_silent_split_holds_nothing_back_for_longer_than_the_timeout() {
 #[tokio::test]
 async fn a_subtask_without_a_split_is_idle_at_once() {
     let (net, heard, _) = timed(Numbers { endless: true, ..Numbers::new(&[200], 10) });
-    let job =
-        net.start(4, RuntimeSettings { idle_timeout: Duration::MAX, ..Default::default() }, &two_threads()).await;
+    let job = net
+        .start(4, RuntimeSettings { idle_timeout: Duration::MAX, ..Default::default() }, &two_threads())
+        .await;
     until("time goes on", || (0..4).all(|s| heard.by(s).last() == Some(&199))).await;
     job.abort();
 }

@@ -33,7 +33,11 @@ impl Length {
         file.sync_all()?;
         if let Some(folder) = Path::new(path).parent() {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            File::open(folder)?.sync_all()?;
+            match File::open(folder).and_then(|folder| folder.sync_all()) {
+                // A folder that may be written to and not read: then only the file itself can be waited for.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                synced => synced?,
+            }
         }
         Ok(Self { epoch: epoch.0, path: path.to_owned(), length: file.metadata()?.len() })
     }

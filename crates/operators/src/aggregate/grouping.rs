@@ -10,6 +10,7 @@ use thalweg_dataflow::{Error, ProcessingTime, Result};
 
 use super::AggregateCall;
 use crate::expression::{Expression, append_now};
+use crate::fingerprint::Fingerprint;
 use crate::row_policy::{Computed, RowPolicy, compute};
 
 /// Keys and calls, as plain data. Keys may be null; a null is a key like any other.
@@ -70,6 +71,13 @@ impl Grouping {
                 .ok_or_else(|| Error::internal(format!("the key '{key}' of an aggregate is not a column")))
         };
         self.keys.iter().map(column).collect()
+    }
+
+    /// What the states of groups mean.
+    pub(crate) fn fingerprint(&self, of: Fingerprint) -> String {
+        let of = of.columns("keys", &self.key_fields()).parts("calls", &self.calls);
+        // A call whose state cannot be told is refused when its operator is built.
+        of.columns("states", &self.state_fields().unwrap_or_default()).finish()
     }
 
     /// For people: `by a: sum(b)`.

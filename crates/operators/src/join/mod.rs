@@ -31,6 +31,7 @@ use thalweg_dataflow::{
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 
 use crate::expression::Expression;
+use crate::fingerprint::Fingerprint;
 use crate::row_policy::RowPolicy;
 use crate::spec;
 use crate::window::{timestamp_field, timestamp_index};
@@ -188,6 +189,14 @@ impl Spec for WindowJoin {
 
     fn encode(&self) -> Result<Vec<u8>> {
         spec::encode(self)
+    }
+
+    fn fingerprint(&self) -> String {
+        let of =
+            Fingerprint::new(Self::KIND).part("kind", self.kind.word()).part("nulls equal", self.nulls_equal);
+        let of = of.columns("left", self.left.schema.fields()).parts("left key", &self.left.keys);
+        let of = of.columns("right", self.right.schema.fields()).parts("right key", &self.right.keys);
+        of.parts("condition", self.residual.as_ref().map(Residual::condition)).finish()
     }
 
     fn label(&self) -> String {

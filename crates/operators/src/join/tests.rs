@@ -249,7 +249,11 @@ fn rows_of_both_sides_move_with_their_key_groups_there_and_back() {
     for number in 0..120_u64 {
         let dice = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
         let time = (number / 4 + dice % 9) / 10;
-        let input = if dice % 2 == 0 { "in 0\ncolumns k:text? v:int? _timestamp:time" } else { "in 1\ncolumns j:text? w:int? _timestamp:time" };
+        let input = if dice % 2 == 0 {
+            "in 0\ncolumns k:text? v:int? _timestamp:time"
+        } else {
+            "in 1\ncolumns j:text? w:int? _timestamp:time"
+        };
         stream += &format!("{input}\nk{} {} {time}9.9\n", dice % 17, dice % 7);
         if number % 20 == 19 {
             stream += "barrier\n";

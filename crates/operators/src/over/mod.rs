@@ -36,6 +36,7 @@ use datafusion::physical_expr::expressions::Column;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::{Error, Functions, Operator, OperatorSpec, Result, Spec};
 
+use crate::fingerprint::Fingerprint;
 use crate::spec;
 use crate::window::timestamp_index;
 use call::PlannedCall;
@@ -122,6 +123,14 @@ impl Spec for Over {
 
     fn encode(&self) -> Result<Vec<u8>> {
         spec::encode(self)
+    }
+
+    fn fingerprint(&self) -> String {
+        let of = Fingerprint::new(Self::KIND).columns("rows", self.input.fields());
+        let of = of.parts("key", &self.key).parts("partition", &self.partition).parts("calls", &self.calls);
+        let order = |by: &OrderBy| format!("{} {} {}", by.column, by.descending, by.nulls_first);
+        let of = of.parts("order", self.order.iter().map(order));
+        of.parts("top", self.top.map(|top| format!("{:?} {}", top.ranking, top.most))).finish()
     }
 
     fn label(&self) -> String {

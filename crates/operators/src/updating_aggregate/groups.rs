@@ -95,8 +95,12 @@ impl Groups {
         Ok(Self {
             keys: GroupKeys::new(schema_of([grouping.key_fields()]))?,
             key_columns,
-            table: Table::new(GROUPS, key_columns, super::snapshot::numbered(schema_of(columns), key_columns))
-                .map_err(store)?,
+            table: Table::new(
+                GROUPS,
+                key_columns,
+                super::snapshot::numbered(schema_of(columns), key_columns),
+            )
+            .map_err(store)?,
             kernels,
             key_space: KeySpace::default(),
             owned: KeyGroups::default(),

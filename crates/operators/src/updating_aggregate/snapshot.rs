@@ -103,7 +103,8 @@ impl Groups {
         rows.iter().for_each(|&row| order[self.ids[row as usize]] = row);
         let groups: Vec<_> = order.iter().map(|&row| self.table.group(row)).collect();
         let columns = gather(&self.table, &order, 0..self.table.schema().fields().len())?;
-        let mut ordered = Table::new(GROUPS, self.key_columns, Arc::clone(self.table.schema())).map_err(store)?;
+        let mut ordered =
+            Table::new(GROUPS, self.key_columns, Arc::clone(self.table.schema())).map_err(store)?;
         ordered.push(&groups, &columns).map_err(store)?;
         self.table = ordered;
         self.seen().try_for_each(|(_, seen)| seen.renumber(&moved))
@@ -144,8 +145,7 @@ impl Groups {
             }
             let arguments = start..start + self.kernels[index].call.arguments().len();
             start = arguments.end;
-            let own: BooleanArray =
-                calls.values().iter().map(|&call| Some(call as usize == index)).collect();
+            let own: BooleanArray = calls.values().iter().map(|&call| Some(call as usize == index)).collect();
             let rows = filter_record_batch(batch, &own).map_err(|e| failed(e.into()))?;
             if rows.num_rows() > 0 {
                 let (keys, arguments) = (&rows.columns()[1..call_column], &rows.columns()[arguments]);

@@ -214,7 +214,8 @@ fn an_increment_holds_only_what_changed() {
 #[test]
 fn groups_move_with_their_key_groups_there_and_back() {
     let columns = "k:int v:int? s:text? _timestamp:time";
-    let stream = rows_and_barriers(columns, |dice, time| format!("{} {} s{} {time}", dice % 23, dice % 5, dice % 3));
+    let stream =
+        rows_and_barriers(columns, |dice, time| format!("{} {} s{} {time}", dice % 23, dice % 5, dice % 3));
     let calls = "count(*), count(DISTINCT s), avg(v), max(v) FILTER (WHERE v > 2), sum(DISTINCT v)";
     let by_key = spec(&schema(columns), "k", calls);
     where_key_groups_move(&by_key, &[vec![0]], &stream).unwrap();

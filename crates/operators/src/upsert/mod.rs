@@ -22,6 +22,7 @@ use thalweg_dataflow::{
 };
 use thalweg_state::{Epoch, KeyGroups, KeySpace, Restored, Snapshot, hash_keys};
 
+use crate::fingerprint::Fingerprint;
 use crate::spec;
 use multiset::{Change, Keys};
 use rows::RowCodec;
@@ -82,6 +83,14 @@ impl Spec for Upsert {
 
     fn encode(&self) -> Result<Vec<u8>> {
         spec::encode(self)
+    }
+
+    fn fingerprint(&self) -> String {
+        let key = self.key.iter().map(|&index| self.input.field(index).name());
+        let columns = data_columns(&self.input).into_iter().map(|index| &self.input.fields()[index]);
+        let changelog = self.input.index_of(columns::DIFF).is_ok();
+        let of = Fingerprint::new(Self::KIND).parts("key", key).part("changelog", changelog);
+        of.columns("rows", columns).finish()
     }
 
     fn label(&self) -> String {

@@ -183,7 +183,8 @@ impl Keys {
                 return ((group, name), Vec::new());
             };
             key.changed = false;
-            let mut rows: Vec<(Row, Count)> = key.rows.iter().map(|(row, count)| (row.clone(), *count)).collect();
+            let mut rows: Vec<(Row, Count)> =
+                key.rows.iter().map(|(row, count)| (row.clone(), *count)).collect();
             rows.sort_unstable_by(|(a, _), (b, _)| (&a.data, a.timestamp).cmp(&(&b.data, b.timestamp)));
             ((group, name), rows)
         };

@@ -126,7 +126,8 @@ pub(super) fn freeze(keys: &[(Name, Vec<(Row, Count)>)], codec: &RowCodec) -> Re
     let lists = ListArray::try_new(field, lengths, Arc::new(item_rows), None).map_err(broken)?;
     let groups = UInt16Array::from_iter_values(keys.iter().map(|((group, _), _)| *group));
     let parser = codec.keys.parser();
-    let names = codec.keys.convert_rows(keys.iter().map(|((_, name), _)| parser.parse(name))).map_err(broken)?;
+    let names =
+        codec.keys.convert_rows(keys.iter().map(|((_, name), _)| parser.parse(name))).map_err(broken)?;
     let key_fields = codec.key_in_data.iter().map(|&index| &codec.fields[index]);
     let mut fields = vec![Field::new(KEY_GROUP_COLUMN, DataType::UInt16, false)];
     let mut columns: Vec<ArrayRef> = vec![Arc::new(groups)];

@@ -119,7 +119,9 @@ fn keys_move_with_their_key_groups_there_and_back() {
 fn an_increment_holds_only_keys_that_changed_and_a_checkpoint_each_key_once() {
     let spec = upsert();
     let mut driver = Driver::new(&spec, 8, OnBarrier::GoOn).unwrap();
-    driver.run(&format!("{COLUMNS}\n1 a 1 +\n2 a 1 +\n3 a 1 +\nbarrier\n2 a 1 -\nbarrier\nbarrier\n")).unwrap();
+    driver
+        .run(&format!("{COLUMNS}\n1 a 1 +\n2 a 1 +\n3 a 1 +\nbarrier\n2 a 1 -\nbarrier\nbarrier\n"))
+        .unwrap();
     let rows: Vec<usize> = driver.snapshots().iter().map(|snapshot| snapshot.tables[0].rows()).collect();
     assert_eq!(rows, [3, 1, 0]);
     for change in 0..50 {

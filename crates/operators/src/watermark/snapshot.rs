@@ -7,9 +7,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{Field, Int64Type, Schema, UInt64Type};
 use thalweg_dataflow::{Error, Result};
-use thalweg_state::{
-    FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeySpace, Snapshot, SplitId, hash_keys,
-};
+use thalweg_state::{FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeySpace, Snapshot, SplitId, hash_keys};
 
 use super::lateness::LatenessSketch;
 use super::split::{Lateness, Split};

@@ -10,6 +10,7 @@ use thalweg_dataflow::{Code, Error, Functions, Operator, OperatorSpec, Result, S
 
 use super::WatermarkOperator;
 use crate::expression::{Expression, sql_type};
+use crate::fingerprint::Fingerprint;
 use crate::row_policy::RowPolicy;
 use crate::spec;
 use crate::window::duration;
@@ -159,6 +160,21 @@ impl Spec for Watermark {
 
     fn encode(&self) -> Result<Vec<u8>> {
         spec::encode(self)
+    }
+
+    fn fingerprint(&self) -> String {
+        let event_time = match &self.event_time {
+            EventTimeFrom::Column(index) => self.output.field(*index).name().clone(),
+            EventTimeFrom::Expression(expression) => expression.to_string(),
+            EventTimeFrom::ProcessingTime => "processing time".into(),
+        };
+        let generator = match &self.generator {
+            Generator::Expression(expression) => expression.to_string(),
+            Generator::Delay(delay) => format!("delay {} ns", delay.as_nanos()),
+            Generator::Given => "given".into(),
+            Generator::Completeness(share) => format!("completeness {share}"),
+        };
+        Fingerprint::new(Self::KIND).part("event time", event_time).part("watermark", generator).finish()
     }
 
     fn label(&self) -> String {

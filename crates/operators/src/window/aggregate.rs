@@ -18,6 +18,7 @@ use super::snapshot::Durable;
 use super::split::{Part, Times, by_slot};
 use super::{TIME, times, timestamp_field, timestamp_index};
 use crate::aggregate::{Columns, Grouping, Inputs, schema_of};
+use crate::fingerprint::Fingerprint;
 use crate::row_policy::{Computed, RowPolicy};
 use crate::spec;
 
@@ -123,6 +124,12 @@ impl Spec for WindowAggregate {
 
     fn encode(&self) -> Result<Vec<u8>> {
         spec::encode(self)
+    }
+
+    fn fingerprint(&self) -> String {
+        let keyed_by_window = self.grouping.keys().is_empty() && !self.panes.overlap();
+        let of = Fingerprint::new(Self::KIND).part("panes", self.panes.canonical());
+        self.grouping.fingerprint(of.part("keyed by window", keyed_by_window))
     }
 
     fn label(&self) -> String {

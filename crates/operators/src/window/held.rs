@@ -175,7 +175,8 @@ impl Held {
         match self {
             Held::Gathering { fresh } => {
                 let increment = std::mem::take(fresh);
-                *self = Held::Filling { frozen: None, waiting: increment.iter().cloned().collect(), fresh: None };
+                *self =
+                    Held::Filling { frozen: None, waiting: increment.iter().cloned().collect(), fresh: None };
                 Ok(increment)
             }
             Held::Filling { waiting, fresh, .. } => {

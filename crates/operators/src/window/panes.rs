@@ -270,6 +270,14 @@ impl Panes {
         Slot { from: first.saturating_add(missed).min(last.max(first)), pane }
     }
 
+    /// What the numbers of panes mean.
+    pub(crate) fn canonical(self) -> String {
+        match self {
+            Panes::Hop { slide_nanos, width_nanos, .. } => format!("{slide_nanos} ns, {width_nanos} ns"),
+            Panes::Instants { width_nanos } => format!("instants of {width_nanos} ns"),
+        }
+    }
+
     /// For people: `tumble(10s)`.
     pub(crate) fn label(self) -> String {
         match self {

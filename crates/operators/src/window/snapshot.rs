@@ -23,7 +23,9 @@ use super::panes::{Panes, Slot};
 use super::split::{Times, by_slot};
 use super::{times, timestamp_field};
 use crate::aggregate::{Columns, Grouping, failed, schema_of};
-use crate::durable::{Came, Gone, Increments, Progress, chosen, key_group_column, key_group_field, key_groups};
+use crate::durable::{
+    Came, Gone, Increments, Progress, chosen, key_group_column, key_group_field, key_groups,
+};
 
 const PANES: &str = "panes";
 const PROGRESS: &str = "progress";
@@ -125,7 +127,12 @@ impl Durable {
     }
 
     /// Leaves the groups that left out of a window that is given out: its keys and results.
-    pub(super) fn staying(&mut self, window: i64, columns: Columns, groups: usize) -> Result<(Columns, usize)> {
+    pub(super) fn staying(
+        &mut self,
+        window: i64,
+        columns: Columns,
+        groups: usize,
+    ) -> Result<(Columns, usize)> {
         if self.gone.is_empty() || groups == 0 {
             return Ok((columns, groups));
         }

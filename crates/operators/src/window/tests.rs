@@ -499,12 +499,13 @@ fn specs_survive_their_way_through_bytes() {
 fn windows_move_with_their_key_groups_there_and_back() {
     let input = "k:int v:int? _timestamp:time";
     let stream = rows_and_barriers(input, |dice, time| format!("{} {} {time}", dice % 17, dice % 5));
-    for (slide, width) in [(10, 10), (5, 20), (7, 10), (30, 12)] {
-        for (keys, calls, states) in [
-            ("k", "count(*), sum(v)", "k:int count:int sum:int? _timestamp:time"),
-            ("k", "median(v)", input),
-            ("", "count(*), sum(v)", "count:int sum:int? _timestamp:time"),
-        ] {
+    let split = ("k", "count(*), sum(v)", "k:int count:int sum:int? _timestamp:time");
+    let global = ("", "count(*), sum(v)", "count:int sum:int? _timestamp:time");
+    let whole = ("k", "median(v)", input);
+    for (slide, width, kinds) in
+        [(10, 10, vec![split, whole, global]), (5, 20, vec![split, global]), (7, 10, vec![split, whole])]
+    {
+        for (keys, calls, states) in kinds {
             let (before, behind) = nodes_of(hop(slide, width), &schema(input), keys, calls);
             let stream = stream_behind(&*before, states, &stream);
             at_every_batch_size(&behind, &stream).unwrap();
@@ -523,6 +524,33 @@ fn what_is_over_leaves_the_checkpoint() {
         driver.run(&format!("columns k:text? n:int _timestamp:time\n{rows}barrier\n")).unwrap();
     }
     assert_eq!(driver.past().rows("panes"), 2, "those of the one window that is open");
+}
+
+#[test]
+fn a_fingerprint_tells_what_the_state_means_and_nothing_else() {
+    let input = schema("k:int v:int? other:text? _timestamp:time");
+    let of = |panes, keys: &str, calls: &str| nodes_of(panes, &input, keys, calls).1.fingerprint();
+    let own = of(hop(5, 10), "k", "count(*), sum(v)");
+    assert_eq!(own, of(hop(5, 10), "k", "count( * ) ,  SUM( v )"), "the same, written in another way");
+    let elsewhere = schema("k:int v:int? _timestamp:time");
+    assert_eq!(own, nodes_of(hop(5, 10), &elsewhere, "k", "count(*), sum(v)").1.fingerprint());
+    let text = nodes_of(hop(5, 10), &schema("k:text v:int? _timestamp:time"), "k", "count(*), sum(v)");
+    let others = [
+        of(hop(5, 20), "k", "count(*), sum(v)"),
+        of(hop(10, 10), "k", "count(*), sum(v)"),
+        of(hop(5, 10), "k", "count(*), max(v)"),
+        of(hop(5, 10), "k", "count(*), sum(v) FILTER (WHERE v > 1)"),
+        of(hop(5, 10), "k", "count(*)"),
+        of(hop(5, 10), "k, v", "count(*), sum(v)"),
+        text.1.fingerprint(),
+    ];
+    for (number, other) in others.iter().enumerate() {
+        assert_ne!(&own, other);
+        assert!(!others[..number].contains(other), "{other}");
+    }
+    let expected =
+        "window-aggregate; panes: 5000000000 ns, 10000000000 ns; keyed by window: false; keys: k Int64; ";
+    assert!(own.starts_with(expected), "{own}");
 }
 
 /// Two owners whose watermarks differ, as an idle split can make them: what was given out is not given

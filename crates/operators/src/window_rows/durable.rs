@@ -15,7 +15,9 @@ use thalweg_state::{Epoch, Expiry, FrozenTable, KeyGroup, KeyGroups, Restored, S
 
 use super::{Tables, is_closed};
 use crate::aggregate::schema_of;
-use crate::durable::{Came, Gone, Increments, Progress, chosen, key_group_column, key_group_field, key_groups};
+use crate::durable::{
+    Came, Gone, Increments, Progress, chosen, key_group_column, key_group_field, key_groups,
+};
 use crate::window::{times, timestamp_index};
 
 /// What makes the rows outlive the process. Knows their columns, not the rows.
@@ -72,12 +74,7 @@ impl Durable {
     }
 
     /// Rows of another owner.
-    pub(super) fn put(
-        &mut self,
-        groups: &KeyGroups,
-        given: &Snapshot,
-        age: Age,
-    ) -> Result<Vec<RecordBatch>> {
+    pub(super) fn put(&mut self, groups: &KeyGroups, given: &Snapshot, age: Age) -> Result<Vec<RecordBatch>> {
         self.progress.put(groups, given)?;
         let rows: Vec<RecordBatch> = given.batches_of(self.tables.rows).cloned().collect();
         let open = rows.iter().map(|batch| self.still_open(batch)).collect();

@@ -55,7 +55,6 @@ impl Instant {
     fn bytes(&self) -> usize {
         self.frozen.bytes() + self.fresh.bytes()
     }
-
 }
 
 /// Rows of one schema by the last instant of their window, durable.
@@ -219,8 +218,12 @@ impl WindowRows {
         last: Option<EventTime>,
         own: impl Fn(&Durable, RecordBatch) -> Result<RecordBatch>,
     ) -> Result<()> {
-        let instants: Vec<EventTime> =
-            self.open.keys().copied().take_while(|&instant| last.is_none_or(|last| instant <= last)).collect();
+        let instants: Vec<EventTime> = self
+            .open
+            .keys()
+            .copied()
+            .take_while(|&instant| last.is_none_or(|last| instant <= last))
+            .collect();
         for instant in instants {
             let rows = self.drop_instant(instant);
             for (batches, kept) in [(rows.frozen, Kept::Frozen), (rows.fresh, Kept::Fresh)] {

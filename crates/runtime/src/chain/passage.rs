@@ -27,11 +27,7 @@ pub struct Answer {
 impl Chain {
     /// Opens every operator and sink, senders first; each operator with what the past, if there is one,
     /// holds of these key groups.
-    pub(crate) async fn open(
-        &mut self,
-        past: Option<&dyn Past>,
-        groups: &KeyGroups,
-    ) -> Result<(), Failure> {
+    pub(crate) async fn open(&mut self, past: Option<&dyn Past>, groups: &KeyGroups) -> Result<(), Failure> {
         for index in 0..self.nodes.len() {
             let ChainNode { site, piece, counters, .. } = &mut self.nodes[index];
             let restored = match (past, &*piece) {

@@ -13,8 +13,8 @@ mod queue;
 mod sender;
 
 pub(crate) use inbox::{Inbox, Taken};
-pub use queue::{ChannelReading, Probe};
 pub(crate) use queue::{Bounds, PeerGone, slice_bytes};
+pub use queue::{ChannelReading, Probe};
 pub(crate) use sender::Sender;
 
 use std::sync::Arc;

@@ -102,7 +102,18 @@ impl Exchange {
     ) -> Self {
         let gathers = senders.iter().map(|_| Gather::new(batch_rows_max)).collect();
         let watermark = Watermark::START;
-        Self { origin, edge, to, route, senders, gathers, batch_rows_max, watermark, idle: false, ended: None }
+        Self {
+            origin,
+            edge,
+            to,
+            route,
+            senders,
+            gathers,
+            batch_rows_max,
+            watermark,
+            idle: false,
+            ended: None,
+        }
     }
 
     /// The edge's index in the graph.
@@ -222,7 +233,9 @@ impl Exchange {
         self.gathers.resize_with(self.senders.len(), || Gather::new(self.batch_rows_max));
         let table = barrier.tables.iter().find(|table| table.node == self.to);
         match (&mut self.route, table) {
-            (Route::Shuffle(partitioner), Some(table)) if table.parallelism as usize == self.senders.len() => {
+            (Route::Shuffle(partitioner), Some(table))
+                if table.parallelism as usize == self.senders.len() =>
+            {
                 partitioner.route_by(table);
             }
             (Route::Shuffle(_), _) => {

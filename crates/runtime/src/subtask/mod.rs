@@ -41,8 +41,9 @@ pub enum Command {
         /// Whether as complete.
         complete: bool,
     },
-    /// To sources: whether to put the end of the input off, so that splits can come. Answered by [`Word::Holding`].
-    Hold(bool),
+    /// To sources: put the end of the input off, so that splits can come; answered by [`Word::Holding`]
+    /// with the same number. None: no longer.
+    Hold(Option<u64>),
     /// What to do at the barrier of a rescale.
     Move(Move),
     /// State of key groups that will move here.
@@ -71,6 +72,8 @@ pub enum Word {
     Answer(Epoch, Answer),
     /// It will not end until it is told, or it is over already; and the splits that it reads.
     Holding {
+        /// Which [`Command::Hold`] it answers.
+        hold: u64,
         /// Whether its input is over.
         over: bool,
         /// What it reads.
@@ -232,8 +235,10 @@ impl Subtask {
                 Command::Settled { epoch, complete } => {
                     self.settled(epoch, complete, source.as_deref_mut()).await?;
                 }
-                Command::Hold(true) => self.report(Word::Holding { over: true, splits: Vec::new() }),
-                Command::Hold(false) => {}
+                Command::Hold(Some(hold)) => {
+                    self.report(Word::Holding { hold, over: true, splits: Vec::new() });
+                }
+                Command::Hold(None) => {}
                 Command::Move(moving) => self.moving = Some(moving),
                 // Nothing comes any more that would ask for it; the store holds it.
                 Command::Load(_) | Command::Unload => {}

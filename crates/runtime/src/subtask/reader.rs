@@ -52,8 +52,7 @@ enum Wake {
 impl Reader {
     pub(crate) fn new(inbox: Inbox, inlets: Vec<Inlet>, newborn: bool, settings: &RuntimeSettings) -> Self {
         let alignment = Alignment::new(inbox.len(), |channel| inbox.is_unborn(channel));
-        let holdback =
-            HoldBack::new(settings.key_space, settings.queue_rows_max, settings.queue_bytes_max);
+        let holdback = HoldBack::new(settings.key_space, settings.queue_rows_max, settings.queue_bytes_max);
         Self {
             inbox,
             inlets,

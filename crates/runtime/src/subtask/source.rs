@@ -218,10 +218,10 @@ impl SourceReader {
             }
             Command::Settled { epoch, complete } => subtask.settled(epoch, complete, Some(self)).await,
             Command::Hold(held) => {
-                self.held = held;
-                if held {
+                self.held = held.is_some();
+                if let Some(hold) = held {
                     let splits = self.positions()?;
-                    subtask.report(Word::Holding { over: false, splits });
+                    subtask.report(Word::Holding { hold, over: false, splits });
                 }
                 Ok(())
             }

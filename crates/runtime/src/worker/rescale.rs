@@ -17,8 +17,8 @@ use thalweg_dataflow::source::Assignment;
 use thalweg_dataflow::{Distribution, Error, NodeId, Result, Watermark};
 use thalweg_state::{Epoch, KeyGroup, KeyGroups, OperatorId, SplitId, Subtask as SubtaskIndex};
 
-use super::{OperatorReading, Worker};
 use super::connect::Receiver;
+use super::{OperatorReading, Worker};
 use crate::channel::Sender;
 use crate::moves::{Exit, Give, Move};
 use crate::plan::{ChainId, ChannelId, Plan};
@@ -29,6 +29,8 @@ use crate::subtask::{Command, Inlet};
 pub struct Grown {
     old: Plan,
     parallelism: u32,
+    /// How many pieces counted before.
+    readings: usize,
     senders: BTreeMap<ChannelId, Sender>,
     added: BTreeMap<Receiver, Vec<Inlet>>,
     /// The members that were added.
@@ -76,12 +78,12 @@ impl Worker {
     pub fn grow(&mut self, parallelism: u32) -> Result<Grown> {
         let old = self.plan.clone();
         let new = Plan::new(&self.deployment.graph, parallelism)?;
-        let before = self.members.len();
+        let (before, readings) = (self.members.len(), self.wiring.readings().len());
         let built = self.build_for(new);
         let (senders, added) = match built {
             Ok(built) => built,
             Err(error) => {
-                self.discard(before);
+                self.discard(before, readings);
                 self.plan = old;
                 return Err(error);
             }
@@ -95,21 +97,37 @@ impl Worker {
             let ids = nodes.map(|&node| self.deployment.graph.node(node).id.clone()).collect();
             (shift.to, ids, shift.groups.clone())
         });
-        Ok(Grown { old, parallelism, senders, added, joining, leaving, loads: loads.collect(), shifts })
+        Ok(Grown {
+            old,
+            parallelism,
+            readings,
+            senders,
+            added,
+            joining,
+            leaving,
+            loads: loads.collect(),
+            shifts,
+        })
     }
 
     /// Takes back what was grown.
     pub fn cancel(&mut self, grown: Grown) {
-        let Grown { old, joining, .. } = grown;
-        self.discard(self.members.len() - joining.len());
-        for (member, known) in self.members.iter().enumerate().filter(|(_, known)| known.is_alive()) {
-            self.tell(member, if known.source { Command::Hold(false) } else { Command::Unload });
-        }
+        let Grown { old, joining, readings, .. } = grown;
+        self.discard(self.members.len() - joining.len(), readings);
+        self.release();
         self.plan = old;
     }
 
-    /// Forgets the members from `first` on, which nobody knows yet.
-    fn discard(&mut self, first: usize) {
+    /// Nobody holds anything for a rescale any more.
+    pub fn release(&self) {
+        for (member, known) in self.members.iter().enumerate().filter(|(_, known)| known.is_alive()) {
+            self.tell(member, if known.source { Command::Hold(None) } else { Command::Unload });
+        }
+    }
+
+    /// Forgets the members from `first` on, which nobody knows yet, and what they would have counted.
+    fn discard(&mut self, first: usize, readings: usize) {
+        self.wiring.keep_readings(readings);
         self.ready.clear();
         for member in first..self.members.len() {
             if let Some(task) = &self.members[member].task {
@@ -175,9 +193,10 @@ impl Worker {
     /// The chains whose number of subtasks changes, with their heads.
     fn changes(&self, old: &Plan) -> Vec<(ChainId, NodeId, u32, u32)> {
         let plans = self.plan.chains().zip(old.chains());
-        let change = |((id, new), (_, old)): ((ChainId, &crate::plan::Chain), (ChainId, &crate::plan::Chain))| {
-            (id, new.nodes[0], old.parallelism, new.parallelism)
-        };
+        let change =
+            |((id, new), (_, old)): ((ChainId, &crate::plan::Chain), (ChainId, &crate::plan::Chain))| {
+                (id, new.nodes[0], old.parallelism, new.parallelism)
+            };
         plans.map(change).filter(|(_, _, old, new)| old != new).collect()
     }
 
@@ -263,7 +282,8 @@ impl Worker {
 
     /// The channels to `receiver` of members that take over splits.
     fn rebased(&self, (head, to): Receiver, shifts: &[Shift]) -> Vec<ChannelId> {
-        let takers = shifts.iter().filter(|shift| !shift.splits.is_empty()).map(|shift| &self.members[shift.to]);
+        let takers =
+            shifts.iter().filter(|shift| !shift.splits.is_empty()).map(|shift| &self.members[shift.to]);
         let edges = self.deployment.graph.edges().iter().enumerate().filter(|(_, edge)| edge.to.0 == head);
         let channels = edges.flat_map(|(index, edge)| {
             let from_here = takers.clone().filter(|taker| taker.nodes.contains(&edge.from.0));
@@ -273,12 +293,7 @@ impl Worker {
     }
 
     /// The outgoing edges of a member whose receivers change.
-    fn exits(
-        &self,
-        member: usize,
-        old: &Plan,
-        senders: &mut BTreeMap<ChannelId, Sender>,
-    ) -> Vec<Exit> {
+    fn exits(&self, member: usize, old: &Plan, senders: &mut BTreeMap<ChannelId, Sender>) -> Vec<Exit> {
         let own = &self.members[member];
         let mut exits = Vec::new();
         for (index, edge) in self.deployment.graph.edges().iter().enumerate() {

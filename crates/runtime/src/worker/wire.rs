@@ -104,11 +104,7 @@ fn places(
 }
 
 impl Wiring {
-    pub(super) fn new(
-        deployment: &Deployment,
-        world: &World,
-        report: mpsc::UnboundedSender<Report>,
-    ) -> Self {
+    pub(super) fn new(deployment: &Deployment, world: &World, report: mpsc::UnboundedSender<Report>) -> Self {
         Self {
             deployment: deployment.clone(),
             settings: Arc::new(deployment.settings.clone()),
@@ -121,6 +117,11 @@ impl Wiring {
 
     pub(super) fn readings(&self) -> &[OperatorReading] {
         &self.readings
+    }
+
+    /// Forgets all but the first pieces that count.
+    pub(super) fn keep_readings(&mut self, first: usize) {
+        self.readings.truncate(first);
     }
 
     pub(super) fn probes(&self) -> impl Iterator<Item = &Probe> {

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::types::Int64Type;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt16Array};
+use futures_util::future::{BoxFuture, FutureExt, ready};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
 use crate::compaction::Compacted;
 use crate::manifest::{Head, OperatorPart};
-use crate::store::{LocalStore, MemoryStore};
+use crate::store::{Listed, LocalStore, MemoryStore};
 use crate::{
     Expiry, FrozenTable, KEY_GROUP_COLUMN, KeyGroups, KeySpace, OperatorId, Restored, Snapshot, Subtask,
     hash_keys,
@@ -266,6 +268,59 @@ fn an_epoch_that_was_settled_and_collected_is_not_settled_again() {
         let error = history.settle(Epoch(1), &aborted(1)).await.unwrap_err();
         assert!(matches!(error, StoreError::Superseded { .. }), "{error}");
         assert_eq!(history.epochs().await, Ok(vec![Epoch(2)]), "nothing is left of it");
+    });
+}
+
+/// A store that does not list the first time.
+#[derive(Debug, Default)]
+struct ListsLater {
+    inner: MemoryStore,
+    asked: AtomicBool,
+}
+
+impl Store for ListsLater {
+    fn create<'a>(&'a self, name: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<Creation, StoreError>> {
+        self.inner.create(name, bytes)
+    }
+
+    fn read<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
+        self.inner.read(name)
+    }
+
+    fn list<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+        if self.asked.swap(true, Ordering::Relaxed) {
+            return self.inner.list(folder);
+        }
+        ready(Err(StoreError::Unavailable { reason: "not yet".to_owned() })).boxed()
+    }
+
+    fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.inner.delete(name)
+    }
+
+    fn hold<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Hold, StoreError>> {
+        self.inner.hold(folder)
+    }
+
+    fn describe(&self) -> String {
+        "a store that lists later".to_owned()
+    }
+}
+
+#[test]
+fn one_who_slept_learns_it_also_when_he_has_to_ask_twice() {
+    block_on(async {
+        let store = Arc::new(ListsLater::default());
+        let history = history(Arc::clone(&store) as Arc<dyn Store>);
+        store.asked.store(true, Ordering::Relaxed);
+        history.settle(Epoch(2), &aborted(2)).await.unwrap();
+        store.asked.store(false, Ordering::Relaxed);
+        let error = history.settle(Epoch(1), &aborted(1)).await.unwrap_err();
+        assert!(error.may_pass(), "{error}");
+        let error = history.settle(Epoch(1), &aborted(1)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Superseded { .. }), "{error}");
+        // What another settled is told, however old.
+        assert_eq!(history.settle(Epoch(1), &aborted(9)).await, Ok(aborted(1)));
     });
 }
 

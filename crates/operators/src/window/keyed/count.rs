@@ -21,6 +21,7 @@ use super::counted::{Counted, State, Window};
 use super::log::{Log, Part};
 use super::runs::Cutter;
 use crate::aggregate::{Grouping, Inputs, schema_of};
+use crate::fingerprint::Fingerprint;
 use crate::row_policy::{Computed, RowPolicy};
 use crate::spec;
 
@@ -71,6 +72,10 @@ impl Spec for CountAggregate {
 
     fn encode(&self) -> Result<Vec<u8>> {
         spec::encode(self)
+    }
+
+    fn fingerprint(&self) -> String {
+        self.grouping.fingerprint(Fingerprint::new(Self::KIND).part("rows", self.rows))
     }
 
     fn label(&self) -> String {

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampNanosecondArray, UInt64Array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, TimestampNanosecondArray, UInt64Array, new_null_array,
+};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, UInt64Type};
 use thalweg_dataflow::operator::{Age, Settings};
 use thalweg_dataflow::{Error, Result};
@@ -184,8 +186,12 @@ impl Counted {
             return Ok(());
         }
         let from = self.swept.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let keys: Vec<Key> =
-            self.open.range::<Key, _>((from, Bound::Unbounded)).take(windows_max).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<Key> = self
+            .open
+            .range::<Key, _>((from, Bound::Unbounded))
+            .take(windows_max)
+            .map(|(key, _)| key.clone())
+            .collect();
         for (key, group) in keys.iter().zip(self.groups_of(&keys, state)?) {
             if self.gone.contains(group)
                 && let Some(window) = self.open.remove(key)

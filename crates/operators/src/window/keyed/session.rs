@@ -29,6 +29,7 @@ use super::runs::Cutter;
 use super::sessions::{Session, Sessions};
 use super::snapshot::{Durable, State};
 use crate::aggregate::{Columns, Grouping, Inputs, failed, schema_of};
+use crate::fingerprint::Fingerprint;
 use crate::row_policy::{Computed, RowPolicy};
 use crate::spec;
 
@@ -82,6 +83,11 @@ impl Spec for SessionAggregate {
 
     fn encode(&self) -> Result<Vec<u8>> {
         spec::encode(self)
+    }
+
+    fn fingerprint(&self) -> String {
+        let of = Fingerprint::new(Self::KIND).part("gap", format_args!("{} ns", self.gap_nanos));
+        self.grouping.fingerprint(of)
     }
 
     fn label(&self) -> String {

@@ -184,8 +184,7 @@ impl Durable {
         let columns = batch.columns();
         let keys = &columns[1..=self.keys];
         let (firsts, lasts) = (times(batch, self.keys + 1)?, times(batch, self.keys + 2)?);
-        let spans: Vec<Span> =
-            firsts.iter().zip(lasts).map(|(&first, &last)| Span { first, last }).collect();
+        let spans: Vec<Span> = firsts.iter().zip(lasts).map(|(&first, &last)| Span { first, last }).collect();
         let encoded = state.encoder.encode(keys)?;
         let all = keys.iter().chain(&columns[self.keys + 3..]).cloned().collect();
         let parts = state.log.push(Half::Frozen, all, spans.clone());
