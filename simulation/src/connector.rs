@@ -31,7 +31,11 @@ impl Connector for Replays {
     fn describe(&self, declaration: Declaration<'_>) -> Result<Arc<dyn ConnectorTable>> {
         let input = self.inputs.get(declaration.table);
         let input = input.ok_or_else(|| Error::internal(format!("no input '{}'", declaration.table)))?;
-        if declaration.columns.as_ref().is_some_and(|columns| columns.fields().len() != schema().fields().len()) {
+        if declaration
+            .columns
+            .as_ref()
+            .is_some_and(|columns| columns.fields().len() != schema().fields().len())
+        {
             return Err(Error::internal("a replay has columns of its own"));
         }
         Ok(Arc::new(ReplayTable { input: Arc::clone(input), now: Arc::clone(&self.now) }))

@@ -149,7 +149,9 @@ impl Ledger {
             return Err(failed("the ledger does not take rows now"));
         }
         let (fenced, refuses) = (state.fenced, state.manners.refuses_writes);
-        let Some(transaction) = state.transactions.get_mut(&id) else { return Err(failed("no such transaction")) };
+        let Some(transaction) = state.transactions.get_mut(&id) else {
+            return Err(failed("no such transaction"));
+        };
         if refuses && transaction.incarnation < fenced {
             return Err(Error::new(Code::Fenced, "the ledger knows a later life"));
         }
@@ -194,7 +196,8 @@ impl Ledger {
 
     fn give_up_others(&self, by: u64) {
         let mut state = self.state();
-        let open = state.transactions.values_mut().filter(|t| t.incarnation < by && t.stage != Stage::Committed);
+        let open =
+            state.transactions.values_mut().filter(|t| t.incarnation < by && t.stage != Stage::Committed);
         open.for_each(|transaction| transaction.stage = Stage::GivenUp);
     }
 }
@@ -213,7 +216,8 @@ impl State {
             Stage::Prepared => {}
             Stage::Open => self.violations.push(format!("epoch {epoch} commits what was not prepared")),
             Stage::GivenUp => {
-                let what = format!("incarnation {by} commits, for epoch {epoch}, what a later life has given up");
+                let what =
+                    format!("incarnation {by} commits, for epoch {epoch}, what a later life has given up");
                 self.violations.push(what);
             }
         }

@@ -105,7 +105,8 @@ impl Simulation {
         let stage::Stage { mut violations, mut tallies, .. } = stage;
         let finished = violations.is_empty();
         violations.extend(ground.ledger.violations());
-        violations.extend(ground.settlements.lock().unwrap_or_else(PoisonError::into_inner).violations().to_vec());
+        violations
+            .extend(ground.settlements.lock().unwrap_or_else(PoisonError::into_inner).violations().to_vec());
         violations.extend(oracle::judge_checkpoints(ground, finished));
         if finished {
             violations.extend(oracle::judge_rows(swarm, &ground.ledger.committed()));
@@ -113,6 +114,12 @@ impl Simulation {
         for (what, times) in ground.store.counts() {
             *tallies.entry(format!("store: {what}")).or_default() += times;
         }
-        Outcome { violations, hash: ground.trace.hash(), tallies, drawn: swarm.to_string(), lines: ground.trace.lines() }
+        Outcome {
+            violations,
+            hash: ground.trace.hash(),
+            tallies,
+            drawn: swarm.to_string(),
+            lines: ground.trace.lines(),
+        }
     }
 }

@@ -120,7 +120,8 @@ impl Life {
         let note = &self.ground.note;
         note(format_args!("life {} goes on from epoch {restored}, {visible} is visible", self.birth.number));
         if restored < visible {
-            let what = format!("a life goes on from epoch {restored} though rows of epoch {visible} are visible");
+            let what =
+                format!("a life goes on from epoch {restored} though rows of epoch {visible} are visible");
             look(&self.window).violations.push(what);
         }
         if recovery.is_some_and(|recovery| recovery.finished) {
@@ -181,7 +182,9 @@ impl Life {
 /// What takes a while to be granted.
 fn wish(handle: &JobHandle, order: Order) -> Option<LocalBoxFuture<'_, (Order, Result<()>)>> {
     match order.clone() {
-        Order::Rescale(parallelism) => Some(async move { (order, handle.rescale(parallelism).await) }.boxed_local()),
+        Order::Rescale(parallelism) => {
+            Some(async move { (order, handle.rescale(parallelism).await) }.boxed_local())
+        }
         Order::Keep(label) => Some(
             async move { (order, handle.checkpoint(Some(Savepoint(label))).await.map(drop)) }.boxed_local(),
         ),

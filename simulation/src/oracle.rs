@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use thalweg_state::store::StoreError;
 use thalweg_state::{History, JobId, KeyGroups, Manifest};
 
@@ -30,9 +29,15 @@ pub(crate) fn judge_rows(swarm: &Swarm, committed: &[Line]) -> Vec<String> {
         let more = one.iter().filter(|(row, count)| other.get(*row).copied().unwrap_or(0) < **count);
         more.map(|(row, count)| format!("{row} x{}", count - other.get(row).copied().unwrap_or(0))).collect()
     };
-    for (what, rows) in [("missing", differs(&expected, &visible)), ("too many", differs(&visible, &expected))] {
+    for (what, rows) in
+        [("missing", differs(&expected, &visible)), ("too many", differs(&visible, &expected))]
+    {
         if !rows.is_empty() {
-            wrong.push(format!("{} rows {what}: {}", rows.len(), rows[..rows.len().min(SHOWN_MAX)].join("; ")));
+            wrong.push(format!(
+                "{} rows {what}: {}",
+                rows.len(),
+                rows[..rows.len().min(SHOWN_MAX)].join("; ")
+            ));
         }
     }
     if swarm.work.is_row_by_row() {
@@ -77,12 +82,11 @@ fn disorder(work: Work, committed: &[Line]) -> Option<String> {
 /// Every checkpoint that is kept can be restored.
 pub(crate) fn judge_checkpoints(ground: &Ground, finished: bool) -> Vec<String> {
     let history = History::new(Arc::clone(ground.store.objects()) as _, JobId::new("job"));
-    let judged = judge_history(&history, finished).now_or_never();
-    match judged {
-        Some(Ok(wrong)) => wrong,
-        Some(Err(error)) => vec![format!("the history cannot be read: {error}")],
-        None => vec!["a store in memory waits".to_owned()],
-    }
+    // Its clock must stand still: that of the process is simulated.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime needs nothing");
+    let judged = runtime.block_on(judge_history(&history, finished));
+    judged.unwrap_or_else(|error| vec![format!("the history cannot be read: {error}")])
 }
 
 async fn judge_history(history: &History, finished: bool) -> Result<Vec<String>, StoreError> {

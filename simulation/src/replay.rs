@@ -108,7 +108,8 @@ impl Replay {
                     .as_slice()
                     .try_into()
                     .map(u64::from_le_bytes)
-                    .map_err(|_| Error::internal("a position is not eight bytes"))? as usize,
+                    .map_err(|_| Error::internal("a position is not eight bytes"))?
+                    as usize,
             };
             self.held.insert(index, Held { next, ended: false });
         }
@@ -127,7 +128,8 @@ impl Replay {
     fn due(&self) -> Due {
         let rows = |index: usize| &self.spec.input.splits[index];
         let now = (self.spec.now)();
-        let first = self.held.iter().filter_map(|(&index, held)| Some((rows(index).get(held.next)?.at, index)));
+        let first =
+            self.held.iter().filter_map(|(&index, held)| Some((rows(index).get(held.next)?.at, index)));
         let over = self.held.iter().find(|(index, held)| !held.ended && held.next == rows(**index).len());
         match (over, first.min()) {
             (Some((&index, _)), _) => Due::SplitEnd(index),
@@ -169,7 +171,8 @@ fn batch(rows: &[&Row], spec: &ReplaySpec) -> RecordBatch {
     };
     let columns: Vec<ArrayRef> = spec.columns.iter().map(column).collect();
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
-    RecordBatch::try_new_with_options(spec.output_schema(), columns, &options).expect("the columns fit the schema")
+    RecordBatch::try_new_with_options(spec.output_schema(), columns, &options)
+        .expect("the columns fit the schema")
 }
 
 impl Source for Replay {

@@ -19,7 +19,8 @@ impl Settlements {
                 if let Some(epoch) = epoch_of(name) {
                     // One who slept may settle an epoch again that was collected; it is told and takes it back.
                     if epoch > self.newest && epoch != self.newest + 1 && self.newest > 0 {
-                        self.violations.push(format!("epoch {epoch} is settled behind epoch {}", self.newest));
+                        self.violations
+                            .push(format!("epoch {epoch} is settled behind epoch {}", self.newest));
                     }
                     self.newest = self.newest.max(epoch);
                     self.present.push(epoch);

@@ -154,8 +154,13 @@ fn draw_manners(dice: &mut Dice) -> Manners {
 
 impl fmt::Display for Swarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { work, parallelism, settings, retain, weather, manners, slowness, blows, gap, calm, .. } = self;
-        writeln!(f, "{work:?}, {parallelism} subtasks, {retain} kept, blows {blows:?} each {gap:?} until {calm:?}")?;
+        let Self {
+            work, parallelism, settings, retain, weather, manners, slowness, blows, gap, calm, ..
+        } = self;
+        writeln!(
+            f,
+            "{work:?}, {parallelism} subtasks, {retain} kept, blows {blows:?} each {gap:?} until {calm:?}"
+        )?;
         for (table, input) in &self.inputs {
             let lengths: Vec<usize> = input.splits.iter().map(Vec::len).collect();
             writeln!(f, "table {table}: splits of {lengths:?} rows")?;

@@ -72,7 +72,8 @@ impl Tallying {
         let mut rows = Vec::new();
         for batch in batches {
             let groups = batch.column(0).as_primitive::<arrow::datatypes::UInt16Type>();
-            let (keys, counts) = (batch.column(1).as_primitive::<Int64Type>(), batch.column(2).as_primitive::<Int64Type>());
+            let (keys, counts) =
+                (batch.column(1).as_primitive::<Int64Type>(), batch.column(2).as_primitive::<Int64Type>());
             for i in 0..batch.num_rows() {
                 let (key, count) = (keys.value(i), counts.value(i));
                 let known = self.counts.get(&key).map(|(row, _)| *row);

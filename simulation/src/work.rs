@@ -93,7 +93,12 @@ impl Work {
     }
 
     /// The graph for one process, whose rows go into the ledger.
-    pub(crate) fn graph(self, inputs: &Inputs, ledger: &Arc<Ledger>, now: &Now) -> Result<(Graph, Functions)> {
+    pub(crate) fn graph(
+        self,
+        inputs: &Inputs,
+        ledger: &Arc<Ledger>,
+        now: &Now,
+    ) -> Result<(Graph, Functions)> {
         let sink = LedgerSpec::new(Arc::clone(ledger));
         let Some(query) = self.query() else {
             return Ok((tally(&inputs["a"], sink, now), Functions::default()));
@@ -106,10 +111,12 @@ impl Work {
             )
         });
         let tables: String = tables.collect();
-        let script = format!("{tables}CREATE TABLE out WITH (connector = 'ledger');\nINSERT INTO out {query};");
+        let script =
+            format!("{tables}CREATE TABLE out WITH (connector = 'ledger');\nINSERT INTO out {query};");
         let replays = Replays { inputs: inputs.clone(), now: Arc::clone(now) };
         let settings = thalweg::settings::Settings::default();
-        let plan = thalweg::engine::plan(&script, vec![Arc::new(replays), Arc::new(Ledgers(sink))], &settings);
+        let plan =
+            thalweg::engine::plan(&script, vec![Arc::new(replays), Arc::new(Ledgers(sink))], &settings);
         let plan = plan.map_err(|errors| {
             let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Error::internal("the script cannot be planned").because(words.join("; "))
@@ -133,7 +140,11 @@ impl Work {
             }
             Work::Tumble => {
                 let totals = totals(windows(a, TUMBLE_MS, TUMBLE_MS));
-                count(totals.into_iter().map(|((key, _), t)| format!("{key},{},{},{}", t.count, t.sum, t.first)))
+                count(
+                    totals
+                        .into_iter()
+                        .map(|((key, _), t)| format!("{key},{},{},{}", t.count, t.sum, t.first)),
+                )
             }
             Work::Hop => {
                 let totals = totals(windows(a, SLIDE_MS, HOP_MS));
@@ -141,10 +152,12 @@ impl Work {
             }
             Work::Join => {
                 let mut right: BTreeMap<(i64, i64), Vec<&Row>> = BTreeMap::new();
-                windows(&inputs["b"], TUMBLE_MS, TUMBLE_MS).for_each(|(w, row)| right.entry(w).or_default().push(row));
+                windows(&inputs["b"], TUMBLE_MS, TUMBLE_MS)
+                    .for_each(|(w, row)| right.entry(w).or_default().push(row));
                 let pairs = windows(a, TUMBLE_MS, TUMBLE_MS).flat_map(|(w, x)| {
                     let matches = right.get(&w).into_iter().flatten();
-                    matches.map(move |y| format!("{},{},{},{},{}", x.key, x.split, x.number, y.split, y.number))
+                    matches
+                        .map(move |y| format!("{},{},{},{},{}", x.key, x.split, x.number, y.split, y.number))
                 });
                 count(pairs)
             }
@@ -187,7 +200,8 @@ fn windows(input: &Input, slide_ms: i64, width_ms: i64) -> impl Iterator<Item = 
 
 fn tally(input: &Arc<Input>, sink: LedgerSpec, now: &Now) -> Graph {
     let mut graph = Graph::new();
-    let mut node = |name: &str, piece| graph.add_node(Node { id: OperatorId::new(name), piece, parallelism: None });
+    let mut node =
+        |name: &str, piece| graph.add_node(Node { id: OperatorId::new(name), piece, parallelism: None });
     let replay = ReplaySpec { input: Arc::clone(input), columns: vec![0, 1, 2, 3], now: Arc::clone(now) };
     let columns = Arc::new(schema().project(&[0, 1, 2, 3]).expect("four of its columns"));
     let counting = Tally { input: Arc::clone(&columns) };

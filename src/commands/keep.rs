@@ -182,6 +182,15 @@ impl Keep {
         }
     }
 
+    /// What is said when a second signal aborts the job.
+    pub(super) fn words_of_abort(&self, progress: &Progress) -> String {
+        let id = &self.id;
+        match progress.newest {
+            Some(epoch) => format!("aborted; '{id}' goes on from epoch {epoch} when it is started again"),
+            None => format!("aborted; '{id}' goes on where it had begun when it is started again"),
+        }
+    }
+
     /// What is said before the first row: where the job goes on, and what becomes of its state.
     pub(crate) fn words(&self, recovery: &Recovery, graph: &Graph) -> Vec<String> {
         let place = format!("'{}' in {}", self.id, self.durable.store.describe());
@@ -246,11 +255,51 @@ impl CheckpointWatch {
                 "warning: checkpoints fail since epoch {epoch}; rows flow on, and a crash would go back there"
             ),
             (true, None) => {
-                "warning: checkpoints fail; rows flow on, and a crash would go back to the start".to_owned()
+                "warning: checkpoints fail; rows flow on, and a crash would go back to where the job began"
+                    .to_owned()
             }
             (false, newest) => {
                 format!("checkpoints work again: epoch {} is complete", newest.unwrap_or(Epoch::FIRST))
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thalweg_dataflow::Watermark;
+
+    use super::*;
+
+    fn progress(newest: Option<u64>, failing: u64) -> Progress {
+        Progress {
+            rows_read: 0,
+            rows_written: 0,
+            watermark: Watermark::START,
+            epochs_complete: 0,
+            newest: newest.map(Epoch),
+            failing,
+        }
+    }
+
+    #[test]
+    fn failing_checkpoints_are_told_when_it_begins_and_when_it_is_over() {
+        let mut watch = CheckpointWatch::default();
+        let steps = [(Some(4), 0), (Some(4), 1), (Some(4), 2), (Some(7), 0), (Some(8), 0), (Some(8), 1)];
+        let said: Vec<_> =
+            steps.iter().map(|&(newest, failing)| watch.look(&progress(newest, failing)).is_some()).collect();
+        assert_eq!(said, [false, true, false, true, false, true]);
+        let none = CheckpointWatch::default().look(&progress(None, 1)).expect("it begins");
+        assert!(none.starts_with("warning: checkpoints fail; "), "{none}");
+    }
+
+    #[test]
+    fn a_name_can_be_written_as_a_folder_and_read_back() {
+        for good in ["weather", "weather, daily", "Größe", ".hidden", &"x".repeat(150)] {
+            assert!(name(Some(good)).is_ok(), "{good}");
+        }
+        for bad in [None, Some(""), Some(" "), Some("a\0b"), Some("x\n"), Some("ß".repeat(26).as_str())] {
+            assert_eq!(name(bad).expect_err("refused").code(), Code::InvalidSetting, "{bad:?}");
+        }
     }
 }

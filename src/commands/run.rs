@@ -154,6 +154,7 @@ async fn watch(
             outcome = job.wait() => break outcome,
             code = signals.next() => {
                 if stopped_by.is_some() {
+                    keep.iter().for_each(|keep| eprintln!("{}", keep.words_of_abort(&job.progress())));
                     return Ok(ExitCode::from(ABORTED));
                 }
                 stopped_by = Some(Stopped { code, at: Instant::now(), told: false });
@@ -164,8 +165,11 @@ async fn watch(
             }
             Some(rows) = next_result(&mut results) => screen.add(&rows.table, &rows.records),
             _ = frames.tick() => {
-                screen.frame(job.progress()).map_err(unready)?;
-                stopped_by.iter_mut().for_each(Stopped::say_what_is_awaited);
+                let progress = job.progress();
+                screen.frame(progress).map_err(unready)?;
+                if let Some(words) = stopped_by.as_mut().and_then(|stopped| stopped.what_is_awaited(&progress)) {
+                    screen.say(words).map_err(unready)?;
+                }
             }
         }
     };
@@ -180,6 +184,8 @@ async fn watch(
         }
         // Whoever read our output has gone, `head` say: nothing is wrong.
         Err(error) if error.code() == Code::OutputClosed => Ok(ExitCode::SUCCESS),
+        // It has never begun.
+        Err(error) if error.code() == Code::CheckpointDamaged => Err(error),
         Err(error) => Err(with_progress(error, job)),
     }
 }
@@ -229,14 +235,19 @@ struct Stopped {
 }
 
 impl Stopped {
-    /// A sink that takes no rows holds a stop up for as long as it likes: says so, once.
-    fn say_what_is_awaited(&mut self) {
-        if !self.told && self.at.elapsed() > STOP_PATIENCE {
-            self.told = true;
-            eprintln!(
-                "stopping: rows on their way wait for a sink that does not take them; a second signal aborts"
-            );
+    /// A sink that takes no rows, or a store that fails, holds a stop up for as long as it likes: what
+    /// is to be said of that, once.
+    fn what_is_awaited(&mut self, progress: &Progress) -> Option<&'static str> {
+        if self.told || self.at.elapsed() < STOP_PATIENCE {
+            return None;
         }
+        self.told = true;
+        Some(match progress.failing {
+            0 => {
+                "stopping: rows on their way wait for a sink that does not take them; a second signal aborts"
+            }
+            _ => "stopping: the last checkpoint cannot be written yet; a second signal aborts without it",
+        })
     }
 }
 

@@ -78,10 +78,8 @@ impl Screen {
     /// Draws the newest rows that fit, and how far the job is.
     pub(super) fn frame(&mut self, progress: Progress) -> io::Result<()> {
         let line = self.progress_line(progress);
-        if let Some(words) = self.checkpoints.as_mut().and_then(|watch| watch.look(&progress))
-            && !self.progress_on_terminal
-        {
-            eprintln!("{words}");
+        if let Some(words) = self.checkpoints.as_mut().and_then(|watch| watch.look(&progress)) {
+            self.say(&words)?;
         }
         if !self.progress_on_terminal || (!self.changed && self.started.elapsed() < PROGRESS_AFTER) {
             return Ok(());
@@ -111,6 +109,13 @@ impl Screen {
             out.write_all(table.render(size().0, None).as_bytes())?;
         }
         out.flush()
+    }
+
+    /// Says something that stays, above what is drawn.
+    pub(super) fn say(&mut self, line: &str) -> io::Result<()> {
+        self.replace("")?;
+        self.changed = true;
+        writeln!(io::stderr().lock(), "{line}")
     }
 
     fn replace(&mut self, frame: &str) -> io::Result<()> {
@@ -146,25 +151,71 @@ impl Screen {
                 let _ = write!(line, ", watermark {}", time.format("%Y-%m-%d %H:%M:%S"));
             }
         }
-        if self.checkpoints.is_some() {
-            line.push_str(&self.checkpoint_words(progress));
-        }
-        line
+        self.with_checkpoints(line, progress)
     }
 
-    fn checkpoint_words(&self, progress: Progress) -> String {
-        let newest = progress.newest.map_or("no checkpoint yet".to_owned(), |epoch| format!("epoch {epoch}"));
-        if progress.failing == 0 {
-            return format!(", {newest}");
+    /// Adds what becomes of checkpoints. The line never reaches the next one: it is drawn over.
+    fn with_checkpoints(&self, mut line: String, progress: Progress) -> String {
+        let words = match &self.checkpoints {
+            Some(_) => checkpoint_words(progress),
+            None => String::new(),
+        };
+        let room = usize::from(size().0).saturating_sub(words.chars().count() + 1);
+        if let Some((end, _)) = line.char_indices().nth(room) {
+            line.truncate(end);
         }
-        let failed = format!("{} failed since", counted(progress.failing, "checkpoint"));
-        match self.colors {
-            true => format!(", {newest}, \x1b[1;31m{failed}\x1b[0m"),
-            false => format!(", {newest}, {failed}"),
+        match progress.failing > 0 && self.colors {
+            true => format!("{line}\x1b[1;31m{words}\x1b[0m"),
+            false => line + &words,
         }
+    }
+}
+
+fn checkpoint_words(progress: Progress) -> String {
+    match (progress.failing, progress.newest) {
+        (0, Some(epoch)) => format!(", epoch {epoch}"),
+        (0, None) => String::new(),
+        (failing, Some(epoch)) => {
+            format!(", epoch {epoch}, {} failed since", counted(failing, "checkpoint"))
+        }
+        (failing, None) => format!(", {} failed", counted(failing, "checkpoint")),
     }
 }
 
 fn size() -> (u16, u16) {
     terminal_size().map_or((WIDTH_WITHOUT_TERMINAL, 24), |(Width(w), Height(h))| (w, h))
+}
+
+#[cfg(test)]
+mod tests {
+    use thalweg_dataflow::Watermark;
+    use thalweg_state::Epoch;
+
+    use super::*;
+
+    #[test]
+    fn a_line_of_progress_shows_checkpoints_and_stays_one_line() {
+        let progress = |newest: Option<u64>, failing| Progress {
+            rows_read: 0,
+            rows_written: 0,
+            watermark: Watermark::START,
+            epochs_complete: 0,
+            newest: newest.map(Epoch),
+            failing,
+        };
+        let shown =
+            [(None, 0), (Some(4), 0), (Some(4), 1), (None, 2)].map(|(e, f)| checkpoint_words(progress(e, f)));
+        assert_eq!(
+            shown,
+            ["", ", epoch 4", ", epoch 4, 1 checkpoint failed since", ", 2 checkpoints failed"]
+        );
+        let mut screen = Screen::new(true);
+        screen.colors = false;
+        let width = usize::from(size().0);
+        let line = screen.with_checkpoints("x".repeat(2 * width), progress(Some(4), 1));
+        assert_eq!(line.chars().count(), width - 1);
+        assert!(line.ends_with("xx, epoch 4, 1 checkpoint failed since"), "{line}");
+        screen.colors = true;
+        assert!(screen.with_checkpoints(String::new(), progress(None, 1)).contains("\x1b[1;31m"));
+    }
 }

@@ -22,7 +22,8 @@ use crate::bids::Random;
 const KEYS: usize = 1_000_000;
 const CHANGED: usize = 100_000;
 const BATCH_ROWS: usize = 8_192;
-const EPOCHS: u64 = 20;
+/// Barriers for each round.
+const EPOCHS: usize = 4;
 
 /// Rows at the beat: all keys that change do so five times a second.
 const BEAT_ROWS: usize = 1_000;
@@ -39,7 +40,7 @@ pub(crate) fn barrier_stall(size: Size) -> Result<()> {
         let longest = |times: &[Duration]| millis(times.iter().max().copied().unwrap_or_default());
         println!(
             "barrier stall, {name}, {} of {} keys changed: the operator {:.2} ms (longest {:.2}); in a job a batch \
-             was late by {:.2} ms at barriers (longest {:.2}), by {:.2} ms between them (longest {:.2}); {EPOCHS} barriers",
+             was late by {:.2} ms at barriers (longest {:.2}), by {:.2} ms between them (longest {:.2}); {} barriers",
             size.of(CHANGED),
             size.of(KEYS),
             millis(median(&mut calls)),
@@ -48,6 +49,7 @@ pub(crate) fn barrier_stall(size: Size) -> Result<()> {
             longest(&at),
             millis(median(&mut between)),
             longest(&between),
+            at.len(),
         );
     }
     Ok(())
@@ -61,20 +63,21 @@ fn of_operator(size: Size, script: &str, kind: &str) -> Result<Vec<Duration>> {
     let mut keys: Vec<i64> = (0..size.of(KEYS) as i64).collect();
     let mut random = Random::new(5);
     let mut times = Vec::new();
-    for epoch in 1..=EPOCHS + 1 {
+    for epoch in 0..=EPOCHS * size.rounds {
+        let epoch = Epoch(epoch as u64 + 1);
         for keys in keys.chunks(BATCH_ROWS) {
             operator.take(keys)?;
         }
         operator.flush()?;
         let began = Instant::now();
         operator.flush()?;
-        let snapshot = operator.freeze(Epoch(epoch))?;
-        if epoch > 1 {
+        let snapshot = operator.freeze(epoch)?;
+        if epoch > Epoch(1) {
             times.push(began.elapsed());
         }
         let frozen: usize = snapshot.tables.iter().map(|table| table.rows()).sum();
         ensure!(frozen >= keys.len(), "{frozen} rows are frozen, of {} keys that changed", keys.len());
-        operator.complete(Epoch(epoch));
+        operator.complete(epoch);
         keys = changed(size, &mut random);
     }
     Ok(times)
@@ -104,7 +107,7 @@ async fn of_job(size: Size, script: &str) -> Result<(Vec<Duration>, Vec<Duration
     pace.beat(batches(&changed(size, &mut Random::new(5)), BEAT_ROWS), BEAT);
     tokio::time::sleep(WATCH).await;
     let (mut at, mut between) = (Vec::new(), Vec::new());
-    for _ in 0..EPOCHS {
+    for _ in 0..EPOCHS * size.rounds {
         pace.latest();
         tokio::time::sleep(size.time(WATCH)).await;
         between.push(pace.latest());

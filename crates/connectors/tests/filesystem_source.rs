@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
@@ -87,6 +87,7 @@ async fn folders_files_and_beginnings_are_read_in_the_order_of_names() {
         let read = read_all(&spec(&path, &options, a()), &context(1)).await.unwrap();
         assert_eq!(numbers(&read), expected, "{path} {options:?}");
     }
+    assert!(spec(text(path), &[], a()).in_turn(), "files that wait for their turn hold the watermark back");
     let missing = spec(&under("none"), &[], a()).splits(1).unwrap_err();
     assert_eq!(missing.code(), Code::FileNotFound);
 }
@@ -240,15 +241,24 @@ async fn files_that_are_not_what_was_declared_are_named() {
     }
 }
 
-/// Rows of the next file or files, until nothing comes for a while.
-async fn what_comes(source: &mut dyn Source) -> Vec<i64> {
-    let mut all = Vec::new();
-    while let Ok(event) = tokio::time::timeout(Duration::from_millis(150), source.next()).await {
-        match event.unwrap() {
-            SourceEvent::Rows { records, .. } => all.extend(numbers(&rows(&records))),
-            other => panic!("{other:?}"),
-        }
+/// Rows that come within this time.
+async fn within(source: &mut dyn Source, time: Duration) -> Vec<i64> {
+    match tokio::time::timeout(time, source.next()).await {
+        Err(_) => Vec::new(),
+        Ok(Ok(SourceEvent::Rows { records, .. })) => numbers(&rows(&records)),
+        Ok(other) => panic!("{other:?}"),
     }
+}
+
+/// So many rows, however long they take, and no more behind them.
+async fn what_comes(source: &mut dyn Source, count: usize) -> Vec<i64> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let came = within(source, Duration::from_secs(20)).await;
+        assert!(!came.is_empty(), "only {all:?} came");
+        all.extend(came);
+    }
+    all.extend(within(source, Duration::from_millis(60)).await);
     all
 }
 
@@ -258,24 +268,24 @@ const WATCH: [(&str, &str); 2] = [("source.watch", "true"), ("source.poll_interv
 async fn files_that_appear_are_read_once_each() {
     let folder = folder(&[("b.json", &[2, 3]), ("a.json", &[1])]);
     let watch = spec(text(folder.path()), &WATCH, a());
-    assert!(watch.live());
+    assert!(watch.live() && !watch.in_turn());
     let mut source = open(&watch, &context(1), None).await.unwrap();
-    assert_eq!(what_comes(&mut *source).await, [1, 2, 3], "by name");
-    assert!(what_comes(&mut *source).await.is_empty());
+    assert_eq!(what_comes(&mut *source, 3).await, [1, 2, 3], "by name");
     put(folder.path(), "c.json", &[4]);
     put(folder.path(), "0.json", &[5]);
-    let mut came = what_comes(&mut *source).await;
+    let mut came = what_comes(&mut *source, 2).await;
     came.sort_unstable();
     assert_eq!(came, [4, 5]);
     let known = source.positions();
     drop(source);
     put(folder.path(), "d.json", &[6]);
     let mut again = open(&watch, &context(1), Some(known)).await.unwrap();
-    assert_eq!(what_comes(&mut *again).await, [6], "a restored job reads only what is new");
+    assert_eq!(what_comes(&mut *again, 1).await, [6], "a restored job reads only what is new");
     fs::remove_file(folder.path().join("a.json")).unwrap();
-    assert!(what_comes(&mut *again).await.is_empty());
+    // Long enough for a look.
+    assert!(within(&mut *again, Duration::from_secs(1)).await.is_empty());
     put(folder.path(), "a.json", &[7]);
-    assert_eq!(what_comes(&mut *again).await, [7], "a name that went and comes back is a new file");
+    assert_eq!(what_comes(&mut *again, 1).await, [7], "a name that went and comes back is a new file");
 }
 
 /// All lanes, dealt to so many subtasks.
@@ -310,11 +320,7 @@ async fn each_file_is_read_by_one_subtask_at_every_parallelism_and_across_moves(
         let mut all = subtasks(&watch, known, count).await;
         // Some are left in the middle of a file.
         for source in &mut all {
-            if let Ok(Ok(SourceEvent::Rows { records, .. })) =
-                tokio::time::timeout(Duration::from_millis(50), source.next()).await
-            {
-                came.extend(numbers(&rows(&records)));
-            }
+            came.extend(within(&mut **source, Duration::from_millis(30)).await);
         }
         // Two lanes move while all run.
         let (first, last) = (0, all.len() - 1);
@@ -322,8 +328,14 @@ async fn each_file_is_read_by_one_subtask_at_every_parallelism_and_across_moves(
         let moved = all[first].revoke(&moving).await.unwrap();
         assert_eq!(moved.len(), moving.len());
         all[last].assign(moved).await.unwrap();
-        for source in all.iter_mut().take(if count == 4 { 2 } else { 20 }) {
-            came.extend(what_comes(&mut **source).await);
+        // The second life ends too early, the others when all has come.
+        let given_up = Instant::now() + Duration::from_secs(30);
+        let enough = if count == 4 { wanted as usize * 2 - 9 } else { wanted as usize * 2 };
+        while came.len() < enough {
+            assert!(Instant::now() < given_up, "only {} of {enough} rows came", came.len());
+            for source in &mut all {
+                came.extend(within(&mut **source, Duration::from_millis(5)).await);
+            }
         }
         known = Some(all.iter_mut().flat_map(|source| source.positions()).collect());
     }

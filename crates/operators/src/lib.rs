@@ -20,6 +20,7 @@
 //! * [`join`]: rows of two streams on the same window.
 //! * [`row_windows`], [`over`]: rows that carry their window, and what is computed among them.
 //! * [`upsert`]: a changelog as one row per primary key.
+//! * [`fingerprint`]: what the state of an operator means, as text.
 
 pub mod aggregate;
 mod durable;

@@ -129,6 +129,10 @@ impl HoldBack {
         if self.is_waiting() {
             return None;
         }
+        if planted("hold-back replayed after the watermark") {
+            let is_rows = |(_, held): &(usize, Held)| matches!(held, Held::Rows(_));
+            self.queue.make_contiguous().sort_by_key(is_rows);
+        }
         let first = self.queue.pop_front();
         if first.is_none() {
             (self.rows, self.bytes) = (0, 0);

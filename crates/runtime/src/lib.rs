@@ -32,7 +32,7 @@ mod worker;
 pub use chain::Answer;
 pub use channel::{ChannelReading, Probe};
 pub use guard::{Failure, Site};
-pub use moves::{Arrival, Load, Move};
+pub use moves::{Arrival, LOAD_ROWS_MAX, Load, Move};
 pub use settings::RuntimeSettings;
 pub use subtask::{Command, Report, Word};
 pub use worker::{Deployment, Grown, Member, OperatorReading, Past, Role, Worker};

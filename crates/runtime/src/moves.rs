@@ -15,6 +15,9 @@ use crate::channel::Sender;
 use crate::plan::ChannelId;
 use crate::subtask::{Command, Inlet};
 
+/// The most rows that are loaded at once, so that rows of other keys go on in between.
+pub const LOAD_ROWS_MAX: usize = 16_384;
+
 /// What one subtask does at one barrier.
 #[derive(Debug)]
 pub struct Move {
@@ -64,13 +67,14 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// What each operator gets.
+    /// What each operator gets, in pieces.
     pub(crate) fn loads(self) -> impl Iterator<Item = Load> {
         let Self { epoch, groups, snapshots, .. } = self;
         let age = Age::Unsettled(epoch);
-        snapshots.into_iter().map(move |(operator, given)| {
-            let given = given.select(&groups);
-            Load { operator, groups: groups.clone(), given, age }
+        snapshots.into_iter().flat_map(move |(operator, given)| {
+            let (given, groups) = (given.select(&groups), groups.clone());
+            let load = move |given| Load { operator: operator.clone(), groups: groups.clone(), given, age };
+            given.pieces(LOAD_ROWS_MAX).map(load)
         })
     }
 }

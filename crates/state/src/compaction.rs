@@ -19,6 +19,8 @@ use crate::{Change, Epoch, OperatorId};
 /// A table with more layers is compacted. With one key in a hundred changing each epoch,
 /// a row is then rewritten three times in its life, and a table is 1.5 times its rows.
 const LAYERS_MAX: usize = 12;
+/// About so many bytes of inputs are decoded at a time.
+const SLICE_BYTES: u64 = 32 << 20;
 /// Increments that outweigh their base do not matter below this.
 const OUTWEIGHING_BYTES_MIN: u64 = 1 << 20;
 
@@ -33,6 +35,8 @@ pub struct Compaction {
     pub epoch: Epoch,
     /// The table as far as it is rewritten: only the objects to be replaced.
     pub(crate) inputs: TableRecord,
+    /// About so many bytes of the inputs are decoded at a time.
+    pub(crate) slice_bytes: u64,
 }
 
 impl Compaction {
@@ -65,6 +69,7 @@ impl Manifest {
                     table: name.clone(),
                     epoch: self.epoch,
                     inputs: TableRecord { objects, ..table.clone() },
+                    slice_bytes: SLICE_BYTES,
                 })
             })
             .collect()

@@ -29,7 +29,7 @@ pub use tables::Part;
 use crate::compaction::Awaited;
 use crate::manifest::{FORMAT, Kind, Manifest, Settlement, open, seal};
 use crate::store::{Creation, Hold, Store, StoreError};
-use crate::{Epoch, Incarnation, JobId};
+use crate::{Epoch, Incarnation, JobId, planted};
 
 /// The objects of one job. Clones share what they know of running compactions.
 #[derive(Clone, Debug)]
@@ -132,7 +132,16 @@ impl History {
     /// used. Anything else: it is not known; repeat.
     pub async fn settle(&self, epoch: Epoch, settlement: &Settlement) -> Result<Settlement, StoreError> {
         let name = names::epoch(epoch);
-        let created = self.create_owned(Kind::Settlement, &name, epoch.0, settlement).await?;
+        if planted("manifest overwritten") {
+            self.store.delete(&self.place(&name)).await?;
+        }
+        let created = match self.create_owned(Kind::Settlement, &name, epoch.0, settlement).await {
+            Err(error) if error.may_pass() && planted("error taken as success") => return Ok(settlement.clone()),
+            created => created?,
+        };
+        if created == Creation::Exists && planted("already exists taken as mine") {
+            return Ok(settlement.clone());
+        }
         let there = self.settled(epoch).await?.ok_or_else(|| vanished(&name))?;
         if there == *settlement {
             self.check_newest(epoch, created).await?;
@@ -312,6 +321,7 @@ impl History {
         let place = self.place(name);
         match self.store.create(&place, bytes.clone()).await? {
             Creation::Created => Ok(()),
+            Creation::Exists if planted("shared object names") => Ok(()),
             Creation::Exists if self.store.read(&place).await? == Some(bytes) => Ok(()),
             Creation::Exists => Err(StoreError::foreign(name, "another writer took its name")),
         }

@@ -26,6 +26,7 @@ mod key_group;
 mod key_hash;
 mod manifest;
 mod object;
+mod planted;
 mod snapshot;
 pub mod store;
 mod table;
@@ -40,5 +41,8 @@ pub use manifest::{
     Expired, FORMAT, Head, Manifest, ObjectEntry, OperatorPart, OperatorRecord, Settlement, SplitPosition,
     TablePart, TableRecord,
 };
+#[cfg(feature = "planted")]
+pub use planted::plant;
+pub use planted::planted;
 pub use snapshot::{Change, Expiry, FrozenTable, KEY_GROUP_COLUMN, Restored, Snapshot};
 pub use table::{Table, TableError};

@@ -134,6 +134,24 @@ impl Snapshot {
     pub fn select(&self, groups: &KeyGroups) -> Snapshot {
         Snapshot { tables: self.tables.iter().map(|t| t.select(groups)).collect() }
     }
+
+    /// The same rows in pieces that can be loaded one at a time, of at most `rows_max` rows: first
+    /// what is small, whole, for the rest may depend on it. A [`Change::Full`] table is never cut.
+    pub fn pieces(self, rows_max: usize) -> impl Iterator<Item = Snapshot> {
+        let is_whole = |table: &FrozenTable| table.change == Change::Full || table.rows() <= rows_max;
+        let (small, large): (Vec<_>, Vec<_>) = self.tables.into_iter().partition(is_whole);
+        let cut = move |FrozenTable { name, change, batches, expiry }| {
+            batches.into_iter().flat_map(move |batch: RecordBatch| {
+                let name: Cow<'static, str> = Cow::clone(&name);
+                (0..batch.num_rows()).step_by(rows_max).map(move |start| {
+                    let rows = batch.slice(start, rows_max.min(batch.num_rows() - start));
+                    let part = FrozenTable { name: name.clone(), change, batches: vec![rows], expiry };
+                    Snapshot { tables: vec![part] }
+                })
+            })
+        };
+        std::iter::once(Snapshot { tables: small }).chain(large.into_iter().flat_map(cut))
+    }
 }
 
 /// What an operator finds when it opens: for each table the rows of its own
@@ -177,5 +195,44 @@ impl FromIterator<Snapshot> for Restored {
             rows.extend(table.batches);
         }
         Self { tables }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use arrow::array::ArrayRef;
+
+    fn rows(groups: std::ops::Range<u16>) -> RecordBatch {
+        let groups: ArrayRef = Arc::new(UInt16Array::from_iter_values(groups));
+        RecordBatch::try_from_iter([(KEY_GROUP_COLUMN, groups)]).expect("one column")
+    }
+
+    #[test]
+    fn pieces_are_small_and_hold_every_row_once_behind_what_is_whole() {
+        let tables = vec![
+            FrozenTable::upsert("large", 0, vec![rows(0..7), rows(7..10)]),
+            FrozenTable::full("full", vec![rows(0..9)]),
+            FrozenTable::merge("small", vec![rows(0..1), rows(1..3)]),
+        ];
+        let mut pieces = Snapshot { tables }.pieces(3);
+        let first = pieces.next().expect("what is whole");
+        assert_eq!(
+            first.tables.iter().map(|t| (&*t.name, t.rows())).collect::<Vec<_>>(),
+            [("full", 9), ("small", 3)]
+        );
+        let rest: Vec<Snapshot> = pieces.collect();
+        assert!(rest.iter().all(|piece| piece.tables.len() == 1 && piece.tables[0].rows() <= 3));
+        let restored = Restored::from_iter(rest).take("large");
+        let groups: Vec<u16> = restored
+            .iter()
+            .flat_map(|batch| {
+                let groups = batch.column(0).as_any().downcast_ref::<UInt16Array>().expect("key groups");
+                groups.values().to_vec()
+            })
+            .collect();
+        assert_eq!(groups, (0..10).collect::<Vec<_>>());
     }
 }

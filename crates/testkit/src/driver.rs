@@ -209,7 +209,10 @@ impl<'a> Driver<'a> {
                 self.epoch(false)?;
                 (true, true)
             }
-            OnBarrier::RestoreAfterAbort => (self.epoch.0 % 2 == 0, self.epoch.0 % 2 == 0),
+            OnBarrier::RestoreAfterAbort => {
+                let second = self.epoch.0.is_multiple_of(2);
+                (second, second)
+            }
         };
         self.epoch(complete)?;
         if restore { self.restore() } else { Ok(()) }

@@ -144,3 +144,14 @@ fn keys_come_back_before_the_first_stay_was_cleared_away() {
         assert_eq!(*states.of(key.clone()).1, expected);
     }
 }
+
+#[test]
+fn a_fingerprint_tells_the_types_of_key_and_state() {
+    fn of<K: Key, S: Record + Default>() -> String {
+        let states = KeyedStates::<K, S>::new((Layout::find(), Layout::find()), Arc::new(|_| S::default()));
+        states.fingerprint(Fingerprint::new("computation")).finish()
+    }
+    assert_eq!(of::<String, u64>(), of::<String, u64>());
+    assert_ne!(of::<String, u64>(), of::<String, String>());
+    assert_ne!(of::<String, u64>(), of::<i64, u64>());
+}

@@ -37,3 +37,24 @@ fn the_last_record_of_each_airport_is_its_warmest_hour() {
         assert!(last.keys().all(|airport| close(airport)), "{last:?} {warmest:?}");
     }
 }
+
+/// A program has the flags of a script: its job is kept under the application's name.
+#[test]
+fn a_program_that_is_kept_knows_that_it_is_finished() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let run = || {
+        let output = example("temperature_records")
+            .args(["run", "--state-dir"])
+            .arg(state.path())
+            .current_dir(&root)
+            .output()
+            .expect("the example runs");
+        assert!(output.status.success(), "{output:?}");
+        (String::from_utf8(output.stdout).expect("text"), String::from_utf8(output.stderr).expect("text"))
+    };
+    let (records, said) = run();
+    assert!(!records.is_empty() && said.contains("'temperature records' in folder"), "{said}");
+    let (records, said) = run();
+    assert!(records.is_empty() && said.contains("finished "), "{said}");
+}

@@ -5,7 +5,8 @@ use crate::job::{COUNTS, Job, refused, stderr, thalweg};
 #[test]
 fn a_job_that_is_kept_needs_a_name() {
     let job = Job::new(COUNTS);
-    let run = |words: &[&str]| thalweg(job.folder()).arg("run").args(words).output().expect("the binary runs");
+    let run =
+        |words: &[&str]| thalweg(job.folder()).arg("run").args(words).output().expect("the binary runs");
     for words in [&["-e", COUNTS, "--state-dir", "state"][..], &["-", "--state-dir", "state"]] {
         refused(&run(words), 2, "invalid-setting", &["needs a name", "--name"]);
     }
@@ -47,7 +48,11 @@ fn the_environment_says_the_same_as_flags() {
     let job = Job::new(&COUNTS.replace("'2000'", "'100000', message_count = '100'"));
     let output = thalweg(job.folder())
         .args(["run", "job.sql"])
-        .envs([("THALWEG_STATE_DIR", "elsewhere"), ("THALWEG_NAME", "named"), ("THALWEG_CHECKPOINT_INTERVAL", "1s")])
+        .envs([
+            ("THALWEG_STATE_DIR", "elsewhere"),
+            ("THALWEG_NAME", "named"),
+            ("THALWEG_CHECKPOINT_INTERVAL", "1s"),
+        ])
         .output()
         .expect("the binary runs");
     assert!(output.status.success(), "{}", stderr(&output));

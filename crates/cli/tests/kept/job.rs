@@ -90,8 +90,9 @@ impl Job {
     }
 
     /// Runs it until it ends by itself.
+    #[track_caller]
     pub(crate) fn run(&self, more: &[&str]) -> Output {
-        self.command(more).output().expect("the binary runs")
+        self.start(more).wait()
     }
 
     pub(crate) fn start(&self, more: &[&str]) -> Running {
@@ -146,8 +147,19 @@ impl Running {
     }
 
     /// What it said, once it has ended.
+    #[track_caller]
     pub(crate) fn wait(mut self) -> Output {
-        self.0.take().expect("it runs").wait_with_output().expect("a child")
+        let began = Instant::now();
+        let mut child = self.0.take().expect("it runs");
+        while child.try_wait().expect("a child").is_none() {
+            if began.elapsed() > PATIENCE {
+                let _ = child.kill();
+                let output = child.wait_with_output().expect("a child");
+                panic!("it does not end: {}", stderr(&output));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.wait_with_output().expect("a child")
     }
 
     /// Stops it as Ctrl-C does.
@@ -159,6 +171,7 @@ impl Running {
         output
     }
 
+    #[track_caller]
     pub(crate) fn kill(self) -> Output {
         self.signal("-KILL");
         self.wait()

@@ -2,6 +2,7 @@
 //! is damaged or not theirs, and `thalweg state` shows them.
 
 mod damage;
+mod docs;
 mod flags;
 mod job;
 mod listing;

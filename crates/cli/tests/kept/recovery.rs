@@ -82,7 +82,9 @@ fn a_finished_job_says_so_and_undoes_what_came_behind_its_end() {
     writeln!(file, "written by a process that died before it could be counted").expect("room");
     let again = job.run(&["--parallelism", "2"]);
     assert!(again.status.success(), "{}", stderr(&again));
-    assert!(stderr(&again).contains("'job' in folder 'state': finished 0 s ago; all input was read by epoch "));
+    assert!(
+        stderr(&again).contains("'job' in folder 'state': finished 0 s ago; all input was read by epoch ")
+    );
     assert_eq!(job.read("counts.jsonl"), counts);
 }
 
@@ -105,7 +107,7 @@ fn a_changed_script_is_told_what_is_kept_new_and_dropped() {
     let running = job.start(&[]);
     job.until_epoch(job.epochs().pop().expect("some") + 2);
     let said = stderr(&running.interrupt());
-    assert!(said.contains("  kept     'numbers'"), "{said}");
+    assert!(said.contains("  kept     'numbers/source'"), "{said}");
     assert!(said.contains("  kept     'counts/window-aggregate'"), "{said}");
     assert!(said.contains("  new      'sums/window-aggregate'"), "{said}");
     assert!(!said.contains("dropped"), "{said}");
@@ -113,7 +115,12 @@ fn a_changed_script_is_told_what_is_kept_new_and_dropped() {
     // And without it again: its state has no place.
     job.write("job.sql", COUNTS);
     let gone = job.run(&[]);
-    refused(&gone, 5, "state-dropped", &["'sums/window-aggregate'", "no operator stands", "--allow-dropped-state"]);
+    refused(
+        &gone,
+        5,
+        "state-dropped",
+        &["'sums/window-aggregate'", "no operator stands", "--allow-dropped-state"],
+    );
     let running = job.start(&["--allow-dropped-state"]);
     job.until_epoch(job.epochs().pop().expect("some") + 2);
     let said = stderr(&running.interrupt());
@@ -126,7 +133,10 @@ fn a_changed_script_is_told_what_is_kept_new_and_dropped() {
 #[test]
 fn a_script_whose_types_changed_does_not_take_what_it_cannot_read() {
     let job = Job::stopped();
-    job.write("job.sql", &COUNTS.replace("counter % 7 AS k", "CAST(counter % 7 AS TEXT) AS k").replace("k BIGINT", "k TEXT"));
+    job.write(
+        "job.sql",
+        &COUNTS.replace("counter % 7 AS k", "CAST(counter % 7 AS TEXT) AS k").replace("k BIGINT", "k TEXT"),
+    );
     let before = job.read("counts.jsonl");
     let changed = job.run(&[]);
     refused(&changed, 5, "state-dropped", &["'counts/window-aggregate'", "keeps something else"]);

@@ -239,6 +239,10 @@ impl Control {
                 self.source_holds(hold, member, over, splits);
                 Ok(())
             }
+            Word::Loaded(rescale) => {
+                self.member_filled(member, rescale);
+                Ok(())
+            }
             Word::Moved(epoch) => {
                 self.moved(member, epoch);
                 Ok(())
@@ -364,7 +368,6 @@ impl Control {
         match action {
             Action::Send { to, barrier } => {
                 debug!(epoch = barrier.epoch.0, stop = barrier.stop, "barrier");
-                self.parts.clear();
                 to.into_iter().for_each(|m| self.worker.tell(m, Command::Barrier(barrier.clone())));
             }
             Action::Settle { epoch, complete } => self.settle(epoch, complete),

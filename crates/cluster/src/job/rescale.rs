@@ -1,9 +1,9 @@
 //! A job goes on with another number of subtasks, while rows flow.
 //!
 //! ```text
-//!  Holding ──► Loading ─────────► Resting ──────────► Switching(e) ─────► done
-//!  sources     what moves, from   epochs pause; what  barrier e carries   all that moves
-//!  stay        the newest epoch   newer ones wrote    the new tables      is in place
+//!  Holding ──► Loading, Filling ─► Resting ──────────► Switching(e) ─────► done
+//!  sources     what moves, from    epochs pause; what  barrier e carries   all that moves
+//!  stay        the newest epoch    newer ones wrote    the new tables      is in place
 //! ```
 //!
 //! Until the barrier is sent nothing has changed for anybody, and the whole
@@ -12,13 +12,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use thalweg_dataflow::operator::Age;
 use thalweg_dataflow::source::Assignment;
 use thalweg_dataflow::{Code, Error, Result};
-use thalweg_runtime::{Command, Grown, Load};
+use thalweg_runtime::{Command, Grown, LOAD_ROWS_MAX, Load};
 use thalweg_state::{
-    Epoch, FrozenTable, KeyGroups, Manifest, OperatorId, OperatorRecord, Restored, Snapshot,
+    Epoch, FrozenTable, KeyGroups, Manifest, OperatorId, OperatorRecord, Restored, Snapshot, TableRecord,
 };
 use tracing::info;
 
@@ -26,9 +25,6 @@ use super::control::{Control, Done};
 use super::handle::Reply;
 use crate::controller::epochs::Change;
 use crate::keeping::{Kept, failed};
-
-/// The most rows that are loaded at once, so that rows of other keys go on in between.
-const LOAD_ROWS_MAX: usize = 65_536;
 
 /// A rescale under way.
 pub(super) struct Rescale {
@@ -47,6 +43,9 @@ enum Stage {
     Holding(BTreeSet<usize>),
     /// What moves is being read.
     Loading,
+    /// What was read, up to this epoch, goes into these members: what is not in place at the barrier,
+    /// rows of moving keys wait for.
+    Filling(Option<Epoch>, BTreeSet<usize>),
     /// Everything up to this epoch is loaded; no new one begins.
     Resting(Option<Epoch>),
     /// The barrier of this epoch is under way; these members wait for what moves to them.
@@ -120,8 +119,16 @@ impl Control {
                     false => self.load(*upto),
                 }
             }
+            Stage::Filling(upto, missing) if missing.is_empty() => {
+                self.filled(*upto);
+                return self.go_on_rescaling();
+            }
             Stage::Switching(_, missing) if missing.is_empty() => self.finish_rescale(),
-            Stage::Holding(_) | Stage::Loading | Stage::Resting(_) | Stage::Switching(..) => {}
+            Stage::Holding(_)
+            | Stage::Loading
+            | Stage::Filling(..)
+            | Stage::Resting(_)
+            | Stage::Switching(..) => {}
         }
         Ok(())
     }
@@ -161,10 +168,27 @@ impl Control {
         match loaded.loads {
             Err(error) => self.give_up(error),
             Ok(loads) => {
-                rescale.stage = Stage::Resting(loaded.upto);
-                self.machine.pause();
+                let members: BTreeSet<usize> = loads.iter().map(|(member, _)| *member).collect();
                 loads.into_iter().for_each(|(member, load)| self.worker.tell(member, Command::Load(load)));
+                members.iter().for_each(|&m| self.worker.tell(m, Command::Loaded(loaded.rescale)));
+                rescale.stage = Stage::Filling(loaded.upto, members);
             }
+        }
+    }
+
+    /// A member has loaded what was sent to it.
+    pub(super) fn member_filled(&mut self, member: usize, of: u64) {
+        if let Some(Rescale { number, stage: Stage::Filling(_, missing), .. }) = &mut self.rescale
+            && *number == of
+        {
+            missing.remove(&member);
+        }
+    }
+
+    fn filled(&mut self, upto: Option<Epoch>) {
+        if let Some(rescale) = &mut self.rescale {
+            rescale.stage = Stage::Resting(upto);
+            self.machine.pause();
         }
     }
 
@@ -233,7 +257,7 @@ async fn read(
             let Some(record) = manifest.operators.get(&operator) else { continue };
             let record = newer(record, known);
             let mut restored = kept.history().restore(&record, &groups).await.map_err(failed)?;
-            for given in pieces(&record, &mut restored) {
+            for given in snapshot(&record, &mut restored).pieces(LOAD_ROWS_MAX) {
                 let (operator, groups) = (operator.clone(), groups.clone());
                 loads.push((member, Load { operator, groups, given, age: Age::Durable }));
             }
@@ -251,26 +275,11 @@ fn newer(record: &OperatorRecord, known: Option<Epoch>) -> OperatorRecord {
     record
 }
 
-/// The rows of all tables, in pieces that can be loaded one at a time: first what is small, whole, for
-/// the rest may depend on it.
-fn pieces(record: &OperatorRecord, restored: &mut Restored) -> Vec<Snapshot> {
-    let (mut small, mut large) = (Vec::new(), Vec::new());
-    for (name, table) in &record.tables {
-        let batches = restored.take(name);
-        let part =
-            |batches| FrozenTable { name: name.clone().into(), change: table.change, batches, expiry: None };
-        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        if rows <= LOAD_ROWS_MAX || table.change == thalweg_state::Change::Full {
-            small.push(part(batches));
-            continue;
-        }
-        for batch in batches {
-            for start in (0..batch.num_rows()).step_by(LOAD_ROWS_MAX) {
-                let rows = batch.slice(start, LOAD_ROWS_MAX.min(batch.num_rows() - start));
-                large.push(Snapshot { tables: vec![part(vec![rows])] });
-            }
-        }
-    }
-    let first = Snapshot { tables: small };
-    std::iter::once(first).chain(large).collect()
+/// What an operator's tables hold of what was read, as one snapshot.
+fn snapshot(record: &OperatorRecord, restored: &mut Restored) -> Snapshot {
+    let table = |(name, table): (&String, &TableRecord)| {
+        let (name, batches) = (name.clone().into(), restored.take(name));
+        FrozenTable { name, change: table.change, batches, expiry: None }
+    };
+    Snapshot { tables: record.tables.iter().map(table).collect() }
 }

@@ -1,11 +1,12 @@
 //! Another number of subtasks while rows flow: every row once, in order, with its state, none behind time.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use thalweg_dataflow::Distribution;
+use thalweg_dataflow::{Age, Batch, Context, Distribution, Operator, Port, Result, Step, Watermark};
 use thalweg_state::store::MemoryStore;
+use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 use thalweg_testkit::toys::*;
 
 use super::*;
@@ -103,4 +104,66 @@ async fn a_job_that_is_kept_nowhere_says_that_it_cannot_be_rescaled() {
     assert_eq!(error.code(), thalweg_dataflow::Code::Conflict);
     within(60, job.wait()).await.expect("the job ends");
     check(&sink, &[300], "without a store");
+}
+
+/// Counts, takes state in slowly, and writes down when state comes and when it leaves.
+#[derive(Clone, Default)]
+struct Slow {
+    counting: Counting,
+    log: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Operator for Slow {
+    fn open(&mut self, restored: Restored, cx: &mut Context<'_>) -> Result<()> {
+        self.counting.open(restored, cx)
+    }
+    fn on_batch(&mut self, input: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
+        self.counting.on_batch(input, batch, cx)
+    }
+    fn on_watermark(&mut self, watermark: Watermark, cx: &mut Context<'_>) -> Result<Step> {
+        self.counting.on_watermark(watermark, cx)
+    }
+    fn on_barrier(&mut self, epoch: Epoch, cx: &mut Context<'_>) -> Result<Snapshot> {
+        self.counting.on_barrier(epoch, cx)
+    }
+    fn on_settled(&mut self, epoch: Epoch, complete: bool) {
+        self.counting.on_settled(epoch, complete);
+    }
+    fn put(&mut self, groups: &KeyGroups, given: Snapshot, age: Age) -> Result<()> {
+        if age == Age::Durable {
+            std::thread::sleep(Duration::from_millis(400));
+            self.log.lock().expect("nobody panicked").push("comes");
+        }
+        self.counting.put(groups, given, age)
+    }
+    fn forget(&mut self, groups: &KeyGroups) -> Result<()> {
+        self.log.lock().expect("nobody panicked").push("leaves");
+        self.counting.forget(groups)
+    }
+}
+
+#[tokio::test]
+async fn what_epochs_hold_is_in_place_before_the_barrier_that_moves_it() {
+    let lengths = [2000, 2000];
+    let (mut net, sink, slow) = (Net::default(), Collect::new(), Slow::default());
+    let numbers = Numbers {
+        keys: KEYS,
+        times: true,
+        pause: Some(Duration::from_micros(300)),
+        ..Numbers::new(&lengths, 3)
+    };
+    let source = net.source("numbers", numbers);
+    let timed = net.operator("time", made(Watermarks::default()), &[(source, Distribution::Forward)]);
+    let count = net.operator("count", made(slow.clone()), &[(timed, shuffle())]);
+    net.sink("out", &sink, &[(count, Distribution::Forward)]);
+    // What is slow has a thread of its own: it does not keep the barrier from coming.
+    let world = World::real(Some(4)).expect("threads can be started");
+    let job = launch(kept(net, 1, 1), &world).await;
+    until("there is something to move", || job.progress().epochs_complete > 3).await;
+    within(20, job.rescale(2)).await.expect("it can be rescaled");
+    let log = slow.log.lock().expect("nobody panicked").clone();
+    let leaves = log.iter().position(|&what| what == "leaves").expect("state left");
+    assert!(leaves > 0 && log[leaves..].iter().all(|&what| what == "leaves"), "{log:?}");
+    within(60, job.wait()).await.expect("the job ends");
+    check(&sink, &lengths, "after the move");
 }

@@ -111,6 +111,9 @@ fn broken(error: ArrowError) -> Error {
 ///
 /// The row shown is not written: between batches it is the last live one.
 pub(super) fn freeze(keys: &[(Name, Vec<(Row, Count)>)], codec: &RowCodec) -> Result<Snapshot> {
+    if keys.is_empty() {
+        return Ok(Snapshot { tables: vec![FrozenTable::upsert(TABLE, codec.key.len(), Vec::new())] });
+    }
     let rows = || keys.iter().flat_map(|(_, rows)| rows);
     let data = codec.decode(rows().map(|(row, _)| Some(&*row.data)))?;
     let columns: Vec<ArrayRef> = vec![
@@ -138,8 +141,7 @@ pub(super) fn freeze(keys: &[(Name, Vec<(Row, Count)>)], codec: &RowCodec) -> Re
     fields.push(Field::new(ROWS, lists.data_type().clone(), false));
     columns.push(Arc::new(lists));
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(broken)?;
-    let batches = if keys.is_empty() { Vec::new() } else { vec![batch] };
-    Ok(Snapshot { tables: vec![FrozenTable::upsert(TABLE, codec.key.len(), batches)] })
+    Ok(Snapshot { tables: vec![FrozenTable::upsert(TABLE, codec.key.len(), vec![batch])] })
 }
 
 /// Reads what [`freeze`] wrote, in place of what is known of these keys. Answers the keys.

@@ -88,6 +88,7 @@ impl Durable {
         for (slot, states) in windows.freeze()? {
             added.push(self.gone.without(self.batch(slot, &states)?)?);
         }
+        added.retain(|batch| batch.num_rows() > 0);
         let mut tables = self.increments.add(epoch, vec![FrozenTable::merge(PANES, added)]);
         if let Some(through) = self.panes.over_through(self.progress.given_out()) {
             let expiry = Expiry { column: 1 + self.keys, through };

@@ -55,7 +55,8 @@ impl Durable {
 
     pub(super) fn freeze(&mut self, epoch: Epoch, fresh: &[RecordBatch]) -> Result<Vec<FrozenTable>> {
         let batch = |batch| self.gone.without(self.with_groups(batch)?);
-        let batches = fresh.iter().map(batch).collect::<Result<_>>()?;
+        let mut batches = fresh.iter().map(batch).collect::<Result<Vec<_>>>()?;
+        batches.retain(|batch| batch.num_rows() > 0);
         let rows = FrozenTable::merge(self.tables.rows, batches);
         let mut tables = self.increments.add(epoch, vec![rows]);
         let given_out = self.progress.given_out();

@@ -209,8 +209,13 @@ impl Exchange {
     /// Sends a barrier on every output, and only then routes by what it brings: `exit` says who
     /// receives from now on. A channel that is no more ends with `Retire`.
     pub(crate) async fn barrier(&mut self, barrier: &Barrier, exit: Option<Exit>) -> Result<(), Failure> {
+        if exit.is_some() && planted("routing switched one message early") {
+            self.route_early(barrier);
+        }
         if self.ended.is_none() {
-            self.flush().await?;
+            if !planted("barrier overtaken") {
+                self.flush().await?;
+            }
             self.tell(&Message::Barrier(barrier.clone()))?;
         }
         match exit {

@@ -48,6 +48,8 @@ pub enum Command {
     Move(Move),
     /// State of key groups that will move here.
     Load(Load),
+    /// All that is to be loaded for this rescale, for now, was sent. Answered by [`Word::Loaded`].
+    Loaded(u64),
     /// Nothing will move: what was loaded for it is forgotten.
     Unload,
     /// What an old owner hands over.
@@ -79,6 +81,8 @@ pub enum Word {
         /// What it reads.
         splits: Vec<Assignment>,
     },
+    /// What was sent to be loaded for this rescale is in place, or waits for the barrier of the move.
+    Loaded(u64),
     /// All that this rescale moved to it is in place.
     Moved(Epoch),
     /// Its input is over; it goes on answering.
@@ -173,6 +177,9 @@ impl Subtask {
         };
         let mut answer = self.chain.barrier(barrier, exits).await?;
         if let Some(source) = source.as_deref_mut() {
+            if planted("position taken after the barrier") {
+                source.read_on(self).await?;
+            }
             answer.positions = source.positions()?;
         }
         for give in gives {
@@ -242,6 +249,7 @@ impl Subtask {
                 Command::Move(moving) => self.moving = Some(moving),
                 // Nothing comes any more that would ask for it; the store holds it.
                 Command::Load(_) | Command::Unload => {}
+                Command::Loaded(rescale) => self.report(Word::Loaded(rescale)),
                 Command::Arrive(arrival) => self.arrive_late(arrival)?,
                 Command::Close(why) => return self.chain.close(why).await,
             }

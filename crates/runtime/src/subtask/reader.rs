@@ -37,6 +37,8 @@ pub(crate) struct Reader {
 /// One piece of what comes into the state, or what must stay behind such pieces.
 enum Incoming {
     Load(Load),
+    /// All that could be loaded so far for a rescale is loaded.
+    Loaded(u64),
     /// All that a member gives is loaded.
     Arrived(usize, Epoch),
     Settled(Epoch, bool),
@@ -72,14 +74,19 @@ impl Reader {
             while let Ok(command) = subtask.commands.try_recv() {
                 self.obey(subtask, command).await?;
             }
-            if self.load_next(subtask).await? {
+            let loaded = self.load_next(subtask).await?;
+            if loaded {
                 subtask.make_way(0).await;
-                continue;
             }
+            // Behind a piece there may be more; rows go on in between where those of moving keys are held back.
             let rows_max = subtask.settings.batch_rows_max;
-            let wake = match self.try_take(rows_max, subtask)? {
-                Some(taken) => Wake::Taken(taken),
-                None => self.rest(subtask).await?,
+            let wake = match (loaded, self.holdback.is_waiting()) {
+                (true, false) => continue,
+                (true, true) | (false, _) => match self.try_take(rows_max, subtask)? {
+                    Some(taken) => Wake::Taken(taken),
+                    None if loaded => continue,
+                    None => self.rest(subtask).await?,
+                },
             };
             subtask.chain.read_clock();
             match wake {
@@ -133,6 +140,8 @@ impl Reader {
             // nothing else, may know it before.
             Command::Load(load) if self.newborn => self.incoming.push_back(Incoming::Load(load)),
             Command::Load(load) => self.staged.push(load),
+            Command::Loaded(rescale) if self.newborn => self.incoming.push_back(Incoming::Loaded(rescale)),
+            Command::Loaded(rescale) => subtask.report(Word::Loaded(rescale)),
             Command::Unload => self.staged.clear(),
             Command::Arrive(arrival) => {
                 let (from, epoch) = (arrival.from, arrival.epoch);
@@ -176,6 +185,7 @@ impl Reader {
         match self.incoming.pop_front() {
             None => return Ok(false),
             Some(Incoming::Load(load)) => subtask.chain.load(load)?,
+            Some(Incoming::Loaded(rescale)) => subtask.report(Word::Loaded(rescale)),
             Some(Incoming::Settled(epoch, complete)) => subtask.settled(epoch, complete, None).await?,
             Some(Incoming::Arrived(from, epoch)) => {
                 self.holdback.arrived(from);
@@ -223,6 +233,9 @@ impl Reader {
                 if let Some(batch) = self.hold_rows(channel, batch)? {
                     self.give(subtask, channel, Packet::Rows(batch)).await?;
                 }
+            }
+            Message::Watermark(watermark) if planted("watermark passed while a group travels") => {
+                self.give(subtask, channel, Packet::Watermark(watermark)).await?;
             }
             Message::Watermark(watermark) => match self.holdback.is_waiting() {
                 true => self.holdback.push(channel, Held::Watermark(watermark)),

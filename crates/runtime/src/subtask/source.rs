@@ -241,6 +241,10 @@ impl SourceReader {
             Command::Arrive(arrival) => self.arrive(subtask, arrival).await,
             // The state of splits comes with them.
             Command::Load(_) | Command::Unload => Ok(()),
+            Command::Loaded(rescale) => {
+                subtask.report(Word::Loaded(rescale));
+                Ok(())
+            }
             Command::Close(_) => {
                 let told = "a source was told to close before it was over";
                 Err(thalweg_dataflow::Error::internal(told).into())

@@ -17,9 +17,6 @@ use crate::object::{Encoded, Stored, Wanted, check, objects, read_stored};
 use crate::store::StoreError;
 use crate::{Change, KeyGroups};
 
-/// About so many bytes of inputs are decoded at a time.
-const SLICE_BYTES: u64 = 32 << 20;
-
 /// The objects of a compaction, slice by slice.
 pub(crate) struct Rewrite<'a> {
     history: &'a History,
@@ -73,7 +70,7 @@ fn slices(compaction: &Compaction) -> Vec<(u16, u16)> {
         return Vec::new();
     };
     let span = u64::from(end - first);
-    let count = compaction.bytes().div_ceil(SLICE_BYTES).clamp(1, span);
+    let count = compaction.bytes().div_ceil(compaction.slice_bytes).clamp(1, span);
     let cut = |slice: u64| first + (span * slice / count) as u16;
     (0..count).rev().map(|slice| (cut(slice), cut(slice + 1))).collect()
 }

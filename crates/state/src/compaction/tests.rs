@@ -8,9 +8,15 @@ use crate::{Incarnation, JobId, KeyGroups};
 impl Compaction {
     /// A compaction of a whole table, due or not.
     pub(crate) fn of_whole(manifest: &Manifest, operator: &str, table: &str) -> Self {
+        Self::from_object(manifest, operator, table, 0)
+    }
+
+    /// A compaction of a table from some object on, due or not, a few rows at a time.
+    pub(crate) fn from_object(manifest: &Manifest, operator: &str, table: &str, first: usize) -> Self {
         let operator = OperatorId::new(operator);
-        let inputs = manifest.operators[&operator].tables[table].clone();
-        Self { operator, table: table.to_owned(), epoch: manifest.epoch, inputs }
+        let mut inputs = manifest.operators[&operator].tables[table].clone();
+        inputs.objects.drain(..first.min(inputs.objects.len()));
+        Self { operator, table: table.to_owned(), epoch: manifest.epoch, inputs, slice_bytes: 2000 }
     }
 }
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::compaction::Compacted;
+use crate::compaction::{Compacted, Compaction};
 use crate::manifest::{Head, OperatorPart};
 use crate::store::{Listed, LocalStore, MemoryStore};
 use crate::{
@@ -422,7 +422,7 @@ fn what_a_compaction_writes_is_awaited_until_it_is_dropped() {
         let objects = async || job.history.store().list(&job.history.place("state")).await.unwrap().len();
         job.history.collect(job.incarnation, 1).await.unwrap();
         let before = objects().await;
-        let compaction = crate::compaction::Compaction::of_whole(&manifest, "view/orders", "upsert");
+        let compaction = Compaction::of_whole(&manifest, "view/orders", "upsert");
         let dropped = job.history.compact(&compaction, job.incarnation).await.unwrap();
         let again = job.history.compact(&compaction, job.incarnation).await.unwrap();
         assert_eq!(objects().await, before + 2, "no two have one name");
@@ -432,6 +432,32 @@ fn what_a_compaction_writes_is_awaited_until_it_is_dropped() {
         drop(again);
         job.history.collect(job.incarnation, 1).await.unwrap();
         assert_eq!(objects().await, before);
+    });
+}
+
+#[test]
+fn a_compaction_keeps_the_newest_row_of_a_key_and_every_row_that_is_merged() {
+    block_on(async {
+        let mut job = Job::new(memory(), 2);
+        for round in 0..6 {
+            (0..200).filter(|key| key % (round + 1) == 0).for_each(|key| job.put(key, 1000 * round + key));
+            (0..40).for_each(|time| job.add(time, 7));
+            job.epoch(true).await;
+        }
+        job.pass(20);
+        job.epoch(true).await;
+        let manifest = job.newest.clone().unwrap();
+        for (table, rows) in [("upsert", 200), ("merge", 19 * 6)] {
+            let compaction = Compaction::of_whole(&manifest, "view/orders", table);
+            let done = job.history.compact(&compaction, job.incarnation).await.unwrap();
+            job.compacted.push(done);
+            job.epoch(true).await;
+            let record =
+                &job.newest.as_ref().unwrap().operators[&OperatorId::new("view/orders")].tables[table];
+            assert!(record.objects.len() > 1, "there were several slices");
+            assert_eq!(record.objects.iter().map(|object| object.rows).sum::<u64>(), rows, "{table}");
+        }
+        job.check(job.newest.as_ref().unwrap(), 3).await;
     });
 }
 
@@ -475,7 +501,7 @@ fn rows_that_are_over_do_not_come_back() {
 fn two_hundred_epochs_leave_a_bounded_number_of_objects_and_write_little() {
     block_on(async {
         let mut job = Job::new(memory(), 2);
-        let keys = 100_000;
+        let keys = 50_000;
         (0..keys).for_each(|key| job.put(key, key * key));
         job.epoch(true).await;
         let whole = job.written as f64;

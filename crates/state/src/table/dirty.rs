@@ -4,7 +4,7 @@
 //! increment replaces rows, so writing one twice is harmless, and no order of
 //! settlements loses it.
 
-use crate::Epoch;
+use crate::{Epoch, planted};
 
 /// One bit per row, and what unsettled epochs wrote.
 #[derive(Default)]
@@ -75,6 +75,9 @@ impl Dirty {
         if complete {
             self.unsettled.retain(|(e, _)| *e > epoch);
             return;
+        }
+        if planted("dirty mark lost after an abort") {
+            return self.unsettled.retain(|(e, _)| *e != epoch);
         }
         let aborted: Vec<_> = self.unsettled.extract_if(.., |(e, _)| *e == epoch).collect();
         aborted.into_iter().flat_map(|(_, rows)| rows).for_each(|row| self.mark(row));

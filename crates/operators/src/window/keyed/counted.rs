@@ -150,6 +150,7 @@ impl Counted {
         if !given.is_empty() {
             batches.push(self.gone.without(self.given_windows(&given, state)?)?);
         }
+        batches.retain(|batch| batch.num_rows() > 0);
         Ok(Snapshot { tables: vec![FrozenTable::upsert(COUNTS, self.keys, batches)] })
     }
 

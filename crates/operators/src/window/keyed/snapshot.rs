@@ -87,6 +87,7 @@ impl Durable {
             batches.push(self.gone.without(self.batch(&chunk.columns, &chunk.spans)?)?);
             chunk.half = Half::Frozen;
         }
+        batches.retain(|batch| batch.num_rows() > 0);
         let mut tables = self.increments.add(epoch, vec![FrozenTable::merge(SESSIONS, batches)]);
         let given_out = self.progress.given_out();
         if given_out > Watermark::START {
