@@ -68,7 +68,8 @@ impl Fate {
 
     /// It dies so many polls from now.
     pub(crate) fn die_in(&self, polls: u64) {
-        self.state().polls_left = Some(polls);
+        let mut state = self.state();
+        state.polls_left = Some(state.polls_left.map_or(polls, |left| left.min(polls)));
     }
 
     pub(crate) fn is_dead(&self) -> bool {

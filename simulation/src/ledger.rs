@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Int8Type;
+use arrow::datatypes::{DataType, Int8Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -117,6 +117,11 @@ impl Ledger {
     /// The newest epoch of which something is visible.
     pub(crate) fn newest(&self) -> u64 {
         self.state().newest
+    }
+
+    /// The newest life that writes here.
+    pub(crate) fn fenced(&self) -> u64 {
+        self.state().fenced
     }
 
     /// What no job may do, and one did.
@@ -377,15 +382,19 @@ fn lines(records: &RecordBatch) -> Result<Vec<Line>> {
     let schema = records.schema();
     let mut shown = Vec::new();
     let mut diff = None;
+    let mut frames = None;
     for (field, column) in schema.fields().iter().zip(records.columns()) {
         match field.name().as_str() {
             columns::DIFF => diff = column.as_primitive_opt::<Int8Type>(),
             columns::TIMESTAMP => {}
+            _ if *field.data_type() == DataType::Binary => frames = column.as_binary_opt::<i32>(),
             _ => shown.push(ArrayFormatter::try_new(column.as_ref(), &options).map_err(unreadable)?),
         }
     }
     let line = |row: usize| {
-        let cells: Vec<String> = shown.iter().map(|column| column.value(row).to_string()).collect();
+        let frame = frames.map(|frames| String::from_utf8_lossy(frames.value(row)).into_owned());
+        let cells: Vec<String> =
+            frame.into_iter().chain(shown.iter().map(|c| c.value(row).to_string())).collect();
         Line { cells: cells.join(","), diff: diff.map_or(1, |diff| diff.value(row)) }
     };
     Ok((0..records.num_rows()).map(line).collect())

@@ -42,6 +42,8 @@ pub struct Simulation {
     pub seed: u64,
     /// The name of a bug to plant.
     pub planted: Option<String>,
+    /// What is computed, if it is not drawn: `tumble`, say.
+    pub work: Option<String>,
     /// Whether events are written out as they happen.
     pub loud: bool,
 }
@@ -90,11 +92,12 @@ impl Simulation {
     }
 
     fn run_here(&self) -> Outcome {
+        thalweg_state::plant(self.planted.as_deref());
         CHANCE.call_once(|| mad_turmoil::rand::set_rng(StdRng::seed_from_u64(self.seed)));
         *mad_turmoil::rand::get_rng() = StdRng::seed_from_u64(self.seed);
         let _time = mad_turmoil::time::SimClocksGuard::init();
         let mut dice = Dice::new(self.seed);
-        let swarm = Arc::new(swarm::Swarm::draw(&mut dice));
+        let swarm = Arc::new(swarm::Swarm::draw(&mut dice, self.work.as_deref()));
         let ground = Arc::new(ground::Ground::new(dice.bits(), self.loud));
         let mut stage = stage::Stage::new(Arc::clone(&ground), Arc::clone(&swarm), dice);
         stage.play();

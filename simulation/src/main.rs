@@ -17,16 +17,29 @@ struct Arguments {
     /// Plant the bug of this name
     #[arg(long)]
     planted: Option<String>,
+    /// Compute this: rows, tally, program, updating, global, tumble, hop, join
+    #[arg(long)]
+    work: Option<String>,
+    /// Run each seed twice, and compare every event
+    #[arg(long)]
+    twice: bool,
+    /// Stop at the first seed that fails
+    #[arg(long)]
+    first: bool,
     /// Write every event as it happens
     #[arg(long)]
     loud: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seed, count, planted, loud } = Arguments::parse();
+    let Arguments { seed, count, planted, work, twice, first, loud } = Arguments::parse();
     let mut failed = 0;
     for seed in seed..seed + count {
-        let outcome = Simulation { seed, planted: planted.clone(), loud }.run();
+        let simulation = Simulation { seed, planted: planted.clone(), work: work.clone(), loud };
+        let mut outcome = simulation.run();
+        if twice && simulation.run().hash != outcome.hash {
+            outcome.violations.push("the second time was another".to_owned());
+        }
         println!("seed {seed}: {:016x} {:?}", outcome.hash, outcome.tallies);
         if !outcome.violations.is_empty() {
             failed += 1;
@@ -35,6 +48,9 @@ fn main() -> ExitCode {
             }
             println!("{}", outcome.drawn);
             outcome.violations.iter().for_each(|violation| println!("  WRONG: {violation}"));
+            if first {
+                break;
+            }
         }
     }
     println!("{failed} of {count} failed");

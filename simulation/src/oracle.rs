@@ -49,7 +49,7 @@ pub(crate) fn judge_rows(swarm: &Swarm, committed: &[Line]) -> Vec<String> {
 /// What of a row does not depend on the order of splits.
 fn compared(work: Work, cells: &str) -> &str {
     match work {
-        Work::Tally => cells.rsplit_once(',').map_or(cells, |(row, _)| row),
+        Work::Tally | Work::Program => cells.rsplit_once(',').map_or(cells, |(row, _)| row),
         Work::Rows | Work::Updating | Work::Global | Work::Tumble | Work::Hop | Work::Join => cells,
     }
 }
@@ -62,7 +62,7 @@ fn disorder(work: Work, committed: &[Line]) -> Option<String> {
         let numbers: Vec<i64> = line.cells.split(',').filter_map(|cell| cell.parse().ok()).collect();
         let (split, number, key) = match numbers[..] {
             [split, number, key] => (split, number, key),
-            [split, number, key, _, count] if work == Work::Tally => {
+            [split, number, key, _, count] if work != Work::Rows => {
                 let before = counts.insert(key, count).unwrap_or(0);
                 if count != before + 1 {
                     return Some(format!("key {key} counts {count} behind {before}"));

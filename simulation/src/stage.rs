@@ -45,7 +45,8 @@ struct Acting {
     number: u64,
     /// What of its window is in the sums already.
     epochs: u64,
-    /// The savepoint with which it was asked to stop.
+    /// Whether it was asked to stop, and with which savepoint: a later one takes the place of an earlier.
+    stops: bool,
     savepoint: Option<String>,
 }
 
@@ -248,7 +249,7 @@ impl Stage {
         };
         let host = &mut self.hosts[index];
         *host.cue.borrow_mut() = Some(life);
-        host.acting = Some(Acting { fate, window, orders, number, epochs: 0, savepoint: None });
+        host.acting = Some(Acting { fate, window, orders, number, epochs: 0, stops: false, savepoint: None });
         self.current = Some(index);
         sim.bounce(host.name);
         self.count("lives");
@@ -279,7 +280,9 @@ impl Stage {
             Blow::StoreAway => self.send_store_away(now, seconds(1)..seconds(8)),
             Blow::StoreAwayLong => self.send_store_away(now, seconds(300)..seconds(301)),
             Blow::Kill => {
-                let polls = self.dice.number(1..400);
+                // As often within the next steps as within the next seconds.
+                let most = 1 << self.dice.number(1..12);
+                let polls = self.dice.number(1..most);
                 self.with_fate(|fate| fate.die_in(polls))
             }
             Blow::Freeze => {
@@ -295,19 +298,27 @@ impl Stage {
                 let parallelism = self.dice.number(1..PARALLELISM_MAX + 1) as u32;
                 self.order(Order::Rescale(parallelism))
             }
-            Blow::Stop => self.order(Order::Stop(None)),
+            Blow::Stop => self.stop(None),
             Blow::Savepoint => {
                 let label = self.label();
-                if let Some(acting) = self.current_acting() {
-                    acting.savepoint = Some(label.clone());
-                }
-                self.order(Order::Stop(Some(label)))
+                self.stop(Some(label))
             }
             Blow::Keep => {
                 let label = self.label();
                 self.order(Order::Keep(label))
             }
         }
+    }
+
+    /// A job that stops may be asked again, but not for another savepoint.
+    fn stop(&mut self, savepoint: Option<String>) -> bool {
+        let Some(acting) = self.current_acting() else { return false };
+        if acting.stops && savepoint.is_some() {
+            return false;
+        }
+        acting.stops = true;
+        acting.savepoint = acting.savepoint.take().or(savepoint.clone());
+        self.order(Order::Stop(savepoint))
     }
 
     fn label(&mut self) -> String {

@@ -76,12 +76,17 @@ pub(crate) const PARALLELISM_MAX: u64 = 4;
 
 impl Swarm {
     /// What follows from a seed.
-    pub(crate) fn draw(dice: &mut Dice) -> Self {
+    pub(crate) fn draw(dice: &mut Dice, work: Option<&str>) -> Self {
         let ms = Duration::from_millis;
-        let work = *dice.pick(&WORKS);
-        let lasts = ms(dice.number(2_000..9_000));
+        let drawn = *dice.pick(&WORKS);
+        let is_it = |known: &Work| work.is_some_and(|name| format!("{known:?}").eq_ignore_ascii_case(name));
+        let work = WORKS.into_iter().find(is_it).unwrap_or(drawn);
+        let lasts = ms(dice.number(4_000..20_000));
         let inputs = draw_inputs(work, lasts, dice);
-        let blows = BLOWS.into_iter().filter(|_| dice.chance(0.4)).collect();
+        let mut blows: Vec<Blow> = BLOWS.into_iter().filter(|_| dice.chance(0.4)).collect();
+        if dice.chance(0.03) {
+            blows.push(Blow::StoreAwayLong);
+        }
         Self {
             work,
             inputs,
@@ -92,7 +97,7 @@ impl Swarm {
             manners: draw_manners(dice),
             slowness: if dice.chance(0.6) { (0.05, ms(dice.number(1..40))) } else { (0.0, Duration::ZERO) },
             blows,
-            gap: ms(dice.number(300..2_500)),
+            gap: ms(dice.number(500..4_000)),
             calm: lasts + ms(dice.number(0..3_000)),
             tick: ms(*dice.pick(&[5, 10, 20])),
         }
@@ -103,7 +108,7 @@ fn draw_inputs(work: Work, lasts: Duration, dice: &mut Dice) -> Inputs {
     let draw = |&table: &&str| {
         let shape = Shape {
             splits: dice.number(1..6),
-            rows: dice.number(20..100),
+            rows: dice.number(20..160),
             keys: dice.number(1..25),
             lasts,
             stragglers: if dice.chance(0.5) { 0.05 } else { 0.0 },
@@ -116,11 +121,11 @@ fn draw_inputs(work: Work, lasts: Duration, dice: &mut Dice) -> Inputs {
 fn draw_settings(dice: &mut Dice) -> RuntimeSettings {
     let ms = Duration::from_millis;
     RuntimeSettings {
-        batch_rows_max: *dice.pick(&[1, 3, 8, 64]),
+        batch_rows_max: *dice.pick(&[1, 3, 16, 64, 1024]),
         queue_rows_max: *dice.pick(&[1, 8, 64]),
         queue_bytes_max: 1 << 20,
         idle_timeout: ms(dice.number(300..3_000)),
-        checkpoint_interval: ms(dice.number(80..900)),
+        checkpoint_interval: ms(dice.number(50..700)),
         watchdog_interval: Duration::from_secs(10),
         key_space: KeySpace::new(*dice.pick(&[8, 32])),
         shuffle_seed: dice.chance(0.7).then(|| dice.bits()),
@@ -129,7 +134,7 @@ fn draw_settings(dice: &mut Dice) -> RuntimeSettings {
 
 fn draw_weather(dice: &mut Dice) -> Weather {
     let ms = Duration::from_millis;
-    let rough = *dice.pick(&[0.0, 0.02, 0.1]);
+    let rough = *dice.pick(&[0.0, 0.01, 0.05]);
     let mut share = |most: f64| if dice.chance(0.6) { rough * most } else { 0.0 };
     Weather {
         refuse: share(1.0),

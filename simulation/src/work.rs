@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+use thalweg::app::{Application, NoSql, encode};
 use thalweg_dataflow::graph::Piece;
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{
@@ -24,6 +26,8 @@ pub(crate) enum Work {
     Rows,
     /// Each row with the number of rows of its key so far.
     Tally,
+    /// The same, by a program with a state by key.
+    Program,
     /// Counts and sums by key, revised.
     Updating,
     /// One count and sum over all rows, revised.
@@ -37,8 +41,16 @@ pub(crate) enum Work {
 }
 
 /// All of them.
-pub(crate) const WORKS: [Work; 7] =
-    [Work::Rows, Work::Tally, Work::Updating, Work::Global, Work::Tumble, Work::Hop, Work::Join];
+pub(crate) const WORKS: [Work; 8] = [
+    Work::Rows,
+    Work::Tally,
+    Work::Program,
+    Work::Updating,
+    Work::Global,
+    Work::Tumble,
+    Work::Hop,
+    Work::Join,
+];
 
 /// A multiset of rows as text.
 pub(crate) type Rows = BTreeMap<String, i64>;
@@ -56,15 +68,21 @@ impl Work {
     /// The tables that it reads.
     pub(crate) fn tables(self) -> &'static [&'static str] {
         match self {
-            Work::Rows | Work::Tally | Work::Updating | Work::Global | Work::Tumble | Work::Hop => &["a"],
             Work::Join => &["a", "b"],
+            Work::Rows
+            | Work::Tally
+            | Work::Program
+            | Work::Updating
+            | Work::Global
+            | Work::Tumble
+            | Work::Hop => &["a"],
         }
     }
 
     /// Whether each row that comes in comes out, with its split and number first.
     pub(crate) fn is_row_by_row(self) -> bool {
         match self {
-            Work::Rows | Work::Tally => true,
+            Work::Rows | Work::Tally | Work::Program => true,
             Work::Updating | Work::Global | Work::Tumble | Work::Hop | Work::Join => false,
         }
     }
@@ -72,7 +90,7 @@ impl Work {
     fn query(self) -> Option<&'static str> {
         Some(match self {
             Work::Rows => "SELECT split, number, k FROM a",
-            Work::Tally => return None,
+            Work::Tally | Work::Program => return None,
             Work::Updating => "SELECT k, count(*) AS n, sum(v) AS total FROM a GROUP BY k",
             Work::Global => "SELECT count(*) AS n, sum(v) AS total FROM a",
             Work::Tumble => {
@@ -84,7 +102,7 @@ impl Work {
                  GROUP BY k, hop(INTERVAL '1 second', INTERVAL '3 seconds')"
             }
             Work::Join => {
-                "SELECT x.k, x.split, x.number, y.split, y.number \
+                "SELECT x.k, x.split AS xs, x.number AS xn, y.split AS ys, y.number AS yn \
                  FROM (SELECT k, split, number, tumble(INTERVAL '2 seconds') AS w FROM a) x \
                  JOIN (SELECT k, split, number, tumble(INTERVAL '2 seconds') AS w FROM b) y \
                  ON x.k = y.k AND x.w = y.w"
@@ -101,7 +119,10 @@ impl Work {
     ) -> Result<(Graph, Functions)> {
         let sink = LedgerSpec::new(Arc::clone(ledger));
         let Some(query) = self.query() else {
-            return Ok((tally(&inputs["a"], sink, now), Functions::default()));
+            return match self {
+                Work::Program => program(&inputs["a"], sink, now),
+                _ => Ok((tally(&inputs["a"], sink, now), Functions::default())),
+            };
         };
         let tables = self.tables().iter().map(|table| {
             format!(
@@ -117,11 +138,7 @@ impl Work {
         let settings = thalweg::settings::Settings::default();
         let plan =
             thalweg::engine::plan(&script, vec![Arc::new(replays), Arc::new(Ledgers(sink))], &settings);
-        let plan = plan.map_err(|errors| {
-            let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            Error::internal("the script cannot be planned").because(words.join("; "))
-        })?;
-        Ok((plan.graph, Functions::default()))
+        Ok((plan.map_err(unplanned)?.graph, Functions::default()))
     }
 
     /// What must be in the ledger at the end.
@@ -129,7 +146,9 @@ impl Work {
         let a = &inputs["a"];
         match self {
             Work::Rows => count(a.rows().map(|r| format!("{},{},{}", r.split, r.number, r.key))),
-            Work::Tally => count(a.rows().map(|r| format!("{},{},{}", r.split, r.number, r.key))),
+            Work::Tally | Work::Program => {
+                count(a.rows().map(|r| format!("{},{},{},{}", r.split, r.number, r.key, r.value)))
+            }
             Work::Updating => {
                 let totals = totals(a.rows().map(|row| (row.key, row)));
                 count(totals.into_iter().map(|(key, t)| format!("{key},{},{}", t.count, t.sum)))
@@ -196,6 +215,35 @@ fn windows(input: &Input, slide_ms: i64, width_ms: i64) -> impl Iterator<Item = 
         let on_time = move |begin: &i64| watermark.is_none_or(|w| begin + width_ms > w);
         begins.filter(on_time).map(move |begin| ((row.key, begin), row))
     })
+}
+
+/// A row, as a program sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Event {
+    split: i64,
+    number: i64,
+    k: i64,
+    v: i64,
+}
+
+fn program(input: &Arc<Input>, sink: LedgerSpec, now: &Now) -> Result<(Graph, Functions)> {
+    let application = Application::new("tally");
+    let replay = ReplaySpec { input: Arc::clone(input), columns: vec![0, 1, 2, 3], now: Arc::clone(now) };
+    application
+        .table::<Event>("a", Arc::new(replay))
+        .key_by(|event| event.k)
+        .stateful("counts", |key, Event { split, number, v, .. }, count: &mut u64| {
+            *count += 1;
+            [format!("{split},{number},{key},{v},{count}")]
+        })
+        .sink("out", Arc::new(sink), encode::display);
+    let program = application.build(&NoSql).map_err(unplanned)?;
+    Ok((program.graph, program.functions))
+}
+
+fn unplanned(errors: Vec<Error>) -> Error {
+    let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    Error::internal("the job cannot be planned").because(words.join("; "))
 }
 
 fn tally(input: &Arc<Input>, sink: LedgerSpec, now: &Now) -> Graph {

@@ -151,6 +151,9 @@ impl Keep {
 
     /// Adds what a person can do when the job cannot go on.
     pub(crate) async fn advise(&self, error: Error) -> Error {
+        if error.code() == Code::JobInUse {
+            return error.with_help("stop that one, or give this one another --name");
+        }
         if error.code() != Code::CheckpointDamaged {
             return error;
         }

@@ -81,7 +81,7 @@ pub fn run_file_again(path: &Path, round: u64) -> Result<Verdict> {
     let mut verdict = Verdict { path: path.to_owned(), deeds: Vec::new(), failures: Vec::new() };
     for world in worlds(&file) {
         let feeds = feeds(&file, &settings);
-        let result = world::run(world, &file.script, feeds, &settings, seed(path).wrapping_add(round));
+        let result = world::run(world, &file.script, feeds, &settings, seed(path, world).wrapping_add(round));
         let mut failures = Vec::new();
         match (&result, expected_error(&file)) {
             (Ok(outcome), None) => {
@@ -125,10 +125,10 @@ fn expected_error(file: &TestFile) -> Option<&str> {
     })
 }
 
-/// A seed of the file's own, the same wherever it lies (FNV-1a of its name and its folder's).
-fn seed(path: &Path) -> u64 {
+/// A seed of the file's own in this world, the same wherever it lies (FNV-1a of names).
+fn seed(path: &Path, world: World) -> u64 {
     let last: Vec<_> = path.components().rev().take(2).map(|c| c.as_os_str().to_string_lossy()).collect();
-    let bytes = last.iter().flat_map(|part| part.bytes());
+    let bytes = last.iter().flat_map(|part| part.bytes()).chain(world.name.bytes());
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -1,16 +1,17 @@
 //! The meaning of a streaming query is its batch meaning.
 //!
 //! Random small tables (nulls, NaN, infinities, empty, few and many keys) and
-//! random queries, run by us in two worlds and by plain DataFusion over the
-//! same rows. The seed of each case is printed when it fails; set
+//! random queries, run by us in three worlds (undisturbed with one subtask and
+//! with four; killed, restored elsewhere or rescaled) and by plain DataFusion
+//! over the same rows. The seed of each case is printed when it fails; set
 //! `THALWEG_SEED` to run one alone, `THALWEG_TEST_SCALE` for more of them.
 
 mod cells;
+mod disturbed;
 mod joins;
 mod queries;
 mod tables;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -20,7 +21,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use thalweg::settings::Settings;
 use thalweg::testfile::connector::{Feed, Stretch};
-use thalweg::testfile::world::{self, World};
+use thalweg::testfile::world::{self, Deeds, World};
 
 const CASES: u64 = 150;
 
@@ -42,7 +43,7 @@ fn random_queries_mean_what_they_mean_in_batch() {
         let table = tables::random(&mut random);
         let query = queries::random(&mut random);
         let context = || format!("seed {seed}\nours:  {}\nbatch: {}", query.streaming, query.batch);
-        let expected = match runtime.block_on(batch(&query.batch, &table)) {
+        let expected = match runtime.block_on(batch(&query.batch, &[("t", &table)])) {
             Ok(expected) => expected,
             Err(why) => panic!("the query generator made a query that batch refuses: {why}\n{}", context()),
         };
@@ -55,7 +56,8 @@ fn random_queries_mean_what_they_mean_in_batch() {
                 continue;
             }
         };
-        for world in [World::ONE, World::FOUR] {
+        let disturbed = [World::KILLED, World::ELSEWHERE, World::RESCALED][(seed % 3) as usize];
+        for world in [World::ONE, World::FOUR, disturbed] {
             let found = stream(&query.streaming, &table, world, seed)
                 .unwrap_or_else(|why| panic!("{why}\nin world '{}', {}", world.name, context()));
             if let Err(difference) = cells::compare(&expected, &found) {
@@ -74,20 +76,49 @@ fn random_queries_mean_what_they_mean_in_batch() {
 /// Plans and runs by DataFusion. The outer error is the plan's, the inner one a row's.
 async fn batch(
     sql: &str,
-    table: &RecordBatch,
+    tables: &[(&str, &RecordBatch)],
 ) -> Result<Result<Vec<RecordBatch>, String>, datafusion::error::DataFusionError> {
     let cx = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
-    let provider = MemTable::try_new(table.schema(), vec![vec![table.clone()]])?;
-    cx.register_table("t", Arc::new(provider))?;
+    for (name, table) in tables {
+        let provider = MemTable::try_new(table.schema(), vec![vec![(*table).clone()]])?;
+        cx.register_table(*name, Arc::new(provider))?;
+    }
     Ok(cx.sql(sql).await?.collect().await.map_err(|e| e.to_string()))
 }
 
-/// Runs by us; answers the rows that stand at the end.
+/// Runs by us over the table `t`; answers the rows that stand at the end.
 fn stream(sql: &str, table: &RecordBatch, world: World, seed: u64) -> Result<Vec<cells::Row>, String> {
-    let script = format!("{}\n{sql};", tables::DECLARATION);
-    let rows = table.clone();
+    let (standing, _) = stream_all(sql, &[("t", table)], world, &Settings::default(), seed)?;
+    Ok(standing)
+}
+
+/// Runs by us over some tables of the declared columns; answers the rows that stand at the end, and what was done.
+fn stream_all(
+    sql: &str,
+    tables: &[(&str, &RecordBatch)],
+    world: World,
+    settings: &Settings,
+    seed: u64,
+) -> Result<(Vec<cells::Row>, Deeds), String> {
+    let declare =
+        |(name, _): &(&str, _)| tables::DECLARATION.replace("TABLE t (", &format!("TABLE {name} ("));
+    let declarations: Vec<String> = tables.iter().map(declare).collect();
+    let script = format!("{}\n{sql};", declarations.join("\n"));
     let splits = 1 + (seed % 3) as usize;
-    let feed: Feed = Arc::new(move |schema| {
+    let feeds = tables.iter().map(|(name, table)| ((*name).to_owned(), feed(table, splits)));
+    let outcome = world::run(world, &script, feeds.collect(), settings, seed)
+        .map_err(|errors| errors.iter().map(|e| format!("{e:?}")).collect::<Vec<_>>().join("\n"))?;
+    if outcome.late > 0 {
+        return Err(format!("{} rows are late, so nothing can be compared", outcome.late));
+    }
+    let outputs: Vec<RecordBatch> = outcome.outputs.into_values().flatten().collect();
+    Ok((cells::net(&outputs)?, outcome.deeds))
+}
+
+/// The rows of a table in so many splits.
+fn feed(table: &RecordBatch, splits: usize) -> Feed {
+    let rows = table.clone();
+    Arc::new(move |schema| {
         let names: Vec<usize> = schema
             .fields()
             .iter()
@@ -97,13 +128,5 @@ fn stream(sql: &str, table: &RecordBatch, world: World, seed: u64) -> Result<Vec
         let cut = rows.num_rows() / splits;
         let length = |split: usize| if split + 1 == splits { rows.num_rows() - split * cut } else { cut };
         Ok((0..splits).map(|split| vec![Stretch::Rows(rows.slice(split * cut, length(split)))]).collect())
-    });
-    let feeds = BTreeMap::from([("t".to_owned(), feed)]);
-    let outcome = world::run(world, &script, feeds, &Settings::default(), seed)
-        .map_err(|errors| errors.iter().map(|e| e.to_string()).collect::<Vec<_>>().join("\n"))?;
-    if outcome.late > 0 {
-        return Err(format!("{} rows are late, so nothing can be compared", outcome.late));
-    }
-    let outputs: Vec<RecordBatch> = outcome.outputs.into_values().flatten().collect();
-    cells::net(&outputs)
+    })
 }

@@ -133,9 +133,10 @@ struct Life {
 }
 
 impl Life {
+    /// By SIGKILL, or by a Ctrl-C that came before it listened.
     fn killed(&self) -> bool {
         use std::os::unix::process::ExitStatusExt;
-        self.status.signal() == Some(9)
+        matches!(self.status.signal(), Some(9 | 2))
     }
 }
 

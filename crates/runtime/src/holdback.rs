@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use thalweg_dataflow::{Batch, Code, Error, Result, Watermark};
-use thalweg_state::{KeyGroup, KeyGroups, KeySpace, hash_keys};
+use thalweg_state::{KeyGroup, KeyGroups, KeySpace, hash_keys, planted};
 
 use crate::channel::slice_bytes;
 

@@ -136,7 +136,9 @@ impl History {
             self.store.delete(&self.place(&name)).await?;
         }
         let created = match self.create_owned(Kind::Settlement, &name, epoch.0, settlement).await {
-            Err(error) if error.may_pass() && planted("error taken as success") => return Ok(settlement.clone()),
+            Err(error) if error.may_pass() && planted("error taken as success") => {
+                return Ok(settlement.clone());
+            }
             created => created?,
         };
         if created == Creation::Exists && planted("already exists taken as mine") {

@@ -39,6 +39,8 @@ pub struct World {
     pub shuffled: bool,
     /// What happens to the job.
     pub fate: Fate,
+    /// The most lives that are ended by a kill.
+    pub kills_max: u64,
 }
 
 /// What happens to a job in some world.
@@ -63,17 +65,19 @@ impl World {
         batch_rows_max: 8_192,
         shuffled: false,
         fate: Fate::Undisturbed,
+        kills_max: 0,
     };
     /// Four subtasks, batches of three rows, shuffled interleaving.
     pub const FOUR: World =
-        World { name: "four", parallelism: 4, batch_rows_max: 3, shuffled: true, fate: Fate::Undisturbed };
+        World { name: "four", parallelism: 4, batch_rows_max: 3, shuffled: true, ..World::ONE };
     /// One subtask, every row by itself.
     pub const ROW_BY_ROW: World = World { name: "changelog", batch_rows_max: 1, ..World::ONE };
     /// Two subtasks, killed and restored.
-    pub const KILLED: World = World { name: "killed", parallelism: 2, fate: Fate::Killed, ..World::FOUR };
+    pub const KILLED: World =
+        World { name: "killed", parallelism: 2, kills_max: 5, fate: Fate::Killed, ..World::FOUR };
     /// Killed and restored at another parallelism.
     pub const ELSEWHERE: World =
-        World { name: "elsewhere", parallelism: 1, fate: Fate::Elsewhere, ..World::FOUR };
+        World { name: "elsewhere", parallelism: 1, kills_max: 5, fate: Fate::Elsewhere, ..World::FOUR };
     /// Rescaled while rows flow.
     pub const RESCALED: World =
         World { name: "rescaled", parallelism: 1, fate: Fate::Rescaled, ..World::FOUR };

@@ -9,8 +9,10 @@ use thalweg_state::Checksum;
 
 use crate::job::{COUNTS, Job, refused, stderr};
 
-/// What can become of a file.
-const DEEDS: [(&str, fn(&Path)); 4] = [
+/// What can become of a file, and how.
+type Deed = (&'static str, fn(&Path));
+
+const DEEDS: [Deed; 4] = [
     ("flipped", flip),
     ("cut", cut),
     ("emptied", |path| fs::write(path, b"").expect("a file")),

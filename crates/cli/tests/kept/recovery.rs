@@ -34,7 +34,7 @@ fn one_folder_and_name_is_run_by_one_process() {
     let first = job.start(&[]);
     job.until_epoch(2);
     let second = job.run(&[]);
-    refused(&second, 5, "job-in-use", &[&format!("process {}", first.id()), "state/job"]);
+    refused(&second, 5, "job-in-use", &[&format!("process {}", first.id()), "state/job", "another --name"]);
     let newest = job.epochs().pop().expect("it made some");
     job.until_epoch(newest + 2);
     let beside = job.start(&["--name", "beside"]);
@@ -72,7 +72,7 @@ fn a_savepoint_is_kept_when_the_job_stops_and_is_restored() {
 
 #[test]
 fn a_finished_job_says_so_and_undoes_what_came_behind_its_end() {
-    let script = COUNTS.replace("'2000'", "'100000', message_count = '5000'");
+    let script = COUNTS.replace("'2000'", "'100000', message_count = '5000'").replace("1 second", "100 days");
     let job = Job::new(&script);
     assert!(job.run(&[]).status.success());
     let counts = job.read("counts.jsonl");

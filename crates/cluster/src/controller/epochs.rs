@@ -264,6 +264,17 @@ impl EpochMachine {
         self.last && self.why() == Close::End
     }
 
+    /// The members whose part of the epoch in progress is missing.
+    pub fn awaited(&self) -> Vec<usize> {
+        let missing = |(_, m): &(usize, &Member)| !m.gone && !m.answered;
+        match self.phase {
+            Phase::Collecting { .. } => {
+                self.members.iter().enumerate().filter(missing).map(|(index, _)| index).collect()
+            }
+            Phase::Idle | Phase::Settling(_) | Phase::Committing(_) | Phase::Closed => Vec::new(),
+        }
+    }
+
     /// The number of members that ever were.
     pub fn members(&self) -> usize {
         self.members.len()

@@ -33,6 +33,9 @@ const CAUSE_GRACE: Duration = Duration::from_secs(1);
 const SETTLE_PAUSE: Duration = Duration::from_millis(250);
 const SETTLE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// How long an epoch may take before it is said who is awaited, and the most that are named.
+const EPOCH_PATIENCE: Duration = Duration::from_secs(30);
+const AWAITED_NAMES_MAX: usize = 8;
 /// How often a life of a job looks whether a later one has begun, where the store excludes nobody.
 const RENEWAL: Duration = Duration::from_secs(1);
 
@@ -74,6 +77,8 @@ pub(super) struct Control {
     /// What sinks prepared for epochs that were aborted since the last complete one.
     carried: BTreeMap<NodeId, Vec<Committable>>,
     pub(super) working: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// When the barrier of the last epoch was sent, by the monotonic clock.
+    sent: Duration,
     tidying: bool,
     renewing: bool,
     closed: Vec<bool>,
@@ -127,6 +132,7 @@ impl Control {
             prepared: BTreeMap::new(),
             carried: BTreeMap::new(),
             working: FuturesUnordered::new(),
+            sent: Duration::ZERO,
             tidying: false,
             renewing: false,
             closed: vec![false; sources.len()],
@@ -199,6 +205,7 @@ impl Control {
                     if let Some(words) = self.worker.look() {
                         warn!("{words}");
                     }
+                    self.say_who_is_awaited();
                 }
                 Wake::Lease => {
                     lease = clock.sleep(RENEWAL);
@@ -368,6 +375,7 @@ impl Control {
         match action {
             Action::Send { to, barrier } => {
                 debug!(epoch = barrier.epoch.0, stop = barrier.stop, "barrier");
+                self.sent = self.world.clock.monotonic();
                 to.into_iter().for_each(|m| self.worker.tell(m, Command::Barrier(barrier.clone())));
             }
             Action::Settle { epoch, complete } => self.settle(epoch, complete),
@@ -498,6 +506,25 @@ impl Control {
             let store = Arc::clone(&self.store);
             self.spawn(async move { store.tidy().await }, Done::Tidied);
         }
+    }
+
+    /// An epoch is long in coming: whose part is missing?
+    fn say_who_is_awaited(&self) {
+        let awaited = self.machine.awaited();
+        let waited = self.world.clock.monotonic().saturating_sub(self.sent);
+        if awaited.is_empty() || waited < EPOCH_PATIENCE {
+            return;
+        }
+        let name = |&member: &usize| {
+            let (operator, subtask) = &self.worker.members()[member].name;
+            format!("'{operator}' {subtask}")
+        };
+        let names: Vec<String> = awaited.iter().take(AWAITED_NAMES_MAX).map(name).collect();
+        let (seconds, missing, of) = (waited.as_secs(), awaited.len(), names.join(", "));
+        warn!(
+            seconds,
+            missing, of, "a checkpoint is long in coming: barriers have not passed, or parts are not written"
+        );
     }
 
     /// Looks whether a later life has begun.

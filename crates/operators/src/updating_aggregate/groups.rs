@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt32Array,
 };
-use arrow::compute::take_arrays;
+use arrow::compute::{concat, take_arrays};
 use arrow::datatypes::{SchemaRef, TimestampNanosecondType};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use thalweg_dataflow::{Code, Error, Functions, Result};
@@ -124,6 +124,7 @@ impl Groups {
         let touched = self.toucher.touch(&self.ids, before, self.keys.len());
         let first_rows = UInt32Array::from(touched.first_rows.clone());
         let keys = take_arrays(keys, &first_rows, None).map_err(|e| failed(e.into()))?;
+        let keys = self.as_asserted(keys, &touched.old)?;
         let new_groups =
             self.key_groups(&slice(&keys, touched.old.len(), touched.len()), self.keys.len() - before)?;
         let mut computed = Vec::with_capacity(calls.len());
@@ -134,6 +135,20 @@ impl Groups {
         let changes = self.change(&touched, keys, computed, &new_groups, newest)?;
         self.toucher.recycle(touched);
         Ok(changes)
+    }
+
+    /// Keys can be equal and not the same: zero has two signs. What is known of a group is retracted
+    /// with the key it was asserted with.
+    fn as_asserted(&self, keys: Columns, old: &[u32]) -> Result<Columns> {
+        let as_asserted = |(column, values): (usize, ArrayRef)| {
+            if !values.data_type().is_floating() && !values.data_type().is_nested() {
+                return Ok(values);
+            }
+            let known = self.table.gather(old, column).map_err(store)?;
+            let new = values.slice(old.len(), values.len() - old.len());
+            concat(&[&known, &new]).map_err(|e| failed(e.into()))
+        };
+        keys.into_iter().enumerate().map(as_asserted).collect()
     }
 
     /// The new state and result of every touched group.

@@ -14,6 +14,7 @@ use arrow::array::RecordBatch;
 use thalweg_dataflow::counters::OperatorCounters;
 use thalweg_dataflow::routing::RoutingTable;
 use thalweg_dataflow::{Barrier, Batch, Error, Message, NodeId, Result, Watermark};
+use thalweg_state::planted;
 use thalweg_world::Clock;
 
 use crate::channel::Sender;
@@ -209,19 +210,50 @@ impl Exchange {
     /// Sends a barrier on every output, and only then routes by what it brings: `exit` says who
     /// receives from now on. A channel that is no more ends with `Retire`.
     pub(crate) async fn barrier(&mut self, barrier: &Barrier, exit: Option<Exit>) -> Result<(), Failure> {
-        if exit.is_some() && planted("routing switched one message early") {
-            self.route_early(barrier);
-        }
+        let early = match &exit {
+            Some(exit) if planted("routing switched one message early") => {
+                self.route_early(barrier, exit.receivers).await?
+            }
+            Some(_) | None => Vec::new(),
+        };
         if self.ended.is_none() {
             if !planted("barrier overtaken") {
                 self.flush().await?;
             }
             self.tell(&Message::Barrier(barrier.clone()))?;
         }
-        match exit {
-            Some(exit) => self.leave_by(exit, barrier),
-            None => Ok(()),
+        if let Some(exit) = exit {
+            self.leave_by(exit, barrier)?;
         }
+        for piece in early {
+            self.push(piece.to, piece.records).await?;
+        }
+        Ok(())
+    }
+
+    /// A planted bug: rows that are held back before the barrier leave by the tables behind it. Gives
+    /// those of receivers that are not there yet.
+    async fn route_early(
+        &mut self,
+        barrier: &Barrier,
+        receivers: usize,
+    ) -> Result<Vec<partition::Piece>, Failure> {
+        let table = barrier.tables.iter().find(|table| table.node == self.to);
+        let (Route::Shuffle(partitioner), Some(table)) = (&mut self.route, table) else {
+            return Ok(Vec::new());
+        };
+        partitioner.route_by(table);
+        let mut pieces = Vec::new();
+        for gather in &mut self.gathers {
+            if let Some(held) = gather.take()? {
+                pieces.extend(partitioner.split(held, receivers)?);
+            }
+        }
+        let (early, late) = pieces.into_iter().partition(|piece| piece.to < self.senders.len());
+        for partition::Piece { to, records, .. } in early {
+            self.push(to, records).await?;
+        }
+        Ok(late)
     }
 
     fn leave_by(&mut self, exit: Exit, barrier: &Barrier) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use thalweg_dataflow::sink::Close;
 use thalweg_dataflow::source::Assignment;
 use thalweg_dataflow::{Barrier, Code, Error, Message, Port};
-use thalweg_state::{Epoch, KeyGroups};
+use thalweg_state::{Epoch, KeyGroups, planted};
 use thalweg_world::{SeededRandom, World};
 use tokio::sync::mpsc;
 
@@ -115,6 +115,8 @@ pub(crate) struct Subtask {
     pub(crate) answered: Option<Epoch>,
     /// Whether a barrier has passed behind which its input ends, by a stop or because it retires.
     pub(crate) stopping: bool,
+    /// It was told to close before all of its channels had ended.
+    pub(crate) closing: Option<Close>,
     /// What to do at a coming barrier.
     pub(crate) moving: Option<Move>,
     pub(crate) budget: Budget,
@@ -128,9 +130,31 @@ pub(crate) enum Feed {
 
 /// Runs a subtask to its close and reports how it ended, before anything of it is dropped.
 pub(crate) async fn run(mut subtask: Subtask, mut feed: Feed) {
-    let result = AssertUnwindSafe(drive(&mut subtask, &mut feed)).catch_unwind().await;
-    let result = result.unwrap_or_else(|panic| Err(Failure::Own(broken(&*panic))));
+    let result = guarded(drive(&mut subtask, &mut feed)).await;
     subtask.report(Word::Closed(result));
+}
+
+/// A subtask that a rescale has made, until it knows which. What it loads before takes long, so this is
+/// to run where it keeps nobody waiting. None, if it failed; that is reported.
+pub(crate) async fn be_born(mut subtask: Subtask, mut feed: Feed) -> Option<(Subtask, Feed)> {
+    let born = async {
+        match &mut feed {
+            Feed::Source(_) => Ok(()),
+            Feed::Channels(reader) => reader.be_born(&mut subtask).await,
+        }
+    };
+    match guarded(born).await {
+        Ok(()) => Some((subtask, feed)),
+        Err(failure) => {
+            subtask.report(Word::Closed(Err(failure)));
+            None
+        }
+    }
+}
+
+async fn guarded(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let result = AssertUnwindSafe(work).catch_unwind().await;
+    result.unwrap_or_else(|panic| Err(Failure::Own(broken(&*panic))))
 }
 
 async fn drive(subtask: &mut Subtask, feed: &mut Feed) -> Result<(), Failure> {
@@ -232,6 +256,9 @@ impl Subtask {
 
     /// The input is over: answers epochs until told to close.
     async fn stay(&mut self, mut source: Option<&mut SourceReader>) -> Result<(), Failure> {
+        if let Some(why) = self.closing.take() {
+            return self.chain.close(why).await;
+        }
         while let Some(command) = self.commands.recv().await {
             match command {
                 Command::Barrier(barrier) => {

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use thalweg_dataflow::sink::Close;
 use thalweg_dataflow::{Barrier, Batch, Error, Message};
-use thalweg_state::{Epoch, KeyGroups};
+use thalweg_state::{Epoch, KeyGroups, planted};
 
-use super::{Command, Inlet, Subtask, Word, sleep};
+use super::{Command, Inlet, Subtask, Word, sleep, yield_now};
 use crate::alignment::Alignment;
 use crate::chain::Packet;
 use crate::channel::{Inbox, Taken};
@@ -30,6 +30,7 @@ pub(crate) struct Reader {
     incoming: VecDeque<Incoming>,
     /// Whether the subtask was made by a rescale and has not yet been told which.
     newborn: bool,
+    is_open: bool,
     /// A barrier that all channels have delivered, and that waits for what moves in.
     waiting: Option<Barrier>,
 }
@@ -63,13 +64,16 @@ impl Reader {
             staged: Vec::new(),
             incoming: VecDeque::new(),
             newborn,
+            is_open: false,
             waiting: None,
         }
     }
 
     /// Reads until every channel has ended, and all that was held back has gone through.
     pub(super) async fn read_all(&mut self, subtask: &mut Subtask) -> Result<Close, Failure> {
-        subtask.open().await?;
+        if !self.is_open {
+            subtask.open().await?;
+        }
         while !self.is_over() {
             while let Ok(command) = subtask.commands.try_recv() {
                 self.obey(subtask, command).await?;
@@ -98,6 +102,21 @@ impl Reader {
             subtask.chain.fire_timers().await?;
         }
         subtask.end().await
+    }
+
+    /// Loads what a rescale brings, until it is known which.
+    pub(super) async fn be_born(&mut self, subtask: &mut Subtask) -> Result<(), Failure> {
+        subtask.open().await?;
+        self.is_open = true;
+        // Whoever made it may take it back.
+        while self.newborn && !subtask.commands.is_closed() {
+            if self.load_next(subtask).await? {
+                yield_now().await;
+            } else if let Some(command) = subtask.commands.recv().await {
+                self.obey(subtask, command).await?;
+            }
+        }
+        Ok(())
     }
 
     fn is_over(&self) -> bool {
@@ -150,6 +169,8 @@ impl Reader {
             }
             // Barriers come by the channels as long as one is alive.
             Command::Barrier(_) => {}
+            // It leaves the job: its part of the last epoch is settled, and what is left to come says only that.
+            Command::Close(why) if subtask.stopping => subtask.closing = Some(why),
             Command::Hold(_) | Command::Close(_) => {
                 let told = "a subtask that reads channels was told what only others understand";
                 return Err(Error::internal(told).into());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use thalweg_dataflow::sink::Close;
 use thalweg_dataflow::source::Assignment;
 use thalweg_dataflow::{Barrier, Batch, Result, Source, SourceEvent, SplitEvent, Watermark};
-use thalweg_state::{Epoch, SplitId};
+use thalweg_state::{Epoch, SplitId, planted};
 
 use super::{Command, Subtask, Word, sleep};
 use crate::chain::Packet;
@@ -271,7 +271,9 @@ impl SourceReader {
     async fn arrive(&mut self, subtask: &mut Subtask, arrival: Arrival) -> Result<(), Failure> {
         self.awaited.remove(&arrival.from);
         let (epoch, splits) = (arrival.epoch, arrival.splits.clone());
-        arrival.loads().try_for_each(|load| subtask.chain.load(load))?;
+        if !planted("split watermark lost in a move") {
+            arrival.loads().try_for_each(|load| subtask.chain.load(load))?;
+        }
         if self.is_open {
             self.more |= !splits.is_empty();
             let ids: Vec<_> = splits.iter().map(|a| a.split.clone()).collect();
@@ -312,6 +314,16 @@ impl SourceReader {
             subtask.chain.give(Packet::Split(split, SplitEvent::Idle)).await?;
         }
         Ok(())
+    }
+
+    /// A planted bug: what comes next is given out before the positions are noted.
+    pub(super) async fn read_on(&mut self, subtask: &mut Subtask) -> Result<(), Failure> {
+        let event = tokio::select! {
+            biased;
+            event = self.site.wait(async { self.source.next().await }) => event?,
+            () = sleep(&subtask.world, Some(STALL)) => return Ok(()),
+        };
+        self.handle(subtask, event).await
     }
 
     /// Where each split goes on.

@@ -17,12 +17,12 @@ use thalweg_dataflow::source::Assignment;
 use thalweg_dataflow::{Functions, Graph, NodeId, Result};
 use thalweg_state::{Incarnation, JobId, KeyGroups, OperatorId, Restored, Subtask as SubtaskIndex};
 use thalweg_world::{Task, World};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::channel::{ChannelReading, Probe};
 use crate::plan::Plan;
 use crate::settings::RuntimeSettings;
-use crate::subtask::{Command, Report, run};
+use crate::subtask::{Command, Report, be_born, run};
 use crate::watchdog::Watchdog;
 use wire::{Ready, Wiring};
 
@@ -119,10 +119,23 @@ impl Worker {
 
     /// Starts all members that do not run yet.
     pub fn start(&mut self) {
-        for ready in self.ready.drain(..) {
-            let future = Box::pin(run(ready.subtask, ready.feed));
-            let task = self.world.executors.spawn_data(ready.executor, future);
-            self.members[ready.member].task = Some(task);
+        let executors = &self.world.executors;
+        for Ready { subtask, feed, executor, member, newborn } in self.ready.drain(..) {
+            let future: BoxFuture<'static, ()> = if newborn {
+                let (born, awaited) = oneshot::channel();
+                executors.spawn_background(Box::pin(async move {
+                    // It may have been taken back before it was born.
+                    let _ = born.send(be_born(subtask, feed).await);
+                }));
+                Box::pin(async move {
+                    if let Ok(Some((subtask, feed))) = awaited.await {
+                        run(subtask, feed).await;
+                    }
+                })
+            } else {
+                Box::pin(run(subtask, feed))
+            };
+            self.members[member].task = Some(executors.spawn_data(executor, future));
         }
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Ready {
     /// Its data executor.
     pub(super) executor: usize,
     pub(super) member: usize,
+    /// Whether a rescale makes it.
+    pub(super) newborn: bool,
 }
 
 /// What all subtasks of a job are built with, and what there is to see of them.
@@ -88,7 +90,7 @@ impl Worker {
                 let nodes = chain.nodes.clone();
                 self.watchdog.learn(places(&name, &nodes));
                 self.members.push(Member { name, source, nodes, commands, task: None, gone: false });
-                self.ready.push(Ready { subtask, feed, executor, member });
+                self.ready.push(Ready { subtask, feed, executor, member, newborn });
             }
         }
         self.plan = new;
@@ -194,6 +196,7 @@ impl Wiring {
             groups,
             answered: None,
             stopping: false,
+            closing: None,
             moving: None,
             budget: Budget::default(),
         };
