@@ -49,6 +49,7 @@ pub(crate) enum End {
 /// What a life shows.
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
+    pub(crate) runs: bool,
     pub(crate) epochs: u64,
     pub(crate) rescales: u64,
     pub(crate) kept: u64,
@@ -131,6 +132,7 @@ impl Life {
             return Ok(End::Finished);
         }
         let handle = prepared.start().await?;
+        look(&self.window).runs = true;
         note(format_args!("life {} runs", self.birth.number));
         self.watch(&handle).await
     }

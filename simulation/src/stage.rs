@@ -43,6 +43,7 @@ struct Acting {
     window: Window,
     orders: mpsc::UnboundedSender<Order>,
     number: u64,
+    restore: RestoreFrom,
     /// What of its window is in the sums already.
     epochs: u64,
     /// Whether it was asked to stop, and with which savepoint: a later one takes the place of an earlier.
@@ -238,7 +239,7 @@ impl Stage {
         let fate = Fate::new(self.dice.bits(), self.slowness(), Arc::clone(&self.ground.now));
         let window = Window::default();
         let (orders, heard) = mpsc::unbounded_channel();
-        let number = birth.number;
+        let (number, restore) = (birth.number, birth.restore.clone());
         let life = Life {
             ground: Arc::clone(&self.ground),
             swarm: Arc::clone(&self.swarm),
@@ -249,7 +250,8 @@ impl Stage {
         };
         let host = &mut self.hosts[index];
         *host.cue.borrow_mut() = Some(life);
-        host.acting = Some(Acting { fate, window, orders, number, epochs: 0, stops: false, savepoint: None });
+        host.acting =
+            Some(Acting { fate, window, orders, number, restore, epochs: 0, stops: false, savepoint: None });
         self.current = Some(index);
         sim.bounce(host.name);
         self.count("lives");
@@ -261,7 +263,7 @@ impl Stage {
 
     /// Something happens, if it is time and not yet calm.
     fn strike(&mut self, now: Duration) {
-        if now < self.blow_at || self.calm_since.is_some() || self.swarm.blows.is_empty() {
+        if now < self.blow_at || now >= self.swarm.calm || self.swarm.blows.is_empty() {
             return;
         }
         let gap = self.swarm.gap;
@@ -351,6 +353,10 @@ impl Stage {
             return false;
         }
         let Some(acting) = self.current_acting() else { return false };
+        // Who has slept and then goes back to a savepoint goes back on purpose.
+        if matches!(acting.restore, RestoreFrom::Savepoint(_)) && !look(&acting.window).runs {
+            return false;
+        }
         if let Some(pause) = sleeps {
             acting.fate.freeze(pause);
         }

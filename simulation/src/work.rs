@@ -87,6 +87,14 @@ impl Work {
         }
     }
 
+    /// Whether event time matters.
+    pub(crate) fn has_windows(self) -> bool {
+        match self {
+            Work::Tumble | Work::Hop | Work::Join => true,
+            Work::Rows | Work::Tally | Work::Program | Work::Updating | Work::Global => false,
+        }
+    }
+
     fn query(self) -> Option<&'static str> {
         Some(match self {
             Work::Rows => "SELECT split, number, k FROM a",

@@ -111,6 +111,18 @@ mod tests {
         Ok(())
     }
 
+    /// Where the product's binary is built too, as it is whenever everything is tested.
+    #[test]
+    fn a_process_that_is_killed_comes_back() -> Result<()> {
+        match recovery::binary() {
+            Ok(_) => recovery(Size::TINY),
+            Err(missing) => {
+                eprintln!("not tested: {missing}");
+                Ok(())
+            }
+        }
+    }
+
     #[test]
     fn a_process_uses_time() -> Result<()> {
         let before = cpu_time()?;

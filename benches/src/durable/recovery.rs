@@ -58,7 +58,7 @@ pub(crate) fn recovery(size: Size) -> Result<()> {
 }
 
 /// The binary of the product: named by `THALWEG`, or beside this one.
-fn binary() -> Result<PathBuf> {
+pub(super) fn binary() -> Result<PathBuf> {
     if let Ok(named) = std::env::var("THALWEG") {
         return Ok(named.into());
     }

@@ -31,6 +31,8 @@ const ACTS_MAX: u64 = 4;
 const RESCALES: u32 = 6;
 /// The most futures that are polled before a life goes on with its next act.
 const POLLS_MAX: u64 = 120;
+/// The most futures that are polled until an epoch is settled.
+const SETTLING_POLLS_MAX: u64 = 2_000;
 /// How long rows go on flowing, a few at a time, while a rescale is under way.
 const FLOWING_MAX: u64 = 400;
 /// The numbers of subtasks that a job has, one after the other.
@@ -67,7 +69,7 @@ pub(super) fn run(
     seed: u64,
 ) -> Result<Outcome, Vec<Error>> {
     let random = SeededRandom::new(seed);
-    let spread = random.next_u64() % 2 == 0;
+    let spread = random.next_u64().is_multiple_of(2);
     let mut lives = Lives {
         world,
         script,
@@ -161,7 +163,7 @@ impl Lives<'_> {
                 return Err(Error::internal(what).because(format!("{:?}", recovery.inheritance)));
             }
             if recovery.finished {
-                prepared.finish().await?;
+                prepared.conclude().await?;
                 return Ok(End::Over);
             }
         }
@@ -172,6 +174,11 @@ impl Lives<'_> {
             Fate::Undisturbed => {}
             Fate::Killed | Fate::Elsewhere if life < kills => {
                 self.live_a_while(&job, gate, life, share).await?;
+                if self.below(3) == 0 {
+                    self.settle(&job, gate).await;
+                    self.count(&job);
+                    return Ok(End::Killed);
+                }
                 return self.kill(&job).await;
             }
             Fate::Killed | Fate::Elsewhere => self.act(&job, gate, share).await?,
@@ -307,6 +314,19 @@ impl Lives<'_> {
         match polls {
             FLOWING_MAX => tokio::time::timeout(RUN_MAX, asked).await.ok(),
             _ => None,
+        }
+    }
+
+    /// Comes back where the store has settled an epoch and nobody has published it yet.
+    async fn settle(&self, job: &JobHandle, gate: &Gate) {
+        gate.let_through(1);
+        let before = self.store.settlements();
+        let _ = poll!(pin!(job.checkpoint(None)));
+        for _ in 0..SETTLING_POLLS_MAX {
+            if self.store.settlements() > before {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
     }
 

@@ -1,4 +1,4 @@
-//! A store in memory that can be told to be full for a moment.
+//! A store in memory that can be told to refuse a table.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -12,6 +12,7 @@ pub(super) struct TestStore {
     inner: MemoryStore,
     refusing: AtomicBool,
     refusals: AtomicU64,
+    settlements: AtomicU64,
 }
 
 impl TestStore {
@@ -24,13 +25,21 @@ impl TestStore {
     pub(super) fn refusals(&self) -> u64 {
         self.refusals.load(Relaxed)
     }
+
+    /// How often an epoch was settled.
+    pub(super) fn settlements(&self) -> u64 {
+        self.settlements.load(Relaxed)
+    }
 }
 
 impl Store for TestStore {
     fn create<'a>(&'a self, name: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<Creation, StoreError>> {
         if name.contains("/state/") && self.refusing.swap(false, Relaxed) {
             self.refusals.fetch_add(1, Relaxed);
-            return ready(Err(StoreError::Full { reason: "the test wants it so".to_owned() })).boxed();
+            return ready(Err(StoreError::Denied { reason: "the test wants it so".to_owned() })).boxed();
+        }
+        if name.contains("/epochs/") {
+            self.settlements.fetch_add(1, Relaxed);
         }
         self.inner.create(name, bytes)
     }

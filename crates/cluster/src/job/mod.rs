@@ -136,14 +136,6 @@ impl Prepared {
         recovery::restore_sinks(&self.job, self.incarnation, self.recovered.as_ref(), &self.world).await
     }
 
-    /// Publishes what the last epoch of a [finished](Recovery::finished) job prepared; nothing runs.
-    ///
-    /// # Errors
-    /// If a sink cannot publish it.
-    pub async fn finish(self) -> Result<()> {
-        recovery::restore_sinks(&self.job, self.incarnation, self.recovered.as_ref(), &self.world).await
-    }
-
     /// Brings sinks to where the job goes on, builds every piece and starts every subtask.
     ///
     /// # Errors

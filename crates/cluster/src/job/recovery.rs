@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use super::{Durable, Job, Prepared, RestoreFrom};
 use crate::controller::inheritance::Inheritance;
-use crate::keeping::{Inherited, Kept, Life, failed};
+use crate::keeping::{Inherited, Kept, Life, failed, fenced};
 
 /// How long the life before may go on where the store excludes nobody: it looks that often whether it is the last.
 pub(super) const LEASE: Duration = Duration::from_secs(3);
@@ -209,7 +209,7 @@ impl Steps {
         for _ in 0..RACES_MAX {
             let known = self.repeat(|s| s.history.incarnations().boxed()).await?;
             let next = Incarnation(known.last().map_or(1, |newest| newest.0 + 1));
-            match self.repeat(|s| s.history.claim(next, &claim).boxed()).await? {
+            match self.repeat(|s| s.history.claim(next, claim).boxed()).await? {
                 Claimed::Ours => return Ok(next),
                 Claimed::Taken => {
                     warn!(incarnation = next.0, "another process begins a life of this job too")
@@ -231,12 +231,24 @@ impl Steps {
                 return Ok(None);
             }
             match self.repeat(|s| s.history.settle(next, &aborted).boxed()).await? {
-                Settlement::Aborted { .. } => return Ok(Some(next)),
-                // It was faster: what it completed is the newest.
-                Settlement::Complete(_) => next = next.next(),
+                Settlement::Aborted { writer, .. } if writer == self.writer => {
+                    self.expect_last(incarnation).await?;
+                    return Ok(Some(next));
+                }
+                // It was faster: what it completed is the newest, and what it aborted does not stop it.
+                Settlement::Aborted { .. } | Settlement::Complete(_) => next = next.next(),
             }
         }
         Err(Error::new(Code::JobInUse, "another process completes epochs of this job all the time"))
+    }
+
+    /// Who slept behind its claim may have settled an epoch of a later life, which bears that: it ends here.
+    async fn expect_last(&self, incarnation: Incarnation) -> Result<()> {
+        let known = self.repeat(|s| s.history.incarnations().boxed()).await?;
+        match known.last() {
+            Some(&newer) if newer > incarnation => Err(fenced(newer)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Asks until the store knows.

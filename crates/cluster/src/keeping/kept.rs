@@ -173,7 +173,10 @@ impl Kept {
                 state.compacted.clear();
                 Ok(Verdict::Complete)
             }
-            Settlement::Aborted { writer, .. } if writer == self.life.writer => Ok(Verdict::Aborted),
+            // An earlier life that slept since its claim may have settled the epoch; it ends when it has.
+            Settlement::Aborted { incarnation, .. } if incarnation <= self.life.incarnation => {
+                Ok(Verdict::Aborted)
+            }
             Settlement::Complete(Manifest { incarnation, .. }) | Settlement::Aborted { incarnation, .. } => {
                 Err(fenced(incarnation))
             }
@@ -250,7 +253,7 @@ pub(crate) fn carry(parts: &mut [Written], carried: &BTreeMap<OperatorId, Vec<By
     }
 }
 
-fn fenced(newer: Incarnation) -> Error {
+pub(crate) fn fenced(newer: Incarnation) -> Error {
     Error::new(Code::Fenced, format!("incarnation {} of this job runs elsewhere", newer.0))
         .with_help("this process has stopped; what it had not yet in a checkpoint is read again by the other")
 }

@@ -12,7 +12,7 @@ use thalweg_runtime::Answer;
 use thalweg_state::{Epoch, OperatorId, OperatorPart, Subtask};
 
 pub use kept::failed;
-pub(crate) use kept::{Kept, Life, carry};
+pub(crate) use kept::{Kept, Life, carry, fenced};
 pub(crate) use past::Inherited;
 
 /// What one subtask gives to an epoch.

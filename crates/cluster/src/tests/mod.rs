@@ -4,6 +4,7 @@ mod barriers;
 mod diamond;
 mod faults;
 mod jobs;
+mod parts;
 mod pressure;
 mod rescale;
 mod time;

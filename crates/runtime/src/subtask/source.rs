@@ -40,6 +40,9 @@ pub(crate) struct SourceReader {
     awaited: BTreeSet<usize>,
     /// What came before the barrier of its move has passed.
     early: Vec<Arrival>,
+    /// Splits that left, of which the chain learns once those that are awaited are here: what it says of
+    /// time must not rise before.
+    left: Vec<SplitId>,
 }
 
 /// What a source's driver does next.
@@ -70,20 +73,19 @@ impl SourceReader {
             more: false,
             awaited: BTreeSet::new(),
             early: Vec::new(),
+            left: Vec::new(),
         }
     }
 
     /// Reads until the source ends or a stopping barrier has passed.
     pub(super) async fn read_all(&mut self, subtask: &mut Subtask) -> Result<Close, Failure> {
         subtask.open().await?;
-        while self.newborn || !self.awaited.is_empty() {
-            let command = subtask.commands.recv().await.ok_or(Failure::PeerGone)?;
-            self.obey(subtask, command).await?;
-        }
+        self.wait_for_splits(subtask).await?;
         if !subtask.stopping {
             self.open(subtask).await?;
         }
         while !subtask.stopping {
+            self.wait_for_splits(subtask).await?;
             let wake = self.next(subtask).await?;
             subtask.chain.read_clock();
             match wake {
@@ -118,6 +120,15 @@ impl SourceReader {
             self.obey(subtask, command).await?;
         }
         Ok(!self.more && !subtask.stopping)
+    }
+
+    /// Reads nothing before all is there that a rescale gives.
+    async fn wait_for_splits(&mut self, subtask: &mut Subtask) -> Result<(), Failure> {
+        while self.newborn || !self.awaited.is_empty() {
+            let command = subtask.commands.recv().await.ok_or(Failure::PeerGone)?;
+            self.obey(subtask, command).await?;
+        }
+        Ok(())
     }
 
     /// Opens the source itself, behind which everything stands open.
@@ -254,11 +265,13 @@ impl SourceReader {
 
     async fn pass(&mut self, barrier: &Barrier, subtask: &mut Subtask) -> Result<(), Failure> {
         let awaits = subtask.moving.as_ref().filter(|moving| moving.epoch == barrier.epoch);
-        let awaited = awaits.map(|moving| moving.awaits.iter().map(|(from, _)| *from).collect());
+        let moves = awaits.is_some();
+        if let Some(moving) = awaits {
+            self.awaited = moving.awaits.iter().map(|(from, _)| *from).collect();
+        }
         subtask.answer(barrier, Some(self)).await?;
-        if let Some(awaited) = awaited {
+        if moves {
             self.held = false;
-            self.awaited = awaited;
             if !self.awaited.is_empty() {
                 // What comes may be behind what was said; those who listen hold back until it has spoken.
                 subtask.chain.rebase();
@@ -283,6 +296,9 @@ impl SourceReader {
             self.assigned.extend(splits);
         }
         if self.awaited.is_empty() {
+            for split in std::mem::take(&mut self.left) {
+                subtask.chain.give(Packet::Split(split, SplitEvent::End)).await?;
+            }
             subtask.report(Word::Moved(epoch));
         }
         Ok(())
@@ -297,7 +313,10 @@ impl SourceReader {
         let given = self.site.wait(async { self.source.revoke(splits).await }).await?;
         for split in splits {
             self.silence.forget(split);
-            subtask.chain.give(Packet::Split(split.clone(), SplitEvent::End)).await?;
+            match self.awaited.is_empty() {
+                true => subtask.chain.give(Packet::Split(split.clone(), SplitEvent::End)).await?,
+                false => self.left.push(split.clone()),
+            }
         }
         Ok(given)
     }

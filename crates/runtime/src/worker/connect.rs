@@ -12,15 +12,20 @@ use crate::subtask::Inlet;
 /// A subtask that reads channels: its head, and which parallel instance it is.
 pub(super) type Receiver = (NodeId, SubtaskIndex);
 
+/// Sending ends by channel.
+pub(super) type Senders = BTreeMap<ChannelId, Sender>;
+/// What was added to the inboxes of receivers, in order.
+pub(super) type Added = BTreeMap<Receiver, Vec<Inlet>>;
+
 /// New channels.
 #[derive(Default)]
 pub(super) struct Connected {
     /// The inbox of each new receiver, and what its channels bring.
     pub(super) inboxes: BTreeMap<Receiver, (Inbox, Vec<Inlet>)>,
     /// What was added to receivers that there were already, in order.
-    pub(super) added: BTreeMap<Receiver, Vec<Inlet>>,
+    pub(super) added: Added,
     /// The sending ends.
-    pub(super) senders: BTreeMap<ChannelId, Sender>,
+    pub(super) senders: Senders,
 }
 
 /// Every channel of a plan.

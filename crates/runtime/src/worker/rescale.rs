@@ -17,12 +17,11 @@ use thalweg_dataflow::source::Assignment;
 use thalweg_dataflow::{Distribution, Error, NodeId, Result, Watermark};
 use thalweg_state::{Epoch, KeyGroup, KeyGroups, OperatorId, SplitId, Subtask as SubtaskIndex};
 
-use super::connect::Receiver;
+use super::connect::{Added, Receiver, Senders};
 use super::{OperatorReading, Worker};
-use crate::channel::Sender;
 use crate::moves::{Exit, Give, Move};
 use crate::plan::{ChainId, ChannelId, Plan};
-use crate::subtask::{Command, Inlet};
+use crate::subtask::Command;
 
 /// What has been built for a rescale and is not in use yet.
 #[derive(Debug)]
@@ -31,8 +30,8 @@ pub struct Grown {
     parallelism: u32,
     /// How many pieces counted before.
     readings: usize,
-    senders: BTreeMap<ChannelId, Sender>,
-    added: BTreeMap<Receiver, Vec<Inlet>>,
+    senders: Senders,
+    added: Added,
     /// The members that were added.
     pub joining: Vec<usize>,
     /// The members that will end.
@@ -293,7 +292,7 @@ impl Worker {
     }
 
     /// The outgoing edges of a member whose receivers change.
-    fn exits(&self, member: usize, old: &Plan, senders: &mut BTreeMap<ChannelId, Sender>) -> Vec<Exit> {
+    fn exits(&self, member: usize, old: &Plan, senders: &mut Senders) -> Vec<Exit> {
         let own = &self.members[member];
         let mut exits = Vec::new();
         for (index, edge) in self.deployment.graph.edges().iter().enumerate() {

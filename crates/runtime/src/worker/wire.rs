@@ -15,10 +15,10 @@ use thalweg_state::{KeyGroups, OperatorId, Subtask as SubtaskIndex};
 use thalweg_world::{SeededRandom, World};
 use tokio::sync::mpsc;
 
-use super::connect::{Receiver, connect};
+use super::connect::{Added, Receiver, Senders, connect};
 use super::{Deployment, Member, OperatorReading, Role, Worker};
 use crate::chain::{Chain, ChainNode, Lanes, NodePiece, Target};
-use crate::channel::{Bounds, Inbox, Probe, Sender};
+use crate::channel::{Bounds, Inbox, Probe};
 use crate::exchange::{Exchange, Origin};
 use crate::guard::Site;
 use crate::plan::{self, ChannelId, Plan};
@@ -65,7 +65,7 @@ impl Worker {
     pub(super) fn build_for(
         &mut self,
         new: Plan,
-    ) -> Result<(BTreeMap<ChannelId, Sender>, BTreeMap<Receiver, Vec<Inlet>>)> {
+    ) -> Result<(Senders, Added)> {
         let newborn = !self.members.is_empty();
         let graph = Arc::clone(&self.deployment.graph);
         let settings = &self.deployment.settings;
@@ -154,7 +154,7 @@ impl Wiring {
     fn subtask(
         &mut self,
         parts: Parts<'_>,
-        senders: &mut BTreeMap<ChannelId, Sender>,
+        senders: &mut Senders,
     ) -> Result<(Subtask, Feed, mpsc::UnboundedSender<Command>)> {
         let Parts { plan, chain, subtask, member, inbox, splits, newborn } = parts;
         let settings = Settings {
@@ -274,7 +274,7 @@ impl Wiring {
         (plan, chain): (&Plan, &plan::Chain),
         (id, subtask): (NodeId, SubtaskIndex),
         origin: impl Fn() -> Origin,
-        senders: &mut BTreeMap<ChannelId, Sender>,
+        senders: &mut Senders,
         exchanges: &mut Vec<Exchange>,
     ) -> Result<Vec<(Port, Target)>> {
         let graph = self.graph();
@@ -297,7 +297,7 @@ impl Wiring {
         (index, edge): (u32, &Edge),
         from: SubtaskIndex,
         origin: Origin,
-        senders: &mut BTreeMap<ChannelId, Sender>,
+        senders: &mut Senders,
     ) -> Result<Exchange> {
         let to = edge.to.0;
         let receivers = plan.parallelism(to);
