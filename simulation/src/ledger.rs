@@ -215,7 +215,7 @@ impl State {
         };
         match transaction.stage {
             Stage::Committed => return Ok(()),
-            Stage::Prepared if by < self.fenced => {
+            Stage::Prepared if by < self.fenced && self.manners.refuses_writes => {
                 return Err(Error::new(Code::Fenced, "the ledger knows a later life"));
             }
             Stage::Prepared => {}

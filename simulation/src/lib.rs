@@ -66,6 +66,7 @@ pub struct Outcome {
 /// Randomness and the clock are the process's, so one simulation runs at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 static CHANCE: Once = Once::new();
+static WARM_UP: Once = Once::new();
 
 impl Simulation {
     /// The simulation of a seed.
@@ -77,6 +78,12 @@ impl Simulation {
     pub fn run(&self) -> Outcome {
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let simulation = self.clone();
+        WARM_UP.call_once(|| {
+            // What a process draws once and for all is drawn here.
+            let first = std::thread::spawn(|| Simulation::of(0).run_here().hash);
+            // Only the first simulation of a process could notice if this failed.
+            let _ = first.join();
+        });
         let thread = std::thread::spawn(move || simulation.run_here());
         thread.join().unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<String>().cloned();
@@ -105,12 +112,12 @@ impl Simulation {
     }
 
     fn judge(&self, ground: &ground::Ground, swarm: &swarm::Swarm, stage: stage::Stage) -> Outcome {
-        let stage::Stage { mut violations, mut tallies, .. } = stage;
+        let stage::Stage { mut violations, mut tallies, kept, .. } = stage;
         let finished = violations.is_empty();
         violations.extend(ground.ledger.violations());
         violations
             .extend(ground.settlements.lock().unwrap_or_else(PoisonError::into_inner).violations().to_vec());
-        violations.extend(oracle::judge_checkpoints(ground, finished));
+        violations.extend(oracle::judge_checkpoints(ground, (swarm.retain, &kept), finished));
         if finished {
             violations.extend(oracle::judge_rows(swarm, &ground.ledger.committed()));
         }
@@ -125,4 +132,15 @@ impl Simulation {
             lines: ground.trace.lines(),
         }
     }
+}
+
+/// Seconds since some moment, by a clock that is not simulated: in a process that simulates, the libraries' clocks
+/// stand still.
+///
+/// # Panics
+/// On a system that does not say how long it has been up.
+pub fn real_seconds() -> f64 {
+    let uptime = std::fs::read_to_string("/proc/uptime").expect("the system says how long it has been up");
+    let seconds = uptime.split_whitespace().next().and_then(|seconds| seconds.parse().ok());
+    seconds.expect("the first word is a number of seconds")
 }

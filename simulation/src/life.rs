@@ -52,7 +52,8 @@ pub(crate) struct Shown {
     pub(crate) runs: bool,
     pub(crate) epochs: u64,
     pub(crate) rescales: u64,
-    pub(crate) kept: u64,
+    /// The labels of checkpoints of which it was said that they are kept.
+    pub(crate) kept: Vec<String>,
     pub(crate) failing: u64,
     pub(crate) rows_read: u64,
     pub(crate) end: Option<End>,
@@ -169,7 +170,7 @@ impl Life {
         let mut shown = look(&self.window);
         match (order, granted) {
             (Order::Rescale(_), Ok(())) => shown.rescales += 1,
-            (Order::Keep(_), Ok(())) => shown.kept += 1,
+            (Order::Keep(label), Ok(())) => shown.kept.push(label.clone()),
             (Order::Rescale(_) | Order::Keep(_) | Order::Stop(_), _) => {}
         }
     }

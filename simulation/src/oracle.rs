@@ -13,8 +13,6 @@ use crate::work::{Rows, Work};
 
 /// So many rows of a difference are shown.
 const SHOWN_MAX: usize = 6;
-/// More checkpoints than any job keeps.
-const CHECKPOINTS_MAX: usize = 1_000;
 
 /// What is wrong with what is visible in the ledger.
 pub(crate) fn judge_rows(swarm: &Swarm, committed: &[Line]) -> Vec<String> {
@@ -80,17 +78,21 @@ fn disorder(work: Work, committed: &[Line]) -> Option<String> {
 }
 
 /// Every checkpoint that is kept can be restored.
-pub(crate) fn judge_checkpoints(ground: &Ground, finished: bool) -> Vec<String> {
+pub(crate) fn judge_checkpoints(ground: &Ground, kept: (usize, &[String]), finished: bool) -> Vec<String> {
     let history = History::new(Arc::clone(ground.store.objects()) as _, JobId::new("job"));
     // Its clock must stand still: that of the process is simulated.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime needs nothing");
-    let judged = runtime.block_on(judge_history(&history, finished));
+    let judged = runtime.block_on(judge_history(&history, kept, finished));
     judged.unwrap_or_else(|error| vec![format!("the history cannot be read: {error}")])
 }
 
-async fn judge_history(history: &History, finished: bool) -> Result<Vec<String>, StoreError> {
-    let mut kept = history.newest(CHECKPOINTS_MAX).await?;
+async fn judge_history(
+    history: &History,
+    (retain, savepoints): (usize, &[String]),
+    finished: bool,
+) -> Result<Vec<String>, StoreError> {
+    let mut kept = history.newest(retain).await?;
     let mut wrong = Vec::new();
     if kept.windows(2).any(|two| two[0].epoch <= two[1].epoch || two[0].incarnation < two[1].incarnation) {
         wrong.push("checkpoints are out of order".to_owned());
@@ -98,8 +100,12 @@ async fn judge_history(history: &History, finished: bool) -> Result<Vec<String>,
     if finished && !kept.first().is_some_and(|newest| newest.finished) {
         wrong.push("the job is over and its newest checkpoint does not say so".to_owned());
     }
-    for label in history.savepoints().await? {
-        kept.extend(history.savepoint_at(&label).await?);
+    // Others may have been asked for by a life that died before it was told.
+    for label in savepoints {
+        match history.savepoint_at(label).await? {
+            Some(savepoint) => kept.push(savepoint),
+            None => wrong.push(format!("savepoint '{label}' is not there")),
+        }
     }
     for manifest in &kept {
         if let Err(error) = restore(history, manifest).await {

@@ -73,6 +73,8 @@ pub(crate) struct Stage {
     epoch_at: Duration,
     finished_at: Option<Duration>,
     labels: u64,
+    /// The labels of checkpoints that are kept for sure.
+    pub(crate) kept: Vec<String>,
     pub(crate) tallies: Tallies,
     pub(crate) violations: Vec<String>,
 }
@@ -100,6 +102,7 @@ impl Stage {
             epoch_at: Duration::ZERO,
             finished_at: None,
             labels: 0,
+            kept: Vec::new(),
             tallies: Tallies::new(),
             violations: Vec::new(),
         }
@@ -186,7 +189,8 @@ impl Stage {
         self.violations.extend(violations);
         self.count_many("epochs", epochs);
         self.count_many("rescales", rescales);
-        self.count_many("checkpoints kept", kept);
+        self.count_many("checkpoints kept", kept.len() as u64);
+        self.kept.extend(kept);
     }
 
     /// A life is over; none: it was killed.
@@ -203,13 +207,17 @@ impl Stage {
                     self.violations.push(format!("life {} failed: {error:?}", acting.number));
                 }
             }
-            Some(End::Stopped) => self.count("stops"),
+            Some(End::Stopped) => {
+                self.count("stops");
+                self.kept.extend(acting.savepoint.clone());
+            }
             None => {}
         }
         if !is_current {
             return;
         }
         self.current = None;
+        let alone = self.hosts.iter().all(|host| host.acting.is_none());
         self.next = Birth {
             number: acting.number + 1,
             parallelism: match self.dice.chance(0.5) {
@@ -217,7 +225,8 @@ impl Stage {
                 false => self.next.parallelism,
             },
             restore: match (end, acting.savepoint) {
-                (Some(End::Stopped), Some(label)) => RestoreFrom::Savepoint(label),
+                // With another life about, the savepoint may not be the newest checkpoint for long.
+                (Some(End::Stopped), Some(label)) if alone => RestoreFrom::Savepoint(label),
                 _ => RestoreFrom::Newest,
             },
             seed: self.dice.bits(),

@@ -146,22 +146,22 @@ impl History {
         }
         let there = self.settled(epoch).await?.ok_or_else(|| vanished(&name))?;
         if there == *settlement {
-            self.check_newest(epoch, created).await?;
+            self.check_newest(epoch).await?;
         }
         Ok(there)
     }
 
-    /// What was settled and collected could be settled again by one who slept: it is undone.
-    async fn check_newest(&self, epoch: Epoch, created: Creation) -> Result<(), StoreError> {
+    /// What was settled and collected could be settled again by one who slept: it is not the newest then.
+    async fn check_newest(&self, epoch: Epoch) -> Result<(), StoreError> {
         let newest = self.epochs().await?.last().copied().unwrap_or(epoch);
         if newest == epoch {
             return Ok(());
         }
-        let name = names::epoch(epoch);
-        if created == Creation::Created {
-            self.store.delete(&self.place(&name)).await?;
-        }
-        Err(StoreError::Superseded { object: name, reason: format!("epoch {newest} is settled already") })
+        // It stays: a successor may have seen it before it went on, and a collection clears away what is old.
+        Err(StoreError::Superseded {
+            object: names::epoch(epoch),
+            reason: format!("epoch {newest} is settled already"),
+        })
     }
 
     /// How an epoch is settled, if it is. That it is not proves nothing: a lost request may still land.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use thalweg_dataflow::sink::Close;
 use thalweg_dataflow::{Barrier, Batch, Error, Message};
 use thalweg_state::{Epoch, KeyGroups, planted};
+use thalweg_world::{Random, SeededRandom};
 
 use super::{Command, Inlet, Subtask, Word, sleep, yield_now};
 use crate::alignment::Alignment;
@@ -15,6 +16,9 @@ use crate::holdback::{Held, HoldBack};
 use crate::moves::{Load, Move};
 use crate::plan::ChannelId;
 use crate::settings::RuntimeSettings;
+
+/// Of so many looks at what moves here one takes it, where a seed decides.
+const LATE_ONE_IN: u64 = 8;
 
 /// The inbox of a subtask, what lines up its barriers, and what moves into it.
 pub(crate) struct Reader {
@@ -78,7 +82,8 @@ impl Reader {
             while let Ok(command) = subtask.commands.try_recv() {
                 self.obey(subtask, command).await?;
             }
-            let loaded = self.load_next(subtask).await?;
+            let late = self.is_late(subtask);
+            let loaded = !late && self.load_next(subtask).await?;
             if loaded {
                 subtask.make_way(0).await;
             }
@@ -89,6 +94,10 @@ impl Reader {
                 (true, true) | (false, _) => match self.try_take(rows_max, subtask)? {
                     Some(taken) => Wake::Taken(taken),
                     None if loaded => continue,
+                    None if late => {
+                        yield_now().await;
+                        continue;
+                    }
                     None => self.rest(subtask).await?,
                 },
             };
@@ -117,6 +126,12 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// For tests: with a seed, what moves here is often late, so that rows must wait for it.
+    fn is_late(&self, subtask: &Subtask) -> bool {
+        let late = |random: &SeededRandom| !random.next_u64().is_multiple_of(LATE_ONE_IN);
+        !self.incoming.is_empty() && subtask.random.as_ref().is_some_and(late)
     }
 
     fn is_over(&self) -> bool {

@@ -62,10 +62,7 @@ struct Parts<'a> {
 impl Worker {
     /// Builds the subtasks that `new` has and the present plan has not. Gives the channels of those that
     /// there were already to the new ones, and what was added to their inboxes.
-    pub(super) fn build_for(
-        &mut self,
-        new: Plan,
-    ) -> Result<(Senders, Added)> {
+    pub(super) fn build_for(&mut self, new: Plan) -> Result<(Senders, Added)> {
         let newborn = !self.members.is_empty();
         let graph = Arc::clone(&self.deployment.graph);
         let settings = &self.deployment.settings;
