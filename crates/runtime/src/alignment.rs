@@ -54,9 +54,9 @@ impl Alignment {
         self.complete()
     }
 
-    /// Channels were added that are not to be waited for yet.
-    pub(crate) fn add_unborn(&mut self, channels: usize) {
-        self.channels.extend(std::iter::repeat_n(State::Unborn, channels));
+    /// A channel was added that is not to be waited for yet, or that has ended before it began.
+    pub(crate) fn add(&mut self, has_ended: bool) {
+        self.channels.push(if has_ended { State::Ended } else { State::Unborn });
     }
 
     /// A channel is born: from now on its barriers are waited for.

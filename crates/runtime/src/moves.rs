@@ -45,6 +45,9 @@ pub(crate) struct Exit {
     pub(crate) receivers: usize,
     /// The channels to those that are new, in their order.
     pub(crate) senders: Vec<Sender>,
+    /// Whether the sender takes over splits, which may be behind what it has said: the new receivers
+    /// must not hear that.
+    pub(crate) rebases: bool,
 }
 
 /// Key groups and splits that another subtask takes over.

@@ -106,6 +106,11 @@ impl Inbox {
         self.shared.lock().channels[channel].unborn
     }
 
+    /// Whether a channel has ended, or was buried before it was born.
+    pub(crate) fn is_ended(&self, channel: usize) -> bool {
+        self.shared.lock().channels[channel].ended
+    }
+
     /// The indices of these channels, those that have ended left out.
     pub(crate) fn find(&self, ids: &[ChannelId]) -> Vec<usize> {
         let state = self.shared.lock();

@@ -56,6 +56,14 @@ impl Probe {
         Sender::local(Arc::clone(&self.0), state.channels.len() - 1)
     }
 
+    /// Channels that were added and never born, and never will be.
+    pub(crate) fn bury_unborn(&self) {
+        let mut state = self.0.lock();
+        for channel in state.channels.iter_mut().filter(|channel| channel.unborn) {
+            (channel.unborn, channel.ended) = (false, true);
+        }
+    }
+
     /// Messages taken so far.
     pub(crate) fn taken(&self) -> u64 {
         self.0.lock().taken

@@ -257,7 +257,10 @@ impl Exchange {
     }
 
     fn leave_by(&mut self, exit: Exit, barrier: &Barrier) -> Result<(), Failure> {
-        let Exit { receivers, senders, .. } = exit;
+        let Exit { receivers, senders, rebases, .. } = exit;
+        if rebases {
+            self.rebase();
+        }
         for retired in self.senders.split_off(receivers.min(self.senders.len())) {
             if self.ended.is_none() {
                 retired.tell(Message::Retire)?;

@@ -143,7 +143,7 @@ fn bringing(table: RoutingTable) -> Barrier {
 }
 
 fn exit(receivers: usize, senders: Vec<Sender>) -> Option<Exit> {
-    Some(Exit { edge: 0, receivers, senders })
+    Some(Exit { edge: 0, receivers, senders, rebases: false })
 }
 
 #[tokio::test]

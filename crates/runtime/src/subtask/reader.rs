@@ -207,8 +207,11 @@ impl Reader {
         }
         let ports: Vec<_> = moving.inlets.iter().map(|inlet| inlet.port).collect();
         subtask.chain.add_inputs(&ports);
-        self.alignment.add_unborn(ports.len());
-        self.inlets.extend(moving.inlets.iter().cloned());
+        for inlet in &moving.inlets {
+            // A rescale that was taken back left channels that have ended before they began.
+            self.alignment.add(self.inbox.is_ended(self.inlets.len()));
+            self.inlets.push(inlet.clone());
+        }
         subtask.moving = Some(moving);
         Ok(())
     }

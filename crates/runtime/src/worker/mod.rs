@@ -24,6 +24,7 @@ use crate::plan::Plan;
 use crate::settings::RuntimeSettings;
 use crate::subtask::{Command, Report, be_born, run};
 use crate::watchdog::Watchdog;
+use connect::Added;
 use wire::{Ready, Wiring};
 
 pub use reading::{OperatorReading, Role};
@@ -70,6 +71,8 @@ pub struct Worker {
     members: Vec<Member>,
     /// Built, and not started yet.
     ready: Vec<Ready>,
+    /// What was added to inboxes since their subtasks were last told.
+    added: Added,
     reports: mpsc::UnboundedReceiver<Report>,
     watchdog: Watchdog,
 }
@@ -110,6 +113,7 @@ impl Worker {
             wiring,
             members: Vec::new(),
             ready: Vec::new(),
+            added: Added::new(),
             reports,
             watchdog,
         };

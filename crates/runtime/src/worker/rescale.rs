@@ -17,8 +17,9 @@ use thalweg_dataflow::source::Assignment;
 use thalweg_dataflow::{Distribution, Error, NodeId, Result, Watermark};
 use thalweg_state::{Epoch, KeyGroup, KeyGroups, OperatorId, SplitId, Subtask as SubtaskIndex};
 
-use super::connect::{Added, Receiver, Senders};
+use super::connect::{Receiver, Senders};
 use super::{OperatorReading, Worker};
+use crate::channel::Probe;
 use crate::moves::{Exit, Give, Move};
 use crate::plan::{ChainId, ChannelId, Plan};
 use crate::subtask::Command;
@@ -31,7 +32,6 @@ pub struct Grown {
     /// How many pieces counted before.
     readings: usize,
     senders: Senders,
-    added: Added,
     /// The members that were added.
     pub joining: Vec<usize>,
     /// The members that will end.
@@ -79,7 +79,7 @@ impl Worker {
         let new = Plan::new(&self.deployment.graph, parallelism)?;
         let (before, readings) = (self.members.len(), self.wiring.readings().len());
         let built = self.build_for(new);
-        let (senders, added) = match built {
+        let senders = match built {
             Ok(built) => built,
             Err(error) => {
                 self.discard(before, readings);
@@ -96,17 +96,7 @@ impl Worker {
             let ids = nodes.map(|&node| self.deployment.graph.node(node).id.clone()).collect();
             (shift.to, ids, shift.groups.clone())
         });
-        Ok(Grown {
-            old,
-            parallelism,
-            readings,
-            senders,
-            added,
-            joining,
-            leaving,
-            loads: loads.collect(),
-            shifts,
-        })
+        Ok(Grown { old, parallelism, readings, senders, joining, leaving, loads: loads.collect(), shifts })
     }
 
     /// Takes back what was grown.
@@ -127,6 +117,7 @@ impl Worker {
     /// Forgets the members from `first` on, which nobody knows yet, and what they would have counted.
     fn discard(&mut self, first: usize, readings: usize) {
         self.wiring.keep_readings(readings);
+        self.wiring.probes().for_each(Probe::bury_unborn);
         self.ready.clear();
         for member in first..self.members.len() {
             if let Some(task) = &self.members[member].task {
@@ -257,7 +248,8 @@ impl Worker {
         Ok(shifts.into_iter().map(shift).collect())
     }
 
-    fn move_of(&self, member: usize, epoch: Epoch, grown: &mut Grown) -> Result<Move> {
+    fn move_of(&mut self, member: usize, epoch: Epoch, grown: &mut Grown) -> Result<Move> {
+        let inlets = self.added.remove(&self.members[member].receiver()).unwrap_or_default();
         let own = &self.members[member];
         let gives = grown.shifts.iter().filter(|shift| shift.from == member).map(|shift| Give {
             to: self.members[shift.to].commands.clone(),
@@ -270,10 +262,10 @@ impl Worker {
             gives: gives.collect(),
             awaits: awaits.map(|shift| (shift.from, shift.groups.clone())).collect(),
             rebased: self.rebased(own.receiver(), &grown.shifts),
-            inlets: grown.added.remove(&own.receiver()).unwrap_or_default(),
+            inlets,
             exits: match grown.joining.contains(&member) {
                 true => Vec::new(),
-                false => self.exits(member, &grown.old, &mut grown.senders),
+                false => self.exits(member, &grown.old, &grown.shifts, &mut grown.senders),
             },
             retires: grown.leaving.contains(&member),
         })
@@ -292,8 +284,9 @@ impl Worker {
     }
 
     /// The outgoing edges of a member whose receivers change.
-    fn exits(&self, member: usize, old: &Plan, senders: &mut Senders) -> Vec<Exit> {
+    fn exits(&self, member: usize, old: &Plan, shifts: &[Shift], senders: &mut Senders) -> Vec<Exit> {
         let own = &self.members[member];
+        let rebases = shifts.iter().any(|shift| shift.to == member && !shift.splits.is_empty());
         let mut exits = Vec::new();
         for (index, edge) in self.deployment.graph.edges().iter().enumerate() {
             let (before, after) = (old.parallelism(edge.to.0), self.plan.parallelism(edge.to.0));
@@ -305,7 +298,7 @@ impl Worker {
             }
             let id = |to| ChannelId { edge: index as u32, from: own.name.1, to: SubtaskIndex(to) };
             let new = (before..after).filter_map(|to| senders.remove(&id(to))).collect();
-            exits.push(Exit { edge: index as u32, receivers: after as usize, senders: new });
+            exits.push(Exit { edge: index as u32, receivers: after as usize, senders: new, rebases });
         }
         exits
     }

@@ -15,7 +15,7 @@ use thalweg_state::{KeyGroups, OperatorId, Subtask as SubtaskIndex};
 use thalweg_world::{SeededRandom, World};
 use tokio::sync::mpsc;
 
-use super::connect::{Added, Receiver, Senders, connect};
+use super::connect::{Receiver, Senders, connect};
 use super::{Deployment, Member, OperatorReading, Role, Worker};
 use crate::chain::{Chain, ChainNode, Lanes, NodePiece, Target};
 use crate::channel::{Bounds, Inbox, Probe};
@@ -61,14 +61,17 @@ struct Parts<'a> {
 
 impl Worker {
     /// Builds the subtasks that `new` has and the present plan has not. Gives the channels of those that
-    /// there were already to the new ones, and what was added to their inboxes.
-    pub(super) fn build_for(&mut self, new: Plan) -> Result<(Senders, Added)> {
+    /// there were already to the new ones.
+    pub(super) fn build_for(&mut self, new: Plan) -> Result<Senders> {
         let newborn = !self.members.is_empty();
         let graph = Arc::clone(&self.deployment.graph);
         let settings = &self.deployment.settings;
         let bounds = Bounds { rows_max: settings.queue_rows_max, bytes_max: settings.queue_bytes_max };
         let plans = (&self.plan, &new);
         let mut connected = connect(&graph, plans, &mut self.wiring.living, bounds, newborn);
+        for (receiver, inlets) in std::mem::take(&mut connected.added) {
+            self.added.entry(receiver).or_default().extend(inlets);
+        }
         for (id, chain) in new.chains() {
             let there = self.plan.chains().find(|(known, _)| *known == id).map_or(0, |(_, c)| c.parallelism);
             let mut splits = match newborn {
@@ -91,7 +94,7 @@ impl Worker {
             }
         }
         self.plan = new;
-        Ok((connected.senders, connected.added))
+        Ok(connected.senders)
     }
 }
 
