@@ -40,7 +40,8 @@ pub trait Operator: Send {
 
     /// Learns that no row before `watermark` will come on any input.
     ///
-    /// Watermarks only rise. After `Done` the runtime sends on what
+    /// Watermarks only rise; but in the chain of a source they begin anew when it takes over splits that
+    /// are further behind. After `Done` the runtime sends on what
     /// [`output_watermark`](Self::output_watermark) answers, behind all output.
     /// [`Watermark::END`] comes once, when all inputs were read to their end.
     fn on_watermark(&mut self, watermark: Watermark, cx: &mut Context<'_>) -> Result<Step> {

@@ -2,7 +2,7 @@
 
 use thalweg_dataflow::sink::Close;
 use thalweg_dataflow::source::Assignment;
-use thalweg_dataflow::{Barrier, Committable, Context, Message, NodeId, Port};
+use thalweg_dataflow::{Barrier, Committable, Context, Message, NodeId, Port, Watermark};
 use thalweg_state::{Epoch, KeyGroups, OperatorId, Restored, Snapshot};
 
 use super::Chain;
@@ -158,7 +158,10 @@ impl Chain {
 
     /// Splits come that may be behind what was said: what is said from now on may be lower.
     pub(crate) fn rebase(&mut self) {
-        self.nodes.iter_mut().for_each(|node| node.lanes.rebase());
+        for node in &mut self.nodes {
+            node.lanes.rebase();
+            node.called = Watermark::START;
+        }
         self.exchanges.iter_mut().for_each(Exchange::rebase);
     }
 
