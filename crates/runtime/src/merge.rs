@@ -89,7 +89,7 @@ impl WatermarkMerge {
         self.merge()
     }
 
-    /// The job stops: event time does not end any more, whatever inputs do.
+    /// The job stops: inputs go away, which says nothing about time, so that it stands still from now on.
     pub(crate) fn stop(&mut self) {
         self.stopping = true;
     }
@@ -127,13 +127,15 @@ impl WatermarkMerge {
     }
 
     fn merge(&mut self) -> Merged {
+        if self.stopping {
+            return Merged::Same;
+        }
         if self.is_idle() {
             let highest = self.inputs.iter().filter(|i| i.idle).map(|i| i.watermark).max();
             return Merged::Idle(highest.filter(|&w| self.rise(w)));
         }
         let counting = self.inputs.iter().filter(|i| !i.idle && !i.retired);
         match counting.map(|i| i.watermark).min() {
-            Some(Watermark::END) if self.stopping => Merged::Same,
             Some(lowest) if self.rise(lowest) => Merged::Rose(lowest),
             Some(_) | None => Merged::Same,
         }
@@ -224,6 +226,18 @@ mod tests {
         merge.on_end(0);
         merge.stop();
         assert_eq!(merge.on_retire(1), Merged::Same);
+    }
+
+    #[test]
+    fn an_input_that_goes_when_the_job_stops_does_not_let_the_others_go_on() {
+        let mut merge = WatermarkMerge::new(3);
+        for (input, time) in [(0, 5), (1, 9), (2, 9)] {
+            merge.on_watermark(input, w(time));
+        }
+        merge.stop();
+        assert_eq!(merge.on_retire(0), Merged::Same, "rows of input 0 come in the next life, from 5 on");
+        assert_eq!(merge.on_idle(1), Merged::Same);
+        assert_eq!(merge.merged(), w(5));
     }
 
     #[test]
