@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use thalweg_simulation::{Simulation, real_seconds};
 
 /// Seeds that found a bug once, and what it was.
-const REGRESSIONS: [(u64, &str); 3] = [
-    (8, "the probe called a store unfit whose client repeats creates by itself"),
-    (164, "a life that slept behind its claim went on though a later one had begun"),
-    (195, "a life that slept went on"),
+const REGRESSIONS: [(u64, &str); 4] = [
+    (1013, "new receivers heard what a source had said that took over a split further behind"),
+    (1167, "a rescale that was taken back left channels to subtasks that never were"),
+    (1318, "the same"),
+    (2231, "inputs that went because the job stopped let time go on"),
 ];
 /// How long seeds run, in seconds, and how many at least.
 const SECONDS: f64 = 180.0;

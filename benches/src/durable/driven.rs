@@ -68,12 +68,12 @@ impl Driven {
             }
         });
         let batch = Batch::new(RecordBatch::try_new(Arc::clone(&self.input), columns.collect())?);
-        self.to_the_end(|operator, cx| operator.on_batch(Port::MAIN, batch, cx))
+        self.finish(|operator, cx| operator.on_batch(Port::MAIN, batch, cx))
     }
 
     /// Its input is empty.
     pub(super) fn flush(&mut self) -> Result<()> {
-        self.to_the_end(|operator, cx| operator.flush(cx))
+        self.finish(|operator, cx| operator.flush(cx))
     }
 
     /// A barrier passes, behind a [flush](Self::flush).
@@ -90,7 +90,7 @@ impl Driven {
         self.counters.state_bytes.get()
     }
 
-    fn to_the_end(
+    fn finish(
         &mut self,
         first: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> thalweg::Result<Step>,
     ) -> Result<()> {
