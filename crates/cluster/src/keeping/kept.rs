@@ -28,6 +28,8 @@ pub(crate) struct Kept {
     life: Life,
     retain: usize,
     state: Mutex<State>,
+    /// Held by whoever deletes, or must not have the newest epoch deleted.
+    collecting: tokio::sync::Mutex<()>,
     /// Keeps other processes away, where the store can, as long as this life lasts.
     hold: Hold,
 }
@@ -47,6 +49,8 @@ struct State {
     newest: Option<Manifest>,
     /// Rewritten tables that the next manifest takes up.
     compacted: Vec<Compacted>,
+    /// Those that the newest manifest has taken up. They are kept until a collection begins that reads it.
+    taken_up: Vec<Compacted>,
     /// Whether tables may be rewritten and objects deleted.
     held: bool,
 }
@@ -61,7 +65,7 @@ impl Kept {
         hold: Hold,
     ) -> Self {
         let state = Mutex::new(State { newest, ..State::default() });
-        Self { history, clock, life, retain, state, hold }
+        Self { history, clock, life, retain, state, collecting: tokio::sync::Mutex::new(()), hold }
     }
 
     pub(crate) fn history(&self) -> &History {
@@ -170,7 +174,8 @@ impl Kept {
             Settlement::Complete(manifest) if manifest.writer == self.life.writer => {
                 let mut state = self.state();
                 state.newest = Some(manifest);
-                state.compacted.clear();
+                let compacted = std::mem::take(&mut state.compacted);
+                state.taken_up.extend(compacted);
                 Ok(Verdict::Complete)
             }
             // An earlier life that slept since its claim may have settled the epoch; it ends when it has.
@@ -191,7 +196,11 @@ impl Kept {
         let Some(newest) = newest.filter(|_| !held) else { return Ok(()) };
         let incarnation = self.life.incarnation;
         self.renew().await?;
+        let collecting = self.collecting.lock().await;
+        // The collection reads the manifests that name their objects.
+        self.state().taken_up.clear();
         let collected = self.history.collect(incarnation, self.retain).await.map_err(failed)?;
+        drop(collecting);
         if let Some(error) = collected.error {
             warn!(%error, failed = collected.failed, "objects are left that no checkpoint needs");
         }
@@ -216,6 +225,8 @@ impl EpochStore for Kept {
     fn keep<'a>(&'a self, label: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let nothing = || Error::new(Code::CheckpointNotFound, "there is no complete epoch to keep");
+            // Nothing is collected while a checkpoint is on its way to being a savepoint.
+            let _uncollected = self.collecting.lock().await;
             let newest = self.newest().ok_or_else(nothing)?;
             self.history.savepoint(label, &newest).await.map_err(failed)
         })

@@ -229,17 +229,22 @@ impl Reader {
             Some(Incoming::Arrived(from, epoch)) => {
                 self.holdback.arrived(from);
                 if !self.holdback.is_waiting() {
+                    // At once: no row may come in between and overtake what is held.
+                    self.release(subtask).await?;
                     subtask.report(Word::Moved(epoch));
                 }
             }
         }
-        if self.incoming.is_empty() && !self.holdback.is_waiting() {
-            self.release(subtask).await?;
+        if self.incoming.is_empty()
+            && !self.holdback.is_waiting()
+            && let Some(barrier) = self.waiting.take()
+        {
+            self.pass(subtask, barrier).await?;
         }
         Ok(true)
     }
 
-    /// All state is here: what was held back goes through, then the barrier that waited for it.
+    /// All state is here: what was held back goes through.
     async fn release(&mut self, subtask: &mut Subtask) -> Result<(), Failure> {
         while let Some((channel, held)) = self.holdback.release() {
             match held {
@@ -255,10 +260,7 @@ impl Reader {
                 Held::Ended(by_end) => subtask.chain.input_ended(channel, by_end).await?,
             }
         }
-        match self.waiting.take() {
-            Some(barrier) => self.pass(subtask, barrier).await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     async fn handle(&mut self, subtask: &mut Subtask, taken: Taken) -> Result<(), Failure> {
