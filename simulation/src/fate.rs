@@ -33,6 +33,8 @@ struct State {
     /// How many polls are left.
     polls_left: Option<u64>,
     frozen_until: Option<Duration>,
+    /// For how long it freezes when it next proposes how an epoch is settled.
+    drowsy: Option<Duration>,
     /// How often a poll is put off, and for how long at most.
     slowness: (f64, Duration),
     polls: u64,
@@ -54,6 +56,7 @@ impl Fate {
             dead: false,
             polls_left: None,
             frozen_until: None,
+            drowsy: None,
             slowness,
             polls: 0,
             in_a_row: (Duration::ZERO, 0),
@@ -81,11 +84,23 @@ impl Fate {
         self.state().frozen_until = Some((self.now)() + duration);
     }
 
+    /// It freezes for so long on the verge of its next proposal how an epoch is settled.
+    pub(crate) fn freeze_at_settling(&self, duration: Duration) {
+        self.state().drowsy = Some(duration);
+    }
+
+    /// It is about to propose how an epoch is settled. Whether it freezes there.
+    pub(crate) fn is_settling(&self) -> bool {
+        let drowsy = self.state().drowsy.take();
+        drowsy.map(|duration| self.freeze(duration)).is_some()
+    }
+
     /// From now on nothing happens to it.
     pub(crate) fn be_kind(&self) {
         let mut state = self.state();
         state.polls_left = None;
         state.frozen_until = None;
+        state.drowsy = None;
         state.slowness.0 = 0.0;
     }
 

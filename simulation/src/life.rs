@@ -1,15 +1,18 @@
 //! One life of the job's process: the product's own job, from claim to end.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::future::{BoxFuture, FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesUnordered;
 use thalweg_cluster::{Durable, How, Job, JobHandle, Keeping, OperatorReading, RestoreFrom, Role, Savepoint};
 use thalweg_dataflow::Result;
 use thalweg_dataflow::error::Error;
 use thalweg_state::JobId;
+use thalweg_state::store::{Creation, Hold, Listed, Store, StoreError};
 use thalweg_world::{SeededRandom, SystemClock, TcpNetwork, World};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -68,6 +71,49 @@ pub(crate) fn look(window: &Window) -> MutexGuard<'_, Shown> {
     window.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The store as a life sees it that may freeze on the verge of settling an epoch.
+struct Drowsy {
+    inner: Arc<dyn Store>,
+    fate: Arc<Fate>,
+}
+
+impl fmt::Debug for Drowsy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl Store for Drowsy {
+    fn create<'a>(&'a self, name: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<Creation, StoreError>> {
+        Box::pin(async move {
+            if name.contains("/epochs/") && self.fate.is_settling() {
+                tokio::task::yield_now().await;
+            }
+            self.inner.create(name, bytes).await
+        })
+    }
+
+    fn read<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
+        self.inner.read(name)
+    }
+
+    fn list<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+        self.inner.list(folder)
+    }
+
+    fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.inner.delete(name)
+    }
+
+    fn hold<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Hold, StoreError>> {
+        self.inner.hold(folder)
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
 /// One life.
 pub(crate) struct Life {
     pub(crate) ground: Arc<Ground>,
@@ -94,7 +140,10 @@ impl Life {
         let Swarm { work, inputs, settings, retain, .. } = &*self.swarm;
         let (graph, functions) = work.graph(inputs, &self.ground.ledger, &self.ground.now)?;
         let durable = Durable {
-            store: Arc::clone(&self.ground.store) as _,
+            store: Arc::new(Drowsy {
+                inner: Arc::clone(&self.ground.store) as _,
+                fate: Arc::clone(&self.fate),
+            }),
             retain: *retain,
             restore: self.birth.restore.clone(),
             allow_dropped_state: false,

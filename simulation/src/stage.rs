@@ -305,6 +305,10 @@ impl Stage {
                 let pause = self.dice.duration(&(seconds(1)..seconds(8)));
                 self.usurp(now, Some(pause))
             }
+            Blow::UsurpSettler => {
+                let pause = self.dice.duration(&(seconds(5)..seconds(12)));
+                self.with_fate(|fate| fate.freeze_at_settling(pause)) && self.usurp(now, None)
+            }
             Blow::Rescale => {
                 let parallelism = self.dice.number(1..PARALLELISM_MAX + 1) as u32;
                 self.order(Order::Rescale(parallelism))

@@ -26,6 +26,8 @@ pub(crate) enum Blow {
     Usurp,
     /// The same, while the old one sleeps.
     UsurpSleeper,
+    /// The same, while the old one sleeps on the verge of settling an epoch.
+    UsurpSettler,
     /// Another number of subtasks.
     Rescale,
     /// The job is stopped, and started again.
@@ -86,6 +88,9 @@ impl Swarm {
         let mut blows: Vec<Blow> = BLOWS.into_iter().filter(|_| dice.chance(0.4)).collect();
         if dice.chance(0.03) {
             blows.push(Blow::StoreAwayLong);
+        }
+        if blows.contains(&Blow::UsurpSleeper) {
+            blows.push(Blow::UsurpSettler);
         }
         Self {
             work,

@@ -3,10 +3,11 @@
 use thalweg_simulation::Simulation;
 
 /// A bug, and the work that shows it best, if not any.
-const PLANTED: [(&str, Option<&str>); 11] = [
+const PLANTED: [(&str, Option<&str>); 12] = [
     ("shared object names", None),
     ("manifest overwritten", None),
     ("error taken as success", None),
+    ("already exists taken as mine", None),
     ("commit skipped on restore", None),
     ("barrier overtaken", None),
     ("dirty mark lost after an abort", None),
