@@ -306,7 +306,7 @@ impl Stage {
                 self.usurp(now, Some(pause))
             }
             Blow::UsurpSettler => {
-                let pause = self.dice.duration(&(seconds(5)..seconds(12)));
+                let pause = self.dice.duration(&(seconds(4)..seconds(6)));
                 self.with_fate(|fate| fate.freeze_at_settling(pause)) && self.usurp(now, None)
             }
             Blow::Rescale => {
