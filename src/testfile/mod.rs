@@ -183,8 +183,6 @@ fn check_one(expectation: &Expectation, world: World, outcome: &Outcome) -> Resu
                 compare::changes(output(outcome, table.as_deref())?).map_err(|e| format!("  {e}\n"))?;
             compare::compare_changes(rows, &changes)
         }
-        // A known flaw: a row of a split that has moved can be counted as late. Results are compared all the same.
-        Expectation::Late(_) if world == World::RESCALED => Ok(()),
         Expectation::Late(expected) => count("late", *expected, outcome.late),
         Expectation::Refused(expected) => count("refused", *expected, outcome.refused),
         // Checked in another world, and before.

@@ -109,6 +109,14 @@ impl WatermarkMerge {
         self.inputs[input].retired = false;
     }
 
+    /// All inputs have reached at least this, as another knows who has heard them longer.
+    pub(crate) fn begin_at(&mut self, watermark: Watermark) -> Merged {
+        for input in &mut self.inputs {
+            input.watermark = input.watermark.max(watermark);
+        }
+        self.merge()
+    }
+
     /// What the inputs together have reached.
     pub(crate) fn merged(&self) -> Watermark {
         self.merged
@@ -226,6 +234,15 @@ mod tests {
         merge.on_end(0);
         merge.stop();
         assert_eq!(merge.on_retire(1), Merged::Same);
+    }
+
+    #[test]
+    fn who_takes_over_begins_where_another_was() {
+        let mut merge = WatermarkMerge::new(2);
+        merge.on_watermark(0, w(9));
+        assert_eq!(merge.begin_at(w(5)), Merged::Rose(w(5)), "input 1 has said nothing here yet");
+        assert_eq!(merge.on_watermark(1, w(3)), Merged::Same);
+        assert_eq!(merge.on_watermark(1, w(7)), Merged::Rose(w(7)));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! are no more, gives away what lives elsewhere from now on, and waits for
 //! what lives here.
 
+use thalweg_dataflow::Watermark;
 use thalweg_dataflow::operator::Age;
 use thalweg_dataflow::source::Assignment;
 use thalweg_state::{Epoch, KeyGroups, OperatorId, Snapshot, SplitId};
@@ -66,6 +67,9 @@ pub struct Arrival {
     pub(crate) from: usize,
     pub(crate) groups: KeyGroups,
     pub(crate) snapshots: Vec<(OperatorId, Snapshot)>,
+    /// What the giver's inputs had reached at the barrier, by lane. Whoever takes over begins there: it
+    /// closes no window that another has closed, and is behind none.
+    pub(crate) reached: Vec<Watermark>,
     pub(crate) splits: Vec<Assignment>,
 }
 

@@ -131,6 +131,11 @@ impl Chain {
     /// Plans what a node has to do now that the inputs of the lane of `input` together say something new.
     pub(super) fn merged(&mut self, index: usize, input: usize, merged: Merged) {
         let lane = self.nodes[index].lanes.lane_of(input);
+        self.merged_in(index, lane, merged);
+    }
+
+    /// The same for all inputs of a lane.
+    pub(super) fn merged_in(&mut self, index: usize, lane: usize, merged: Merged) {
         match merged {
             Merged::Same => self.wake(index, lane),
             Merged::Idle(rose) => {

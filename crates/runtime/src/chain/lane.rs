@@ -37,6 +37,11 @@ impl Lane {
         self.port.is_none_or(|own| own == port)
     }
 
+    /// What the inputs together have reached.
+    pub(super) fn reached(&self) -> Watermark {
+        self.merge.merged()
+    }
+
     /// Whether all inputs rest.
     pub(super) fn is_idle(&self) -> bool {
         self.merge.is_idle()
@@ -136,6 +141,11 @@ impl Lanes {
             lane.merge.rebase();
             (lane.sent, lane.told_idle, lane.inputs_idle) = (Watermark::START, false, false);
         }
+    }
+
+    /// The inputs of a lane have reached at least this.
+    pub(crate) fn begin_at(&mut self, lane: usize, watermark: Watermark) -> Merged {
+        self.lanes.get_mut(lane).map_or(Merged::Same, |lane| lane.merge.begin_at(watermark))
     }
 
     /// Event time does not end any more.

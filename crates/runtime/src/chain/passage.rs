@@ -165,6 +165,21 @@ impl Chain {
         self.exchanges.iter_mut().for_each(Exchange::rebase);
     }
 
+    /// What the inputs of the head have reached, by lane.
+    pub(crate) fn reached_by_inputs(&mut self) -> Vec<Watermark> {
+        let lanes = &mut self.nodes[0].lanes;
+        (0..lanes.len()).map(|lane| lanes.lane(lane).reached()).collect()
+    }
+
+    /// The inputs of the head have reached at least this, by lane, whatever they have said here.
+    pub(crate) async fn begin_at(&mut self, reached: &[Watermark]) -> Result<(), Failure> {
+        for (lane, &watermark) in reached.iter().enumerate() {
+            let merged = self.nodes[0].lanes.begin_at(lane, watermark);
+            self.merged_in(0, lane, merged);
+        }
+        self.run().await
+    }
+
     /// Event time does not end any more, whatever inputs do.
     pub(crate) fn stop_time(&mut self) {
         self.nodes.iter_mut().for_each(|node| node.lanes.stop());

@@ -234,7 +234,8 @@ impl Subtask {
             }
         };
         let snapshots = answer.snapshots.clone();
-        let arrival = Arrival { epoch, from: self.index, groups, snapshots, splits };
+        let reached = self.chain.reached_by_inputs();
+        let arrival = Arrival { epoch, from: self.index, groups, snapshots, reached, splits };
         to.send(Command::Arrive(arrival)).map_err(|_| Failure::PeerGone)
     }
 

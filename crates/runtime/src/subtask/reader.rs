@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use thalweg_dataflow::sink::Close;
-use thalweg_dataflow::{Barrier, Batch, Error, Message};
+use thalweg_dataflow::{Barrier, Batch, Error, Message, Watermark};
 use thalweg_state::{Epoch, KeyGroups, planted};
 use thalweg_world::{Random, SeededRandom};
 
@@ -45,7 +45,11 @@ enum Incoming {
     /// All that could be loaded so far for a rescale is loaded.
     Loaded(u64),
     /// All that a member gives is loaded.
-    Arrived(usize, Epoch),
+    Arrived {
+        from: usize,
+        epoch: Epoch,
+        reached: Vec<Watermark>,
+    },
     Settled(Epoch, bool),
 }
 
@@ -178,9 +182,9 @@ impl Reader {
             Command::Loaded(rescale) => subtask.report(Word::Loaded(rescale)),
             Command::Unload => self.staged.clear(),
             Command::Arrive(arrival) => {
-                let (from, epoch) = (arrival.from, arrival.epoch);
+                let (from, epoch, reached) = (arrival.from, arrival.epoch, arrival.reached.clone());
                 self.incoming.extend(arrival.loads().map(Incoming::Load));
-                self.incoming.push_back(Incoming::Arrived(from, epoch));
+                self.incoming.push_back(Incoming::Arrived { from, epoch, reached });
             }
             // Barriers come by the channels as long as one is alive.
             Command::Barrier(_) => {}
@@ -226,9 +230,10 @@ impl Reader {
             Some(Incoming::Load(load)) => subtask.chain.load(load)?,
             Some(Incoming::Loaded(rescale)) => subtask.report(Word::Loaded(rescale)),
             Some(Incoming::Settled(epoch, complete)) => subtask.settled(epoch, complete, None).await?,
-            Some(Incoming::Arrived(from, epoch)) => {
+            Some(Incoming::Arrived { from, epoch, reached }) => {
                 self.holdback.arrived(from);
                 if !self.holdback.is_waiting() {
+                    subtask.chain.begin_at(&reached).await?;
                     // At once: no row may come in between and overtake what is held.
                     self.release(subtask).await?;
                     subtask.report(Word::Moved(epoch));
