@@ -318,6 +318,10 @@ impl SourceReader {
                 false => self.left.push(split.clone()),
             }
         }
+        if self.awaited.is_empty() && self.positions()?.is_empty() {
+            // It has nothing more to say of time, so it must hold nobody back.
+            subtask.chain.give(Packet::Idle).await?;
+        }
         Ok(given)
     }
 
