@@ -39,7 +39,7 @@ pub mod time;
 pub use error::{Code, Error, Result, Span};
 pub use function::{FunctionId, Functions};
 pub use graph::{Distribution, Edge, Graph, Node, NodeId, Outlet};
-pub use message::{Barrier, Batch, Message, Port, columns};
+pub use message::{Barrier, Batch, Message, Port, Rest, columns};
 pub use operator::{Age, Context, Operator, Output, Step};
 pub use sink::{Committable, Sink};
 pub use source::{Source, SourceEvent, SplitEvent};

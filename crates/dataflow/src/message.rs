@@ -84,6 +84,16 @@ impl Barrier {
     }
 }
 
+/// Why somebody for now holds no watermark back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It was silent for as long as the idle timeout. Others go on without it, and what it has to say
+    /// later may be late.
+    Silent,
+    /// It reads no split. It ends when the others do, so what has ended may wait for it.
+    Empty,
+}
+
 /// All that may cross an edge.
 #[derive(Clone, Debug)]
 pub enum Message {
@@ -92,7 +102,7 @@ pub enum Message {
     /// No more rows before this time on this channel.
     Watermark(Watermark),
     /// This channel for now holds no watermark back. Ends with the next batch or watermark.
-    Idle,
+    Idle(Rest),
     /// A cut.
     Barrier(Barrier),
     /// This channel ends, and says nothing about time.

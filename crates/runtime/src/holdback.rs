@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use thalweg_dataflow::{Batch, Code, Error, Result, Watermark};
+use thalweg_dataflow::{Batch, Code, Error, Rest, Result, Watermark};
 use thalweg_state::{KeyGroup, KeyGroups, KeySpace, hash_keys, planted};
 
 use crate::channel::slice_bytes;
@@ -19,7 +19,7 @@ use crate::channel::slice_bytes;
 pub(crate) enum Held {
     Rows(Batch),
     Watermark(Watermark),
-    Idle,
+    Idle(Rest),
     /// The channel ended; whether by `End`.
     Ended(bool),
 }
@@ -119,7 +119,7 @@ impl HoldBack {
                 self.rows += batch.rows();
                 self.bytes += slice_bytes(&batch.records);
             }
-            Held::Watermark(_) | Held::Idle | Held::Ended(_) => self.rows += 1,
+            Held::Watermark(_) | Held::Idle(_) | Held::Ended(_) => self.rows += 1,
         }
         self.queue.push_back((channel, held));
     }
@@ -162,7 +162,7 @@ mod tests {
         let word = |(channel, held)| match held {
             Held::Rows(batch) => format!("{channel}: {:?}", pairs(&batch.records)),
             Held::Watermark(watermark) => format!("{channel}: {watermark}"),
-            Held::Idle => format!("{channel}: idle"),
+            Held::Idle(rest) => format!("{channel}: idle, {rest:?}"),
             Held::Ended(by_end) => format!("{channel}: ended {by_end}"),
         };
         std::iter::from_fn(|| holdback.release()).map(word).collect()
@@ -177,7 +177,7 @@ mod tests {
         let batch = Batch::new(rows(&[(0, 10), (1, 11), (2, 12), (0, 13)]));
         let free = holdback.hold(0, &[0], batch).expect("keys can be hashed").expect("some are free");
         assert_eq!(pairs(&free.records), [(0, 10), (0, 13)]);
-        holdback.push(0, Held::Idle);
+        holdback.push(0, Held::Idle(Rest::Silent));
         assert!(holdback.hold(1, &[0], Batch::new(rows(&[(1, 14)]))).expect("keys can be hashed").is_none());
         holdback.arrived(3);
         assert!(holdback.release().is_none(), "one giver is still awaited");
@@ -185,7 +185,7 @@ mod tests {
         let free = holdback.hold(1, &[0], batch).expect("keys can be hashed");
         assert!(free.is_none(), "its state is here, but an earlier row of its key still waits");
         holdback.arrived(4);
-        let expected = ["0: [(1, 11), (2, 12)]", "0: idle", "1: [(1, 14)]", "1: [(1, 15)]"];
+        let expected = ["0: [(1, 11), (2, 12)]", "0: idle, Silent", "1: [(1, 14)]", "1: [(1, 15)]"];
         assert_eq!(released(&mut holdback), expected);
         assert!(holdback.is_empty());
     }
@@ -196,7 +196,7 @@ mod tests {
         let mut holdback = HoldBack::new(space, 2, 1 << 20);
         holdback.await_groups(0, &KeyGroups::range(0, space.len()));
         for full in [false, true] {
-            holdback.push(0, Held::Idle);
+            holdback.push(0, Held::Idle(Rest::Silent));
             assert_eq!(holdback.is_full(), full);
         }
         holdback.arrived(0);

@@ -2,15 +2,19 @@
 //!
 //! An idle input does not count until it speaks again, and then moves nothing
 //! backward. When all are idle, none of them holds back the highest: so it does
-//! not matter which of them came to rest first. An ended input counts as [`Watermark::END`]; one that retired is
-//! gone. END comes out only when every input that is not gone has ended.
+//! not matter which of them came to rest first. An ended input counts as [`Watermark::END`]; one that
+//! retired is gone. END comes out only when every input that is not gone has ended.
+//!
+//! One that rests because it reads nothing is never a reason to go on without what has ended: that
+//! waits, since the other will end too. Or else those downstream, told that nobody holds them back,
+//! would close windows whose rows are still here.
 
-use thalweg_dataflow::Watermark;
+use thalweg_dataflow::{Rest, Watermark};
 
 #[derive(Clone, Copy, Debug)]
 struct Input {
     watermark: Watermark,
-    idle: bool,
+    rest: Option<Rest>,
     retired: bool,
 }
 
@@ -22,7 +26,7 @@ pub(crate) enum Merged {
     /// The merged watermark rose to this.
     Rose(Watermark),
     /// No input holds anything back any more, and the merged watermark, if it rose, is this.
-    Idle(Option<Watermark>),
+    Idle(Rest, Option<Watermark>),
 }
 
 /// Merges the watermarks of one node's inputs.
@@ -37,13 +41,13 @@ pub(crate) struct WatermarkMerge {
 impl WatermarkMerge {
     /// Inputs that have said nothing yet.
     pub(crate) fn new(inputs: usize) -> Self {
-        let input = Input { watermark: Watermark::START, idle: false, retired: false };
+        let input = Input { watermark: Watermark::START, rest: None, retired: false };
         Self { inputs: vec![input; inputs], merged: Watermark::START, idle_count: 0, stopping: false }
     }
 
     /// Adds an input that does not count yet; gives its index. It counts once it is [held](Self::hold).
     pub(crate) fn add(&mut self) -> usize {
-        self.inputs.push(Input { watermark: Watermark::START, idle: false, retired: true });
+        self.inputs.push(Input { watermark: Watermark::START, rest: None, retired: true });
         self.inputs.len() - 1
     }
 
@@ -69,9 +73,8 @@ impl WatermarkMerge {
     }
 
     /// The input holds nothing back for now.
-    pub(crate) fn on_idle(&mut self, input: usize) -> Merged {
-        if !self.inputs[input].idle {
-            self.inputs[input].idle = true;
+    pub(crate) fn on_idle(&mut self, input: usize, rest: Rest) -> Merged {
+        if self.inputs[input].rest.replace(rest).is_none() {
             self.idle_count += 1;
         }
         self.merge()
@@ -122,14 +125,21 @@ impl WatermarkMerge {
         self.merged
     }
 
-    /// Whether some input is idle and no other counts.
-    pub(crate) fn is_idle(&self) -> bool {
-        let rests = |i: &Input| i.idle || i.retired || i.watermark == Watermark::END;
-        self.idle_count > 0 && self.inputs.iter().all(rests)
+    /// If some input is idle and no other counts: why.
+    pub(crate) fn rest(&self) -> Option<Rest> {
+        let has_ended = |i: &&Input| i.rest.is_none() && !i.retired && i.watermark == Watermark::END;
+        let rests = |i: &Input| i.rest.is_some() || i.retired || has_ended(&i);
+        if self.idle_count == 0 || !self.inputs.iter().all(rests) {
+            return None;
+        }
+        if self.inputs.iter().any(|i| i.rest == Some(Rest::Silent)) {
+            return Some(Rest::Silent);
+        }
+        (!self.inputs.iter().any(|i| has_ended(&i))).then_some(Rest::Empty)
     }
 
     fn wake(&mut self, input: usize) {
-        if std::mem::take(&mut self.inputs[input].idle) {
+        if self.inputs[input].rest.take().is_some() {
             self.idle_count -= 1;
         }
     }
@@ -138,12 +148,14 @@ impl WatermarkMerge {
         if self.stopping {
             return Merged::Same;
         }
-        if self.is_idle() {
-            let highest = self.inputs.iter().filter(|i| i.idle).map(|i| i.watermark).max();
-            return Merged::Idle(highest.filter(|&w| self.rise(w)));
+        if let Some(rest) = self.rest() {
+            let silent = self.inputs.iter().filter(|i| i.rest == Some(Rest::Silent));
+            let highest = silent.map(|i| i.watermark).max();
+            return Merged::Idle(rest, highest.filter(|&w| self.rise(w)));
         }
-        let counting = self.inputs.iter().filter(|i| !i.idle && !i.retired);
+        let counting = self.inputs.iter().filter(|i| i.rest.is_none() && !i.retired);
         match counting.map(|i| i.watermark).min() {
+            Some(Watermark::END) if self.idle_count > 0 => Merged::Same,
             Some(lowest) if self.rise(lowest) => Merged::Rose(lowest),
             Some(_) | None => Merged::Same,
         }
@@ -178,7 +190,7 @@ mod tests {
     fn an_idle_input_holds_nothing_back_and_comes_back_without_moving_backward() {
         let mut merge = WatermarkMerge::new(2);
         merge.on_watermark(0, w(10));
-        assert_eq!(merge.on_idle(1), Merged::Rose(w(10)));
+        assert_eq!(merge.on_idle(1, Rest::Silent), Merged::Rose(w(10)));
         merge.on_rows(1);
         assert_eq!(merge.on_watermark(1, w(4)), Merged::Same, "coming back moves nothing backward");
         assert_eq!(merge.on_watermark(0, w(20)), Merged::Same, "and it counts again");
@@ -190,7 +202,7 @@ mod tests {
         let mut merge = WatermarkMerge::new(2);
         merge.on_watermark(0, w(1));
         merge.on_watermark(1, w(1));
-        merge.on_idle(1);
+        merge.on_idle(1, Rest::Silent);
         merge.on_rows(1);
         assert_eq!(merge.on_watermark(0, w(8)), Merged::Same);
     }
@@ -202,11 +214,11 @@ mod tests {
             merge.on_end(2);
             merge.on_watermark(0, w(10));
             assert_eq!(merge.on_watermark(1, w(4)), Merged::Rose(w(4)));
-            merge.on_idle(first);
-            assert!(!merge.is_idle());
+            merge.on_idle(first, Rest::Silent);
+            assert!(merge.rest().is_none());
             let rose = (first == 0).then_some(w(10));
-            assert_eq!(merge.on_idle(second), Merged::Idle(rose));
-            assert!(merge.is_idle());
+            assert_eq!(merge.on_idle(second, Rest::Silent), Merged::Idle(Rest::Silent, rose));
+            assert!(merge.rest().is_some());
         }
     }
 
@@ -216,8 +228,34 @@ mod tests {
         assert_eq!(merge.on_end(0), Merged::Same);
         assert_eq!(merge.on_end(1), Merged::Same);
         merge.on_watermark(2, w(7));
-        assert_eq!(merge.on_idle(2), Merged::Idle(None), "an idle input has not ended");
+        assert_eq!(
+            merge.on_idle(2, Rest::Silent),
+            Merged::Idle(Rest::Silent, None),
+            "an idle input has not ended"
+        );
         assert_eq!(merge.on_end(2), Merged::Rose(Watermark::END));
+    }
+
+    #[test]
+    fn what_has_ended_waits_for_inputs_that_read_nothing() {
+        let mut merge = WatermarkMerge::new(3);
+        assert_eq!(merge.on_idle(0, Rest::Empty), Merged::Same);
+        merge.on_watermark(1, w(7));
+        assert_eq!(merge.on_watermark(2, w(5)), Merged::Rose(w(5)), "it holds nobody back");
+        assert_eq!(merge.on_idle(1, Rest::Empty), Merged::Same);
+        assert_eq!(merge.on_end(2), Merged::Same);
+        assert_eq!(merge.rest(), None);
+        assert_eq!(merge.on_idle(1, Rest::Silent), Merged::Idle(Rest::Silent, Some(w(7))));
+        assert_eq!(merge.on_end(0), Merged::Idle(Rest::Silent, None));
+        assert_eq!(merge.on_end(1), Merged::Rose(Watermark::END));
+    }
+
+    #[test]
+    fn inputs_that_read_nothing_say_so_together() {
+        let mut merge = WatermarkMerge::new(2);
+        merge.on_watermark(0, w(7));
+        assert_eq!(merge.on_idle(1, Rest::Empty), Merged::Rose(w(7)));
+        assert_eq!(merge.on_idle(0, Rest::Empty), Merged::Idle(Rest::Empty, None));
     }
 
     #[test]
@@ -253,14 +291,14 @@ mod tests {
         }
         merge.stop();
         assert_eq!(merge.on_retire(0), Merged::Same, "rows of input 0 come in the next life, from 5 on");
-        assert_eq!(merge.on_idle(1), Merged::Same);
+        assert_eq!(merge.on_idle(1, Rest::Silent), Merged::Same);
         assert_eq!(merge.merged(), w(5));
     }
 
     #[test]
     fn a_new_input_holds_the_merged_watermark_until_it_has_spoken() {
         let mut merge = WatermarkMerge::new(2);
-        merge.on_idle(1);
+        merge.on_idle(1, Rest::Silent);
         merge.on_watermark(0, w(5));
         merge.hold(1);
         merge.on_rows(1);

@@ -1,7 +1,7 @@
 //! Single steps of a chain: one call to one piece, and what follows from it.
 
 use arrow::array::RecordBatch;
-use thalweg_dataflow::{Context, Error, Operator, Output, Port, Result, Step, Watermark};
+use thalweg_dataflow::{Context, Error, Operator, Output, Port, Rest, Result, Step, Watermark};
 
 use super::node::{ChainNode, NodePiece};
 use super::{Call, Chain, Item, Packet};
@@ -46,7 +46,7 @@ impl Chain {
             match output {
                 Output::Batch(port, records) => self.stack_rows(index, port, records),
                 Output::Watermark(watermark) => self.stack_own(index, Packet::Watermark(watermark)),
-                Output::Idle => self.stack_own(index, Packet::Idle),
+                Output::Idle => self.stack_own(index, Packet::Idle(Rest::Silent)),
             }
         }
         self.output = output;
@@ -79,18 +79,18 @@ impl Chain {
         let lane = node.lanes.lane(lane);
         match &packet {
             Packet::Watermark(watermark) => {
-                if *watermark < lane.sent || (*watermark == lane.sent && !lane.told_idle) {
+                if *watermark < lane.sent || (*watermark == lane.sent && lane.told_idle.is_none()) {
                     return;
                 }
                 lane.sent = *watermark;
-                lane.told_idle = false;
+                lane.told_idle = None;
             }
-            Packet::Idle => {
-                if std::mem::replace(&mut lane.told_idle, true) {
+            Packet::Idle(rest) => {
+                if lane.told_idle.replace(*rest) == Some(*rest) {
                     return;
                 }
             }
-            Packet::Rows(_) => lane.told_idle = false,
+            Packet::Rows(_) => lane.told_idle = None,
             Packet::Split(..) => {}
         }
         for &(_, target) in node.outputs.iter().rev().filter(|(port, _)| lane.speaks_on(*port)) {
@@ -116,8 +116,8 @@ impl Chain {
                 let merged = node.lanes.hear(input, |merge, place| merge.on_watermark(place, watermark));
                 self.merged(index, input, merged);
             }
-            Packet::Idle => {
-                let merged = node.lanes.hear(input, |merge, place| merge.on_idle(place));
+            Packet::Idle(rest) => {
+                let merged = node.lanes.hear(input, |merge, place| merge.on_idle(place, rest));
                 self.merged(index, input, merged);
             }
             Packet::Split(split, event) => {
@@ -138,9 +138,9 @@ impl Chain {
     pub(super) fn merged_in(&mut self, index: usize, lane: usize, merged: Merged) {
         match merged {
             Merged::Same => self.wake(index, lane),
-            Merged::Idle(rose) => {
+            Merged::Idle(rest, rose) => {
                 self.nodes[index].lanes.lane(lane).inputs_idle = true;
-                self.stack.push(Item::Tell(index, lane, Packet::Idle));
+                self.stack.push(Item::Tell(index, lane, Packet::Idle(rest)));
                 if let Some(watermark) = rose {
                     self.rose(index, lane, watermark);
                 }
@@ -213,8 +213,8 @@ impl Chain {
                 let merged = lanes.hear(input, |merge, place| merge.on_watermark(place, watermark));
                 self.merged(index, input, merged);
             }
-            Packet::Idle => {
-                let merged = self.nodes[index].lanes.hear(input, |merge, place| merge.on_idle(place));
+            Packet::Idle(rest) => {
+                let merged = self.nodes[index].lanes.hear(input, |merge, place| merge.on_idle(place, rest));
                 self.merged(index, input, merged);
             }
             Packet::Split(..) => {}

@@ -4,7 +4,7 @@
 //! all outputs. A node whose watermarks go per port has a lane for each: what
 //! is said on input port i goes out on output port i, and no pipeline waits for another.
 
-use thalweg_dataflow::{Port, Watermark};
+use thalweg_dataflow::{Port, Rest, Watermark};
 
 use crate::merge::{Merged, WatermarkMerge};
 
@@ -15,8 +15,8 @@ pub(super) struct Lane {
     port: Option<Port>,
     /// The highest watermark that was sent.
     pub(super) sent: Watermark,
-    /// Whether downstream was told that nothing is held back, and has heard nothing since.
-    pub(super) told_idle: bool,
+    /// Downstream was told that nothing is held back, and why, and has heard nothing since.
+    pub(super) told_idle: Option<Rest>,
     /// Whether the inputs were last seen idle, all of them.
     pub(super) inputs_idle: bool,
 }
@@ -27,7 +27,7 @@ impl Lane {
             merge: WatermarkMerge::new(inputs),
             port,
             sent: Watermark::START,
-            told_idle: false,
+            told_idle: None,
             inputs_idle: false,
         }
     }
@@ -44,12 +44,12 @@ impl Lane {
 
     /// Whether all inputs rest.
     pub(super) fn is_idle(&self) -> bool {
-        self.merge.is_idle()
+        self.merge.rest().is_some()
     }
 
-    /// Whether the node spoke, by a timer or late output, though its inputs are idle.
-    pub(super) fn is_idle_again(&self) -> bool {
-        !self.told_idle && self.merge.is_idle()
+    /// Why the inputs are idle, if the node has spoken meanwhile, by a timer or late output.
+    pub(super) fn rests_again(&self) -> Option<Rest> {
+        self.merge.rest().filter(|_| self.told_idle.is_none())
     }
 }
 
@@ -139,7 +139,7 @@ impl Lanes {
     pub(crate) fn rebase(&mut self) {
         for lane in &mut self.lanes {
             lane.merge.rebase();
-            (lane.sent, lane.told_idle, lane.inputs_idle) = (Watermark::START, false, false);
+            (lane.sent, lane.told_idle, lane.inputs_idle) = (Watermark::START, None, false);
         }
     }
 
@@ -155,7 +155,7 @@ impl Lanes {
 
     /// Something was given out on a port.
     pub(super) fn on_output(&mut self, port: Port) {
-        self.lanes.iter_mut().filter(|lane| lane.speaks_on(port)).for_each(|lane| lane.told_idle = false);
+        self.lanes.iter_mut().filter(|lane| lane.speaks_on(port)).for_each(|lane| lane.told_idle = None);
     }
 
     /// The lowest watermark of all lanes.

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use thalweg_dataflow::operator::Settings;
-use thalweg_dataflow::{Batch, Output, Port, ProcessingTime, SplitEvent, Watermark};
+use thalweg_dataflow::{Batch, Output, Port, ProcessingTime, Rest, SplitEvent, Watermark};
 use thalweg_state::SplitId;
 use thalweg_world::Clock;
 
@@ -35,7 +35,7 @@ pub use passage::Answer;
 pub(crate) enum Packet {
     Rows(Batch),
     Watermark(Watermark),
-    Idle,
+    Idle(Rest),
     Split(SplitId, SplitEvent),
 }
 
@@ -161,8 +161,8 @@ impl Chain {
             self.flush_node(node).await?;
             self.flush_sink(node).await?;
             for lane in 0..self.nodes[node].lanes.len() {
-                if self.nodes[node].lanes.lane(lane).is_idle_again() {
-                    self.stack.push(Item::Tell(node, lane, Packet::Idle));
+                if let Some(rest) = self.nodes[node].lanes.lane(lane).rests_again() {
+                    self.stack.push(Item::Tell(node, lane, Packet::Idle(rest)));
                     self.run().await?;
                 }
             }
@@ -200,7 +200,7 @@ impl Chain {
                     match packet {
                         Packet::Rows(batch) => exchange.send(batch.records).await?,
                         Packet::Watermark(watermark) => exchange.watermark(watermark).await?,
-                        Packet::Idle => exchange.idle().await?,
+                        Packet::Idle(rest) => exchange.idle(rest).await?,
                         // Splits end with the chain of their source.
                         Packet::Split(..) => {}
                     }

@@ -3,7 +3,9 @@ use std::sync::Mutex;
 use arrow::array::RecordBatch;
 
 use thalweg_dataflow::graph::Piece;
-use thalweg_dataflow::{Context, EventTime, Message, NodeId, Operator, Result, Step, Watermark as Mark};
+use thalweg_dataflow::{
+    Context, EventTime, Message, NodeId, Operator, Rest, Result, Step, Watermark as Mark,
+};
 use thalweg_state::{KeySpace, OperatorId, Subtask};
 use thalweg_world::SystemClock;
 
@@ -121,7 +123,7 @@ fn words(inbox: &mut Inbox) -> String {
     let word = |taken| match taken {
         Taken::Message(_, Message::Batch(batch)) => format!("{:?}", pairs(&batch.records)),
         Taken::Message(_, Message::Watermark(watermark)) => watermark.to_string(),
-        Taken::Message(_, Message::Idle) => "idle".to_owned(),
+        Taken::Message(_, Message::Idle(_)) => "idle".to_owned(),
         Taken::Message(_, other) => format!("{other:?}"),
         Taken::PeerGone => "gone".to_owned(),
     };
@@ -280,9 +282,9 @@ async fn idleness_goes_through_and_ends_with_whoever_speaks_first() {
     chain.receive(Port::MAIN, 0, mark(5)).await.expect("nothing fails");
     chain.receive(Port::MAIN, 1, mark(5)).await.expect("nothing fails");
     chain.receive(Port::MAIN, 0, packet("a", 1)).await.expect("nothing fails");
-    chain.receive(Port::MAIN, 0, Packet::Idle).await.expect("nothing fails");
+    chain.receive(Port::MAIN, 0, Packet::Idle(Rest::Silent)).await.expect("nothing fails");
     assert_eq!(words(&mut inbox), "3");
-    chain.receive(Port::MAIN, 1, Packet::Idle).await.expect("nothing fails");
+    chain.receive(Port::MAIN, 1, Packet::Idle(Rest::Silent)).await.expect("nothing fails");
     assert_eq!(words(&mut inbox), "idle");
     chain.flush().await.expect("nothing fails");
     assert_eq!(words(&mut inbox), "3, [(0, 1)], idle", "rows held back end idleness, and it comes again");

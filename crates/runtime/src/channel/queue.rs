@@ -243,12 +243,14 @@ impl Channel {
     fn push_other(&mut self, message: Message) -> bool {
         match message {
             Message::Watermark(_) => {
-                while matches!(self.back(), Some(Message::Watermark(_) | Message::Idle)) {
+                while matches!(self.back(), Some(Message::Watermark(_) | Message::Idle(_))) {
                     self.queue.pop_back();
                 }
             }
-            Message::Idle if matches!(self.back(), Some(Message::Idle)) => return false,
-            Message::Idle | Message::Batch(_) | Message::Barrier(_) | Message::Retire | Message::End => {}
+            Message::Idle(rest) if matches!(self.back(), Some(Message::Idle(last)) if *last == rest) => {
+                return false;
+            }
+            Message::Idle(_) | Message::Batch(_) | Message::Barrier(_) | Message::Retire | Message::End => {}
         }
         self.queue.push_back(Entry { message, bytes: 0 });
         true
@@ -274,7 +276,7 @@ impl Channel {
                 self.ended = true;
                 Waiting::Other(entry.message)
             }
-            Message::Watermark(_) | Message::Idle | Message::Barrier(_) => Waiting::Other(entry.message),
+            Message::Watermark(_) | Message::Idle(_) | Message::Barrier(_) => Waiting::Other(entry.message),
         }
     }
 

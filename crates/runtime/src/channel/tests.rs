@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
-use thalweg_dataflow::{Barrier, Batch, EventTime, Message, Watermark};
+use thalweg_dataflow::{Barrier, Batch, EventTime, Message, Rest, Watermark};
 use thalweg_state::{Epoch, Subtask};
 
 use super::*;
@@ -31,7 +31,7 @@ fn drain(inbox: &mut Inbox) -> Vec<String> {
         Taken::Message(channel, message) => match message {
             Message::Batch(batch) => format!("{channel}: {} rows", batch.rows()),
             Message::Watermark(watermark) => format!("{channel}: {watermark}"),
-            Message::Idle => format!("{channel}: idle"),
+            Message::Idle(_) => format!("{channel}: idle"),
             Message::Barrier(barrier) => format!("{channel}: barrier {}", barrier.epoch),
             Message::Retire => format!("{channel}: retire"),
             Message::End => format!("{channel}: end"),
@@ -74,9 +74,9 @@ fn only_the_newest_waiting_watermark_is_kept() {
     let (mut inbox, senders) = make(1, 1000);
     let tell = |message| senders[0].tell(message).expect("alive");
     let send = |count| assert!(senders[0].try_send(rows(count)).expect("alive").is_none());
-    [mark(1), mark(2), Message::Idle, Message::Idle].into_iter().for_each(tell);
+    [mark(1), mark(2), Message::Idle(Rest::Silent), Message::Idle(Rest::Silent)].into_iter().for_each(tell);
     assert_eq!(drain(&mut inbox), ["0: 2", "0: idle"]);
-    [mark(3), Message::Idle, mark(4)].into_iter().for_each(tell);
+    [mark(3), Message::Idle(Rest::Silent), mark(4)].into_iter().for_each(tell);
     send(1);
     tell(mark(5));
     assert_eq!(drain(&mut inbox), ["0: 4", "0: 1 rows", "0: 5"]);

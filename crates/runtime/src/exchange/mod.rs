@@ -13,7 +13,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use thalweg_dataflow::counters::OperatorCounters;
 use thalweg_dataflow::routing::RoutingTable;
-use thalweg_dataflow::{Barrier, Batch, Error, Message, NodeId, Result, Watermark};
+use thalweg_dataflow::{Barrier, Batch, Error, Message, NodeId, Rest, Result, Watermark};
 use thalweg_state::planted;
 use thalweg_world::Clock;
 
@@ -54,7 +54,7 @@ pub(crate) struct Exchange {
     gathers: Vec<Gather>,
     batch_rows_max: usize,
     watermark: Watermark,
-    idle: bool,
+    idle: Option<Rest>,
     /// The last message, once it was sent.
     ended: Option<Message>,
 }
@@ -103,18 +103,7 @@ impl Exchange {
     ) -> Self {
         let gathers = senders.iter().map(|_| Gather::new(batch_rows_max)).collect();
         let watermark = Watermark::START;
-        Self {
-            origin,
-            edge,
-            to,
-            route,
-            senders,
-            gathers,
-            batch_rows_max,
-            watermark,
-            idle: false,
-            ended: None,
-        }
+        Self { origin, edge, to, route, senders, gathers, batch_rows_max, watermark, idle: None, ended: None }
     }
 
     /// The edge's index in the graph.
@@ -124,7 +113,7 @@ impl Exchange {
 
     /// Sends rows on; waits while there is no room.
     pub(crate) async fn send(&mut self, records: RecordBatch) -> Result<(), Failure> {
-        if std::mem::take(&mut self.idle) {
+        if self.idle.take().is_some() {
             // Receivers that get none of these rows must know as well that this side counts again.
             self.tell(&Message::Watermark(self.watermark))?;
         }
@@ -190,21 +179,21 @@ impl Exchange {
     /// Sends a watermark behind all rows.
     pub(crate) async fn watermark(&mut self, watermark: Watermark) -> Result<(), Failure> {
         self.flush().await?;
-        self.idle = false;
+        self.idle = None;
         self.watermark = watermark;
         self.tell(&Message::Watermark(watermark))
     }
 
     /// Forgets what was said: what comes may be lower, and receivers know.
     pub(crate) fn rebase(&mut self) {
-        (self.watermark, self.idle) = (Watermark::START, false);
+        (self.watermark, self.idle) = (Watermark::START, None);
     }
 
     /// Says that for now this side holds nothing back.
-    pub(crate) async fn idle(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn idle(&mut self, rest: Rest) -> Result<(), Failure> {
         self.flush().await?;
-        self.idle = true;
-        self.tell(&Message::Idle)
+        self.idle = Some(rest);
+        self.tell(&Message::Idle(rest))
     }
 
     /// Sends a barrier on every output, and only then routes by what it brings: `exit` says who
@@ -293,8 +282,8 @@ impl Exchange {
         if self.watermark > Watermark::START {
             sender.tell(Message::Watermark(self.watermark))?;
         }
-        if self.idle {
-            sender.tell(Message::Idle)?;
+        if let Some(rest) = self.idle {
+            sender.tell(Message::Idle(rest))?;
         }
         if let Some(last) = &self.ended {
             sender.tell(last.clone())?;

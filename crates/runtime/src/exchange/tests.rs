@@ -52,7 +52,7 @@ fn words(inbox: &mut Inbox) -> String {
     let word = |message| match message {
         Message::Batch(batch) => format!("{} rows", batch.rows()),
         Message::Watermark(watermark) => watermark.to_string(),
-        Message::Idle => "idle".to_owned(),
+        Message::Idle(_) => "idle".to_owned(),
         Message::Barrier(barrier) => format!("barrier {}", barrier.epoch),
         Message::Retire => "retire".to_owned(),
         Message::End => "end".to_owned(),
@@ -199,7 +199,7 @@ async fn coming_back_from_idleness_is_told_to_all() {
     let (mut inboxes, senders) = receivers(2);
     let mut exchange = shuffle(senders, 8);
     exchange.watermark(Watermark(EventTime(3))).await.expect("the peer lives");
-    exchange.idle().await.expect("the peer lives");
+    exchange.idle(Rest::Silent).await.expect("the peer lives");
     for inbox in &mut inboxes {
         assert_eq!(words(inbox), "3, idle");
     }

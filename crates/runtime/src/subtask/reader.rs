@@ -261,7 +261,7 @@ impl Reader {
                 Held::Watermark(watermark) => {
                     self.give(subtask, channel, Packet::Watermark(watermark)).await?;
                 }
-                Held::Idle => self.give(subtask, channel, Packet::Idle).await?,
+                Held::Idle(rest) => self.give(subtask, channel, Packet::Idle(rest)).await?,
                 Held::Ended(by_end) => subtask.chain.input_ended(channel, by_end).await?,
             }
         }
@@ -287,9 +287,9 @@ impl Reader {
                 true => self.holdback.push(channel, Held::Watermark(watermark)),
                 false => self.give(subtask, channel, Packet::Watermark(watermark)).await?,
             },
-            Message::Idle => match self.holdback.is_waiting() {
-                true => self.holdback.push(channel, Held::Idle),
-                false => self.give(subtask, channel, Packet::Idle).await?,
+            Message::Idle(rest) => match self.holdback.is_waiting() {
+                true => self.holdback.push(channel, Held::Idle(rest)),
+                false => self.give(subtask, channel, Packet::Idle(rest)).await?,
             },
             Message::Barrier(barrier) => self.on_barrier(subtask, channel, barrier).await?,
             Message::Retire => self.on_end(subtask, channel, false).await?,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use thalweg_dataflow::sink::Close;
 use thalweg_dataflow::source::Assignment;
-use thalweg_dataflow::{Barrier, Batch, Result, Source, SourceEvent, SplitEvent, Watermark};
+use thalweg_dataflow::{Barrier, Batch, Rest, Result, Source, SourceEvent, SplitEvent, Watermark};
 use thalweg_state::{Epoch, SplitId, planted};
 
 use super::{Command, Subtask, Word, sleep};
@@ -138,13 +138,19 @@ impl SourceReader {
         self.site.wait(async { self.source.open(assigned).await }).await?;
         self.is_open = true;
         self.mark = subtask.world.clock.monotonic();
-        self.tell_assigned(subtask, &splits).await
+        self.tell_assigned(subtask, &splits).await?;
+        self.rest_if_empty(subtask).await
+    }
+
+    /// Who reads no split, and waits for none, holds nobody back.
+    async fn rest_if_empty(&mut self, subtask: &mut Subtask) -> Result<(), Failure> {
+        if self.is_open && self.awaited.is_empty() && self.positions()?.is_empty() {
+            subtask.chain.give(Packet::Idle(Rest::Empty)).await?;
+        }
+        Ok(())
     }
 
     async fn tell_assigned(&mut self, subtask: &mut Subtask, splits: &[SplitId]) -> Result<(), Failure> {
-        if splits.is_empty() {
-            return subtask.chain.give(Packet::Idle).await;
-        }
         let now = self.listened();
         for split in splits {
             self.silence.spoke(split, now);
@@ -299,6 +305,7 @@ impl SourceReader {
             for split in std::mem::take(&mut self.left) {
                 subtask.chain.give(Packet::Split(split, SplitEvent::End)).await?;
             }
+            self.rest_if_empty(subtask).await?;
             subtask.report(Word::Moved(epoch));
         }
         Ok(())
@@ -318,10 +325,7 @@ impl SourceReader {
                 false => self.left.push(split.clone()),
             }
         }
-        if self.awaited.is_empty() && self.positions()?.is_empty() {
-            // It has nothing more to say of time, so it must hold nobody back.
-            subtask.chain.give(Packet::Idle).await?;
-        }
+        self.rest_if_empty(subtask).await?;
         Ok(given)
     }
 
