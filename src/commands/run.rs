@@ -251,22 +251,33 @@ impl Stopped {
     }
 }
 
+/// Signals so close to each other are one: `timeout` and some shells send theirs to a process and to
+/// its group, and nobody presses a key twice so fast.
+const ECHO: Duration = Duration::from_millis(200);
+
 /// Ctrl-C and the polite kill.
 struct Stopper {
     interrupt: Signal,
     terminate: Signal,
+    last: Option<Instant>,
 }
 
 impl Stopper {
     fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+        Ok(Self { interrupt: interrupt?, terminate: terminate?, last: None })
     }
 
     /// Waits for a signal and answers the exit code of a process that it stopped.
     async fn next(&mut self) -> u8 {
-        tokio::select! {
-            _ = self.interrupt.recv() => 130,
-            _ = self.terminate.recv() => 143,
+        loop {
+            let code = tokio::select! {
+                _ = self.interrupt.recv() => 130,
+                _ = self.terminate.recv() => 143,
+            };
+            if self.last.replace(Instant::now()).is_none_or(|last| last.elapsed() > ECHO) {
+                return code;
+            }
         }
     }
 }

@@ -147,3 +147,16 @@ fn a_script_whose_types_changed_does_not_take_what_it_cannot_read() {
     job.until_epoch(job.epochs().pop().expect("some") + 2);
     running.interrupt();
 }
+
+/// `timeout`, for one, sends its signal to the process and to its group.
+#[test]
+fn two_signals_at_once_are_one() {
+    let job = Job::new(COUNTS);
+    for _ in 0..3 {
+        let running = job.start(&[]);
+        job.until_epoch(job.epochs().pop().unwrap_or_default() + 2);
+        running.signal("-INT");
+        let output = running.interrupt();
+        assert!(stderr(&output).contains("stopped at epoch "), "{}", stderr(&output));
+    }
+}
