@@ -3,6 +3,7 @@
 //! ```text
 //! NAME/incarnations/0000000003   who lives: { writer, parallelism, started_ms }
 //! NAME/epochs/0000000042         how an epoch ended: the manifest, or that it was aborted
+//! NAME/complete/0000000042       empty: that there was a manifest, should somebody remove it
 //! NAME/savepoints/LABEL          a manifest that is kept
 //! NAME/state/OPERATOR/TABLE/EPOCH-INCARNATION-SUBTASK-ATTEMPT.N.parquet
 //! ```
@@ -148,6 +149,9 @@ impl History {
         if there == *settlement {
             self.check_newest(epoch).await?;
         }
+        if matches!(there, Settlement::Complete(_)) {
+            self.store.create(&self.place(&names::complete(epoch)), Bytes::new()).await?;
+        }
         Ok(there)
     }
 
@@ -182,9 +186,18 @@ impl History {
         Ok(self.numbers("epochs").await?.into_iter().map(Epoch).collect())
     }
 
-    /// The newest checkpoint. A damaged one is an error: an older one never stands in for it.
+    /// The newest checkpoint. One that is damaged or gone is an error: an older one never stands in for it.
     pub async fn newest_complete(&self) -> Result<Option<Manifest>, StoreError> {
-        Ok(self.newest(1).await?.pop())
+        // In this order: a job that runs may complete an epoch in between.
+        let witness = self.numbers("complete").await?.pop().map(Epoch);
+        let newest = self.newest(1).await?.pop();
+        match witness.filter(|&witness| newest.as_ref().is_none_or(|newest| newest.epoch < witness)) {
+            None => Ok(newest),
+            Some(missed) => {
+                let reason = format!("it is not there, though epoch {missed} was complete");
+                Err(StoreError::damaged(&names::epoch(missed), reason))
+            }
+        }
     }
 
     /// Up to `count` checkpoints, newest first.

@@ -67,17 +67,10 @@ fn a_damaged_manifest_stops_the_job_and_changes_nothing() {
     }
 }
 
-/// The file of the newest checkpoint is gone, and a later life has settled an epoch behind it.
 #[test]
 fn a_removed_manifest_is_missed() {
-    let job = Job::new(COUNTS);
-    let running = job.start(&[]);
-    job.until_epoch(3);
-    running.kill();
+    let job = Job::stopped();
     let (epoch, path) = newest(&job);
-    let running = job.start(&["--checkpoint-interval", "1h"]);
-    job.until_epoch(epoch + 1);
-    running.kill();
     let whole = fs::read(&path).expect("a manifest");
     fs::remove_file(&path).expect("a file");
     damaged(&job.run(&[]), &format!("epochs/{epoch:010}"));

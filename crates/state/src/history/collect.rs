@@ -49,7 +49,9 @@ impl History {
             return Ok(collected);
         }
         let kept = self.newest(retain.max(1)).await?;
-        let (Some(&settled), Some(oldest)) = (epochs.last(), kept.last()) else { return Ok(collected) };
+        let (Some(&settled), Some(newest), Some(oldest)) = (epochs.last(), kept.first(), kept.last()) else {
+            return Ok(collected);
+        };
         let mut needed: BTreeSet<String> = BTreeSet::new();
         needed.extend(kept.iter().flat_map(|m| m.objects()).map(|object| object.name.clone()));
         for label in self.savepoints().await? {
@@ -61,6 +63,9 @@ impl History {
 
         let old = epochs.iter().filter(|&&epoch| kept.len() >= retain && epoch < oldest.epoch);
         self.delete_all(old.map(|&epoch| names::epoch(epoch)), &mut collected).await;
+        let witnesses = self.numbers("complete").await?.into_iter().map(Epoch);
+        let witnesses = witnesses.filter(|&epoch| epoch < newest.epoch);
+        self.delete_all(witnesses.map(names::complete), &mut collected).await;
         let forgotten = &incarnations[..incarnations.len().saturating_sub(INCARNATIONS_KEPT)];
         let forgotten = forgotten.iter().filter(|&&incarnation| incarnation < own);
         self.delete_all(forgotten.map(|&incarnation| names::incarnation(incarnation)), &mut collected).await;

@@ -16,6 +16,10 @@ pub(super) fn epoch(epoch: Epoch) -> String {
     format!("epochs/{:010}", epoch.0)
 }
 
+pub(super) fn complete(epoch: Epoch) -> String {
+    format!("complete/{:010}", epoch.0)
+}
+
 pub(super) fn savepoint(label: &str) -> String {
     format!("savepoints/{}", escape(label))
 }
