@@ -1,6 +1,6 @@
 //! Runs a job's epochs and watches over its subtasks. Never touches rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,8 +84,8 @@ pub(super) struct Control {
     closed: Vec<bool>,
     /// Who waits for the first complete epoch from this one on, to be kept under a name.
     asked: Vec<(Epoch, Option<String>, Reply<Epoch>)>,
-    /// The name under which the last epoch is kept.
-    keep_last: Option<String>,
+    /// The names under which the last epoch is kept.
+    keep_last: BTreeSet<String>,
     pub(super) rescale: Option<Rescale>,
     /// How many rescales were asked for.
     pub(super) rescales: u64,
@@ -137,7 +137,7 @@ impl Control {
             renewing: false,
             closed: vec![false; sources.len()],
             asked: Vec::new(),
-            keep_last: None,
+            keep_last: BTreeSet::new(),
             rescale: None,
             rescales: 0,
             why: Close::End,
@@ -220,7 +220,7 @@ impl Control {
     fn obey(&mut self, request: Request) -> Result<()> {
         match request {
             Request::Stop(savepoint) => {
-                self.keep_last = savepoint.or(self.keep_last.take());
+                self.keep_last.extend(savepoint);
                 self.step(Event::StopAsked)
             }
             Request::Abort => Err(aborted()),
@@ -388,15 +388,16 @@ impl Control {
                 }
                 self.show();
             }
-            Action::Close(why) => match self.keep_last.take() {
-                Some(label) => {
-                    let store = Arc::clone(&self.store);
-                    self.spawn(async move { store.keep(&label).await }, move |kept| {
-                        Done::MayClose(why, kept)
-                    });
-                }
-                None => self.close(why),
-            },
+            Action::Close(why) => {
+                let (store, labels) = (Arc::clone(&self.store), std::mem::take(&mut self.keep_last));
+                let keep = async move {
+                    for label in &labels {
+                        store.keep(label).await?;
+                    }
+                    Ok(())
+                };
+                self.spawn(keep, move |kept| Done::MayClose(why, kept));
+            }
             Action::GiveUp => {
                 return Err(Error::new(Code::StoreFailed, "the last checkpoint could not be made")
                     .with_help("the job goes on from the newest complete one when it is started again"));
@@ -421,6 +422,7 @@ impl Control {
     fn announce(&mut self, epoch: Epoch, complete: bool) {
         info!(epoch = epoch.0, complete, "epoch settled");
         self.shared.settled(epoch, complete);
+        self.caught_up(epoch);
         for member in 0..self.worker.members().len() {
             self.tell_alive(member, Command::Settled { epoch, complete });
         }

@@ -1,10 +1,15 @@
 //! A job goes on with another number of subtasks, while rows flow.
 //!
 //! ```text
-//!  Holding ──► Loading, Filling ─► Resting ──────────► Switching(e) ─────► done
-//!  sources     what moves, from    epochs pause; what  barrier e carries   all that moves
-//!  stay        the newest epoch    newer ones wrote    the new tables      is in place
+//!  Holding ──► Catching ─► Loading, Filling ─► Resting ─────────► Switching(e) ─────► done
+//!  sources     an epoch    what moves and it   epochs pause;      barrier e carries   all that moves
+//!  stay        ▲           wrote │             what they wrote    the new tables      is in place
+//!              └── as many rounds┘             meanwhile
 //! ```
+//!
+//! A barrier stops rows for as long as it takes to set aside what changed since the last epoch, and
+//! moving keys until that has arrived. So the barrier of the move comes close behind an epoch: the
+//! first round moves nearly everything, and takes long; the next one what changed meanwhile.
 //!
 //! Until the barrier is sent nothing has changed for anybody, and the whole
 //! can be taken back.
@@ -23,8 +28,11 @@ use tracing::info;
 
 use super::control::{Control, Done};
 use super::handle::Reply;
-use crate::controller::epochs::Change;
+use crate::controller::epochs::{Change, Event};
 use crate::keeping::{Kept, failed};
+
+/// So often what changed is made an epoch and loaded before the barrier of the move.
+const ROUNDS: u32 = 2;
 
 /// A rescale under way.
 pub(super) struct Rescale {
@@ -33,6 +41,7 @@ pub(super) struct Rescale {
     parallelism: u32,
     reply: Reply<()>,
     stage: Stage,
+    rounds: u32,
     grown: Option<Grown>,
     /// The splits of each source that may lose some.
     splits: BTreeMap<usize, Vec<Assignment>>,
@@ -41,6 +50,8 @@ pub(super) struct Rescale {
 enum Stage {
     /// These sources have not yet said what they read.
     Holding(BTreeSet<usize>),
+    /// Everything up to the first epoch is loaded; the next one is to be from the second on.
+    Catching(Option<Epoch>, Epoch),
     /// What moves is being read.
     Loading,
     /// What was read, up to this epoch, goes into these members: what is not in place at the barrier,
@@ -87,7 +98,8 @@ impl Control {
                 sources.iter().for_each(|&member| self.worker.tell(member, Command::Hold(Some(number))));
                 let stage = Stage::Holding(sources.into_iter().collect());
                 let splits = BTreeMap::new();
-                self.rescale = Some(Rescale { number, parallelism, reply, stage, grown: None, splits });
+                self.rescale =
+                    Some(Rescale { number, parallelism, reply, stage, rounds: 0, grown: None, splits });
             }
         }
     }
@@ -111,7 +123,7 @@ impl Control {
             return Ok(());
         }
         match &rescale.stage {
-            Stage::Holding(missing) if missing.is_empty() => self.grow(rescale.parallelism),
+            Stage::Holding(missing) if missing.is_empty() => self.grow(rescale.parallelism)?,
             Stage::Resting(upto) if self.machine.is_resting() => {
                 let newest = self.kept.as_ref().and_then(|kept| kept.newest()).map(|m| m.epoch);
                 match newest == *upto {
@@ -120,11 +132,12 @@ impl Control {
                 }
             }
             Stage::Filling(upto, missing) if missing.is_empty() => {
-                self.filled(*upto);
+                self.filled(*upto)?;
                 return self.go_on_rescaling();
             }
             Stage::Switching(_, missing) if missing.is_empty() => self.finish_rescale(),
             Stage::Holding(_)
+            | Stage::Catching(..)
             | Stage::Loading
             | Stage::Filling(..)
             | Stage::Resting(_)
@@ -133,7 +146,7 @@ impl Control {
         Ok(())
     }
 
-    fn grow(&mut self, parallelism: u32) {
+    fn grow(&mut self, parallelism: u32) -> Result<()> {
         match self.worker.grow(parallelism) {
             Err(error) => self.give_up(error),
             Ok(grown) => {
@@ -143,8 +156,26 @@ impl Control {
                 if let Some(kept) = &self.kept {
                     kept.hold(true);
                 }
-                self.load(None);
+                self.catch_up(None)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Makes an epoch of what changed behind `known`.
+    fn catch_up(&mut self, known: Option<Epoch>) -> Result<()> {
+        if let Some(rescale) = &mut self.rescale {
+            rescale.stage = Stage::Catching(known, self.machine.next());
+        }
+        self.step(Event::Tick)
+    }
+
+    /// An epoch was settled. One that was aborted is in the next.
+    pub(super) fn caught_up(&mut self, epoch: Epoch) {
+        if let Some(Rescale { stage: Stage::Catching(known, awaited), .. }) = &self.rescale
+            && epoch >= *awaited
+        {
+            self.load(*known);
         }
     }
 
@@ -185,11 +216,15 @@ impl Control {
         }
     }
 
-    fn filled(&mut self, upto: Option<Epoch>) {
-        if let Some(rescale) = &mut self.rescale {
-            rescale.stage = Stage::Resting(upto);
-            self.machine.pause();
+    fn filled(&mut self, upto: Option<Epoch>) -> Result<()> {
+        let Some(rescale) = &mut self.rescale else { return Ok(()) };
+        rescale.rounds += 1;
+        if rescale.rounds < ROUNDS {
+            return self.catch_up(upto);
         }
+        rescale.stage = Stage::Resting(upto);
+        self.machine.pause();
+        Ok(())
     }
 
     /// Everybody learns what to do at the next barrier, and the barrier is sent.

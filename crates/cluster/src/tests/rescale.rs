@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use thalweg_dataflow::{Age, Batch, Context, Distribution, Operator, Port, Result, Step, Watermark};
 use thalweg_state::store::MemoryStore;
-use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
+use thalweg_state::{Epoch, History, KeyGroups, Restored, Snapshot};
 use thalweg_testkit::toys::*;
 
 use super::*;
-use crate::{Durable, How, Keeping, RestoreFrom};
+use crate::{Durable, How, Keeping, RestoreFrom, Savepoint};
 
 const KEYS: i64 = 61;
 
@@ -94,6 +94,18 @@ async fn a_rescale_that_cannot_be_prepared_is_taken_back() {
     assert_eq!(second.expect_err("one at a time").code(), thalweg_dataflow::Code::Conflict);
     within(60, job.wait()).await.expect("the job ends");
     check(&sink, &lengths, "after refusals");
+}
+
+#[tokio::test]
+async fn a_stop_that_is_asked_for_twice_keeps_both_names() {
+    let (net, _) = counting(&[100_000], Duration::from_micros(300));
+    let job = kept(net, 2, 1);
+    let Keeping::Durable(Durable { store, .. }) = &job.keeping else { panic!("it is kept") };
+    let history = History::new(Arc::clone(store), job.id.clone());
+    let job = launch(job, &two_threads()).await;
+    ["before", "after"].map(|label| job.stop_with_savepoint(Savepoint(label.to_owned())));
+    within(20, job.wait()).await.expect("the job stops");
+    assert_eq!(history.savepoints().await.expect("a store in memory"), ["after", "before"]);
 }
 
 #[tokio::test]
