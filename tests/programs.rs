@@ -1,5 +1,7 @@
 //! Programs whose SQL the real planner plans, and programs that go wrong in the real runtime.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,8 +10,10 @@ use thalweg::app::{Application, Driver, EventTime, Float, RowPolicy, Stream, dec
 use thalweg::connectors::tcp::{self, BoundAddress};
 use thalweg::settings::Settings;
 use thalweg::{Error, engine, program};
-use thalweg_cluster::JobOutcome;
+use thalweg_cluster::{Durable, Job, JobOutcome, Keeping, RestoreFrom};
 use thalweg_dataflow::Code;
+use thalweg_state::store::MemoryStore;
+use thalweg_testkit::toys::Numbers;
 use thalweg_world::World;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -234,6 +238,70 @@ async fn refused_frames_are_dropped_and_counted_where_the_application_says_so() 
     tokio::time::timeout(PATIENCE, all_read).await.expect("it reads on");
     job.stop();
     assert_eq!(job.wait().await.expect("it stops").refused, 2);
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Number {
+    k: i64,
+    v: i64,
+}
+
+/// Two pipelines count in one state, by key, while the state goes from subtask to subtask.
+#[tokio::test]
+async fn a_shared_state_is_rescaled_while_both_of_its_pipelines_flow() {
+    const LENGTHS: [i64; 3] = [1500, 1100, 600];
+    const KEYS: i64 = 61;
+    let seen: Arc<Mutex<Vec<(i64, u64)>>> = Arc::default();
+    let application = Application::new("shared");
+    let state = application.state::<i64, u64>("seen");
+    for name in ["a", "b"] {
+        let pause = Some(Duration::from_micros(300));
+        let numbers = Numbers { keys: KEYS, pause, endless: true, ..Numbers::new(&LENGTHS, 3) };
+        let seen = Arc::clone(&seen);
+        let count = move |key: &i64, _, count: &mut u64| {
+            *count += 1;
+            seen.lock().expect("nobody panics").push((*key, *count));
+            None::<()>
+        };
+        application
+            .table::<Number>(name, Arc::new(numbers))
+            .key_by(|n| n.k)
+            .with_state(&state, count)
+            .discard();
+    }
+    let settings = Settings { checkpoint_interval: Duration::from_millis(3), ..Settings::default() };
+    let program = program::build(application, &settings).expect("a sound application");
+    let durable = Durable {
+        store: Arc::new(MemoryStore::default()),
+        retain: 3,
+        restore: RestoreFrom::Newest,
+        allow_dropped_state: false,
+    };
+    let keeping = Keeping::Durable(durable);
+    let job = Job { keeping, ..engine::job(program.graph, program.functions, 1, &settings, Some(7)) };
+    let prepared = job.prepare(&World::real(Some(2)).expect("threads")).await.expect("it begins");
+    let job = prepared.start().await.expect("it starts");
+    for parallelism in [2, 4, 3, 1] {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        job.rescale(parallelism).await.expect("rows flow");
+    }
+    let all = 2 * LENGTHS.iter().sum::<i64>() as usize;
+    let all_seen = async {
+        while seen.lock().expect("nobody panics").len() < all {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_seen).await.expect("no row is lost");
+    job.stop();
+    job.wait().await.expect("it stops");
+    let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
+    for &(key, count) in seen.lock().expect("nobody panics").iter() {
+        let last = counts.entry(key).or_default();
+        assert_eq!(count, *last + 1, "key {key}: a count was lost or came twice");
+        *last = count;
+    }
+    assert_eq!(counts.len(), KEYS as usize);
+    assert_eq!(counts.values().sum::<u64>(), all as u64);
 }
 
 /// A sink on a socket that takes all there is.

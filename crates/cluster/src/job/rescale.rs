@@ -45,6 +45,8 @@ pub(super) struct Rescale {
     grown: Option<Grown>,
     /// The splits of each source that may lose some.
     splits: BTreeMap<usize, Vec<Assignment>>,
+    /// The sources that had ended before they heard of it, since there was no split for them.
+    over: BTreeSet<usize>,
 }
 
 enum Stage {
@@ -98,20 +100,26 @@ impl Control {
                 sources.iter().for_each(|&member| self.worker.tell(member, Command::Hold(Some(number))));
                 let stage = Stage::Holding(sources.into_iter().collect());
                 let splits = BTreeMap::new();
+                let over = BTreeSet::new();
                 self.rescale =
-                    Some(Rescale { number, parallelism, reply, stage, rounds: 0, grown: None, splits });
+                    Some(Rescale { number, parallelism, reply, stage, rounds: 0, grown: None, splits, over });
             }
         }
     }
 
-    /// A source stays until the rescale is done, or has ended before it heard of it.
+    /// A source stays until the rescale is done, or has ended before it heard of it. That does not
+    /// matter if it has read nothing, and is to read nothing.
     pub(super) fn source_holds(&mut self, hold: u64, member: usize, over: bool, splits: Vec<Assignment>) {
         let Some(rescale) = self.rescale.as_mut().filter(|rescale| rescale.number == hold) else { return };
         let Stage::Holding(missing) = &mut rescale.stage else { return };
         missing.remove(&member);
+        let has_read = !splits.is_empty();
         rescale.splits.insert(member, splits);
         if over {
-            self.give_up(Error::new(Code::Conflict, "an input of the job is over"));
+            rescale.over.insert(member);
+        }
+        if over && has_read {
+            self.give_up(is_over());
         }
     }
 
@@ -150,8 +158,19 @@ impl Control {
         match self.worker.grow(parallelism) {
             Err(error) => self.give_up(error),
             Ok(grown) => {
-                if let Some(rescale) = &mut self.rescale {
-                    rescale.grown = Some(grown);
+                let Some(rescale) = &mut self.rescale else { return Ok(()) };
+                rescale.grown = Some(grown);
+                let takers = self.worker.split_takers(&rescale.splits);
+                let refused = takers.and_then(|takers| {
+                    if takers.iter().any(|taker| rescale.over.contains(taker)) {
+                        Err(is_over())
+                    } else {
+                        Ok(())
+                    }
+                });
+                if let Err(error) = refused {
+                    self.give_up(error);
+                    return Ok(());
                 }
                 if let Some(kept) = &self.kept {
                     kept.hold(true);
@@ -276,6 +295,10 @@ impl Control {
         let _ = rescale.reply.send(Err(error));
         self.machine.unpause();
     }
+}
+
+fn is_over() -> Error {
+    Error::new(Code::Conflict, "an input of the job is over")
 }
 
 /// What each member is to get: the rows of its operators' tables that epochs behind `known` wrote.

@@ -103,7 +103,7 @@ async fn a_stop_that_is_asked_for_twice_keeps_both_names() {
     let Keeping::Durable(Durable { store, .. }) = &job.keeping else { panic!("it is kept") };
     let history = History::new(Arc::clone(store), job.id.clone());
     let job = launch(job, &two_threads()).await;
-    ["before", "after"].map(|label| job.stop_with_savepoint(Savepoint(label.to_owned())));
+    ["before", "after"].iter().for_each(|label| job.stop_with_savepoint(Savepoint((*label).to_owned())));
     within(20, job.wait()).await.expect("the job stops");
     assert_eq!(history.savepoints().await.expect("a store in memory"), ["after", "before"]);
 }

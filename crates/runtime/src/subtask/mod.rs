@@ -271,7 +271,9 @@ impl Subtask {
                     self.settled(epoch, complete, source.as_deref_mut()).await?;
                 }
                 Command::Hold(Some(hold)) => {
-                    self.report(Word::Holding { hold, over: true, splits: Vec::new() });
+                    let splits = source.as_deref_mut().map(SourceReader::positions).transpose()?;
+                    let splits = splits.unwrap_or_default();
+                    self.report(Word::Holding { hold, over: true, splits });
                 }
                 Command::Hold(None) => {}
                 Command::Move(moving) => self.moving = Some(moving),

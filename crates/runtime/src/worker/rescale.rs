@@ -99,6 +99,14 @@ impl Worker {
         Ok(Grown { old, parallelism, readings, senders, joining, leaving, loads: loads.collect(), shifts })
     }
 
+    /// The members that take over splits, once these sources are dealt out anew.
+    ///
+    /// # Errors
+    /// If a source cannot deal its splits out.
+    pub fn split_takers(&self, splits: &BTreeMap<usize, Vec<Assignment>>) -> Result<Vec<usize>> {
+        Ok(self.split_shifts(splits)?.into_iter().map(|shift| shift.to).collect())
+    }
+
     /// Takes back what was grown.
     pub fn cancel(&mut self, grown: Grown) {
         let Grown { old, joining, readings, .. } = grown;
