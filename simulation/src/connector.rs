@@ -11,8 +11,8 @@ use thalweg_dataflow::sink::SinkGuarantee;
 use thalweg_dataflow::source::SourceGuarantee;
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Error, Result, SinkSpec, SourceSpec};
-use thalweg_testkit::faulty_store::Now;
 
+use crate::fate::Fate;
 use crate::input::Input;
 use crate::ledger::LedgerSpec;
 use crate::replay::{ReplaySpec, schema};
@@ -20,7 +20,7 @@ use crate::replay::{ReplaySpec, schema};
 /// Tables by name.
 pub(crate) struct Replays {
     pub(crate) inputs: BTreeMap<String, Arc<Input>>,
-    pub(crate) now: Now,
+    pub(crate) fate: Arc<Fate>,
 }
 
 impl Connector for Replays {
@@ -38,13 +38,13 @@ impl Connector for Replays {
         {
             return Err(Error::internal("a replay has columns of its own"));
         }
-        Ok(Arc::new(ReplayTable { input: Arc::clone(input), now: Arc::clone(&self.now) }))
+        Ok(Arc::new(ReplayTable { input: Arc::clone(input), fate: Arc::clone(&self.fate) }))
     }
 }
 
 struct ReplayTable {
     input: Arc<Input>,
-    now: Now,
+    fate: Arc<Fate>,
 }
 
 impl std::fmt::Debug for ReplayTable {
@@ -70,7 +70,7 @@ impl ConnectorTable for ReplayTable {
 
     fn source(&self, columns: &[SourceColumn], _: &[(String, &'static str)]) -> Result<Arc<dyn SourceSpec>> {
         let columns = columns.iter().map(|column| column.index).collect();
-        Ok(Arc::new(ReplaySpec { input: Arc::clone(&self.input), columns, now: Arc::clone(&self.now) }))
+        Ok(Arc::new(ReplaySpec { input: Arc::clone(&self.input), columns, fate: Arc::clone(&self.fate) }))
     }
 
     fn sink(&self, _: SchemaRef, _: RowKind) -> Result<Arc<dyn SinkSpec>> {

@@ -35,10 +35,27 @@ struct State {
     frozen_until: Option<Duration>,
     /// For how long it freezes when it next proposes how an epoch is settled.
     drowsy: Option<Duration>,
-    /// How often a poll is put off, and for how long at most.
-    slowness: (f64, Duration),
+    slowness: Slowness,
+    /// Whether rows were read in the poll that is under way.
+    has_read: bool,
     polls: u64,
     in_a_row: (Duration, u64),
+}
+
+/// How much polls are put off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slowness {
+    /// The share of all polls, and for how long at most.
+    pub(crate) any: (f64, Duration),
+    /// For how long at most who has read rows: so a burst takes its time, and barriers come in the middle of it.
+    pub(crate) reading: Duration,
+}
+
+impl Slowness {
+    /// Nothing is put off.
+    pub(crate) fn none() -> Self {
+        Self { any: (0.0, Duration::ZERO), reading: Duration::ZERO }
+    }
 }
 
 /// What a poll comes to.
@@ -50,7 +67,7 @@ enum Turn {
 
 impl Fate {
     /// A process that lives until it is told otherwise.
-    pub(crate) fn new(seed: u64, slowness: (f64, Duration), now: Now) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, slowness: Slowness, now: Now) -> Arc<Self> {
         let state = Mutex::new(State {
             dice: Dice::new(seed),
             dead: false,
@@ -58,6 +75,7 @@ impl Fate {
             frozen_until: None,
             drowsy: None,
             slowness,
+            has_read: false,
             polls: 0,
             in_a_row: (Duration::ZERO, 0),
         });
@@ -101,10 +119,24 @@ impl Fate {
         state.polls_left = None;
         state.frozen_until = None;
         state.drowsy = None;
-        state.slowness.0 = 0.0;
+        state.slowness = Slowness::none();
     }
 
-    fn turn(&self) -> Turn {
+    /// What time it is.
+    pub(crate) fn now(&self) -> Duration {
+        (self.now)()
+    }
+
+    /// The one that is being polled has read rows.
+    pub(crate) fn has_read(&self) {
+        self.state().has_read = true;
+    }
+
+    fn take_read(&self) -> bool {
+        std::mem::take(&mut self.state().has_read)
+    }
+
+    fn turn(&self, reads: bool) -> Turn {
         let now = (self.now)();
         let mut state = self.state();
         if state.dead {
@@ -124,7 +156,10 @@ impl Fate {
         let in_a_row = if state.in_a_row.0 == now { state.in_a_row.1 + 1 } else { 0 };
         assert!(in_a_row < POLLS_IN_A_ROW_MAX, "a process goes round in a circle");
         state.in_a_row = (now, in_a_row);
-        let (share, longest) = state.slowness;
+        let Slowness { any: (share, longest), reading } = state.slowness;
+        if reads && reading > Duration::ZERO {
+            return Turn::Wait(state.dice.duration(&(Duration::ZERO..reading)));
+        }
         if share > 0.0 && state.dice.chance(share) {
             return Turn::Wait(state.dice.duration(&(Duration::ZERO..longest)));
         }
@@ -136,12 +171,14 @@ impl Fate {
 pub(crate) struct Ruled<F> {
     inner: Pin<Box<F>>,
     fate: Arc<Fate>,
+    /// Whether it read rows when it was polled last.
+    reads: bool,
     wait: Option<Pin<Box<Sleep>>>,
 }
 
 /// Puts a future under a fate.
 pub(crate) fn ruled<F: Future>(fate: &Arc<Fate>, inner: F) -> Ruled<F> {
-    Ruled { inner: Box::pin(inner), fate: Arc::clone(fate), wait: None }
+    Ruled { inner: Box::pin(inner), fate: Arc::clone(fate), reads: false, wait: None }
 }
 
 impl<F: Future> Future for Ruled<F> {
@@ -157,18 +194,20 @@ impl<F: Future> Future for Ruled<F> {
             None => false,
         };
         this.wait = None;
-        match this.fate.turn() {
-            Turn::Never => Poll::Pending,
+        match this.fate.turn(std::mem::take(&mut this.reads)) {
+            Turn::Never => return Poll::Pending,
             Turn::Wait(pause) if !waited => {
                 let mut wait = Box::pin(sleep(pause));
-                if wait.as_mut().poll(cx).is_ready() {
-                    return this.inner.as_mut().poll(cx);
+                if wait.as_mut().poll(cx).is_pending() {
+                    this.wait = Some(wait);
+                    return Poll::Pending;
                 }
-                this.wait = Some(wait);
-                Poll::Pending
             }
-            Turn::Wait(_) | Turn::Go => this.inner.as_mut().poll(cx),
+            Turn::Wait(_) | Turn::Go => {}
         }
+        let polled = this.inner.as_mut().poll(cx);
+        this.reads = this.fate.take_read();
+        polled
     }
 }
 

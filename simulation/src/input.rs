@@ -26,6 +26,12 @@ pub(crate) struct Shape {
     pub(crate) keys: u64,
     /// Within this time all rows appear.
     pub(crate) lasts: Duration,
+    /// They appear together so often, in bursts.
+    pub(crate) burst_every: Duration,
+    /// The most rows that one read gives: a burst is many reads without a pause in between.
+    pub(crate) read_rows_max: usize,
+    /// Whether who has read all of its splits waits for others all this time.
+    pub(crate) waits: bool,
     /// The share of rows that are far behind the others of their split.
     pub(crate) stragglers: f64,
 }
@@ -45,13 +51,18 @@ const BEGIN_MS: i64 = 1_714_521_600_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
     pub(crate) splits: Vec<Vec<Row>>,
+    /// The most rows that one read gives.
+    pub(crate) read_rows_max: usize,
+    /// Before, who has read all of its splits waits for others.
+    pub(crate) over_at: Duration,
 }
 
 impl Input {
     /// Rows by chance.
     pub(crate) fn draw(shape: &Shape, dice: &mut Dice) -> Self {
-        let splits = (0..shape.splits).map(|split| draw_split(split, shape, dice));
-        Self { splits: splits.collect() }
+        let splits = (0..shape.splits).map(|split| draw_split(split, shape, dice)).collect();
+        let over_at = if shape.waits { shape.lasts } else { Duration::ZERO };
+        Self { splits, read_rows_max: shape.read_rows_max, over_at }
     }
 
     /// Every row, split by split.
@@ -59,9 +70,9 @@ impl Input {
         self.splits.iter().flatten()
     }
 
-    /// When the last row can be read.
+    /// From when on all can be read to its end.
     pub(crate) fn ends(&self) -> Duration {
-        self.rows().map(|row| row.at).max().unwrap_or_default()
+        self.rows().map(|row| row.at).max().unwrap_or_default().max(self.over_at)
     }
 
     /// The rows with the watermark of their split just before each, `delay_ms` behind the newest time.
@@ -83,6 +94,7 @@ fn draw_split(split: u64, shape: &Shape, dice: &mut Dice) -> Vec<Row> {
     let skew_ms = dice.number(0..SKEW_MS) as i64;
     let share = if dice.chance(0.3) { 0.4 } else { 1.0 };
     let lasts_ms = (shape.lasts.as_millis() as f64 * share) as u64;
+    let burst_ms = (shape.burst_every.as_millis() as u64).max(1);
     let mut moments: Vec<u64> = (0..rows).map(|_| dice.number(0..lasts_ms.max(1))).collect();
     moments.sort_unstable();
     let mut drawn = Vec::new();
@@ -95,7 +107,7 @@ fn draw_split(split: u64, shape: &Shape, dice: &mut Dice) -> Vec<Row> {
             key: dice.number(0..shape.keys) as i64,
             value: dice.number(0..1_000) as i64,
             time_ms: BEGIN_MS + skew_ms + (moment * HASTE) as i64 - behind,
-            at: Duration::from_millis(moment),
+            at: Duration::from_millis(moment / burst_ms * burst_ms),
         });
     }
     drawn

@@ -44,6 +44,8 @@ pub struct Simulation {
     pub planted: Option<String>,
     /// What is computed, if it is not drawn: `tumble`, say.
     pub work: Option<String>,
+    /// Whether nothing goes wrong but that the store is away for five minutes.
+    pub store_away: bool,
     /// Whether events are written out as they happen.
     pub loud: bool,
 }
@@ -104,7 +106,8 @@ impl Simulation {
         *mad_turmoil::rand::get_rng() = StdRng::seed_from_u64(self.seed);
         let _time = mad_turmoil::time::SimClocksGuard::init();
         let mut dice = Dice::new(self.seed);
-        let swarm = Arc::new(swarm::Swarm::draw(&mut dice, self.work.as_deref()));
+        let swarm = swarm::Swarm::draw(&mut dice, self.work.as_deref());
+        let swarm = Arc::new(if self.store_away { swarm.with_store_away(&mut dice) } else { swarm });
         let ground = Arc::new(ground::Ground::new(dice.bits(), self.loud));
         let mut stage = stage::Stage::new(Arc::clone(&ground), Arc::clone(&swarm), dice);
         stage.play();

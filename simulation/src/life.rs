@@ -53,6 +53,7 @@ pub(crate) enum End {
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
     pub(crate) runs: bool,
+    pub(crate) parallelism: u32,
     pub(crate) epochs: u64,
     pub(crate) rescales: u64,
     /// The labels of checkpoints of which it was said that they are kept.
@@ -138,7 +139,7 @@ impl Life {
 
     fn job(&self) -> Result<Job> {
         let Swarm { work, inputs, settings, retain, .. } = &*self.swarm;
-        let (graph, functions) = work.graph(inputs, &self.ground.ledger, &self.ground.now)?;
+        let (graph, functions) = work.graph(inputs, &self.ground.ledger, &self.fate)?;
         let durable = Durable {
             store: Arc::new(Drowsy {
                 inner: Arc::clone(&self.ground.store) as _,
@@ -227,6 +228,7 @@ impl Life {
     fn show(&self, handle: &JobHandle) {
         let progress = handle.progress();
         let mut shown = look(&self.window);
+        shown.parallelism = handle.parallelism();
         shown.epochs = progress.epochs_complete;
         shown.failing = progress.failing;
         shown.rows_read = progress.rows_read;

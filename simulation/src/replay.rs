@@ -13,8 +13,8 @@ use thalweg_dataflow::source::{Assignment, Position, SourceGuarantee};
 use thalweg_dataflow::spec::PieceContext;
 use thalweg_dataflow::{Error, Result, Source, SourceEvent, SourceSpec, Spec};
 use thalweg_state::SplitId;
-use thalweg_testkit::faulty_store::Now;
 
+use crate::fate::Fate;
 use crate::input::{Input, Row};
 
 /// `split, number, k, v, ts`.
@@ -29,7 +29,7 @@ pub(crate) fn schema() -> SchemaRef {
 pub(crate) struct ReplaySpec {
     pub(crate) input: Arc<Input>,
     pub(crate) columns: Vec<usize>,
-    pub(crate) now: Now,
+    pub(crate) fate: Arc<Fate>,
 }
 
 impl fmt::Debug for ReplaySpec {
@@ -127,12 +127,13 @@ impl Replay {
     /// The split whose next row can be read first.
     fn due(&self) -> Due {
         let rows = |index: usize| &self.spec.input.splits[index];
-        let now = (self.spec.now)();
+        let now = self.spec.fate.now();
         let first =
             self.held.iter().filter_map(|(&index, held)| Some((rows(index).get(held.next)?.at, index)));
         let over = self.held.iter().find(|(index, held)| !held.ended && held.next == rows(**index).len());
         match (over, first.min()) {
             (Some((&index, _)), _) => Due::SplitEnd(index),
+            (None, None) if self.spec.input.over_at > now => Due::Later(self.spec.input.over_at - now),
             (None, None) => Due::End,
             (None, Some((at, index))) if at <= now => Due::Rows(index),
             (None, Some((at, _))) => Due::Later(at - now),
@@ -141,12 +142,13 @@ impl Replay {
 
     fn give(&mut self, index: usize) -> SourceEvent {
         let rows = &self.spec.input.splits[index];
-        let now = (self.spec.now)();
+        let now = self.spec.fate.now();
         let held = self.held.entry(index).or_insert(Held { next: 0, ended: false });
-        let rows_max = self.cx.settings.batch_rows_max;
+        let rows_max = self.cx.settings.batch_rows_max.min(self.spec.input.read_rows_max);
         let ready = rows[held.next..].iter().take(rows_max).take_while(|row| row.at <= now);
         let ready: Vec<&Row> = ready.collect();
         held.next += ready.len();
+        self.spec.fate.has_read();
         self.cx.counters.records_read.add(ready.len());
         SourceEvent::Rows { split: SplitId::new(index.to_string()), records: batch(&ready, &self.spec) }
     }

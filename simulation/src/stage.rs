@@ -18,7 +18,7 @@ use thalweg_testkit::Dice;
 use thalweg_testkit::faulty_store::Weather;
 use tokio::sync::mpsc;
 
-use crate::fate::{Fate, ruled};
+use crate::fate::{Fate, Slowness, ruled};
 use crate::ground::Ground;
 use crate::ledger::Manners;
 use crate::life::{Birth, End, Life, Order, Window, look};
@@ -31,6 +31,8 @@ const EPOCH_WITHIN: Duration = Duration::from_secs(10);
 const END_WITHIN: Duration = Duration::from_secs(30);
 /// Within this time of the end of the job nobody goes on with it.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// The share of blows that come although no job runs that they could hit.
+const BLIND: f64 = 0.3;
 /// How long nobody notices that a process is gone.
 const RESTART: std::ops::Range<Duration> = Duration::from_millis(10)..Duration::from_millis(1_500);
 
@@ -46,6 +48,7 @@ struct Acting {
     restore: RestoreFrom,
     /// What of its window is in the sums already.
     epochs: u64,
+    rows_read: u64,
     /// Whether it was asked to stop, and with which savepoint: a later one takes the place of an earlier.
     stops: bool,
     savepoint: Option<String>,
@@ -182,7 +185,17 @@ impl Stage {
         let (rescales, kept) = (std::mem::take(&mut shown.rescales), std::mem::take(&mut shown.kept));
         let epochs = shown.epochs - acting.epochs;
         acting.epochs = shown.epochs;
+        let (rows, failing) = (shown.rows_read.saturating_sub(acting.rows_read), shown.failing);
+        acting.rows_read = shown.rows_read;
         drop(shown);
+        if now < self.away_until {
+            self.count_many("rows while the store is away", rows);
+            let most = self.tallies.entry("epochs that failed in a row while the store is away".to_owned());
+            let most = most.or_default();
+            *most = failing.max(*most);
+        } else if self.away_until > Duration::ZERO {
+            self.count_many("epochs after the store was away", epochs);
+        }
         if epochs > 0 {
             self.epoch_at = now;
         }
@@ -259,15 +272,24 @@ impl Stage {
         };
         let host = &mut self.hosts[index];
         *host.cue.borrow_mut() = Some(life);
-        host.acting =
-            Some(Acting { fate, window, orders, number, restore, epochs: 0, stops: false, savepoint: None });
+        host.acting = Some(Acting {
+            fate,
+            window,
+            orders,
+            number,
+            restore,
+            epochs: 0,
+            rows_read: 0,
+            stops: false,
+            savepoint: None,
+        });
         self.current = Some(index);
         sim.bounce(host.name);
         self.count("lives");
     }
 
-    fn slowness(&self) -> (f64, Duration) {
-        if self.calm_since.is_some() { (0.0, Duration::ZERO) } else { self.swarm.slowness }
+    fn slowness(&self) -> Slowness {
+        if self.calm_since.is_some() { Slowness::none() } else { self.swarm.slowness }
     }
 
     /// Something happens, if it is time and not yet calm.
@@ -277,6 +299,9 @@ impl Stage {
         }
         let gap = self.swarm.gap;
         self.blow_at = now + self.dice.duration(&(gap / 8..gap * 2));
+        if !self.runs() && !self.dice.chance(BLIND) {
+            return;
+        }
         let blow = *self.dice.pick(&self.swarm.blows);
         if self.apply(blow, now) {
             self.note(format_args!("blow: {blow:?}"));
@@ -310,7 +335,7 @@ impl Stage {
                 self.with_fate(|fate| fate.freeze_at_settling(pause)) && self.usurp(now, None)
             }
             Blow::Rescale => {
-                let parallelism = self.dice.number(1..PARALLELISM_MAX + 1) as u32;
+                let parallelism = self.other_parallelism();
                 self.order(Order::Rescale(parallelism))
             }
             Blow::Stop => self.stop(None),
@@ -346,6 +371,19 @@ impl Stage {
         self.ground.store.go_away(pause);
         self.away_until = self.away_until.max(now + pause);
         true
+    }
+
+    /// Seldom the one that there is: then nothing moves.
+    fn other_parallelism(&mut self) -> u32 {
+        let draw = |dice: &mut Dice| dice.number(1..PARALLELISM_MAX + 1) as u32;
+        let parallelism = draw(&mut self.dice);
+        let now = self.current_acting().map(|acting| look(&acting.window).parallelism);
+        if now == Some(parallelism) { draw(&mut self.dice) } else { parallelism }
+    }
+
+    fn runs(&self) -> bool {
+        let acting = self.current.and_then(|index| self.hosts[index].acting.as_ref());
+        acting.is_some_and(|acting| look(&acting.window).runs)
     }
 
     fn current_acting(&mut self) -> Option<&mut Acting> {

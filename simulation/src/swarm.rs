@@ -4,6 +4,7 @@
 //! faults that always come together hide each other.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thalweg_runtime::RuntimeSettings;
@@ -11,6 +12,7 @@ use thalweg_state::KeySpace;
 use thalweg_testkit::Dice;
 use thalweg_testkit::faulty_store::Weather;
 
+use crate::fate::Slowness;
 use crate::input::{Input, Shape};
 use crate::ledger::Manners;
 use crate::work::{Inputs, WORKS, Work};
@@ -64,7 +66,7 @@ pub(crate) struct Swarm {
     pub(crate) retain: usize,
     pub(crate) weather: Weather,
     pub(crate) manners: Manners,
-    pub(crate) slowness: (f64, Duration),
+    pub(crate) slowness: Slowness,
     pub(crate) blows: Vec<Blow>,
     /// The mean time between two of them.
     pub(crate) gap: Duration,
@@ -86,6 +88,10 @@ impl Swarm {
         let lasts = ms(dice.number(4_000..20_000));
         let inputs = draw_inputs(work, lasts, dice);
         let mut blows: Vec<Blow> = BLOWS.into_iter().filter(|_| dice.chance(0.4)).collect();
+        if dice.chance(0.4) {
+            // Again and again, so that one begins in the middle of whatever there is.
+            blows.extend([Blow::Rescale; 4]);
+        }
         if dice.chance(0.03) {
             blows.push(Blow::StoreAwayLong);
         }
@@ -100,25 +106,58 @@ impl Swarm {
             retain: dice.number(1..4) as usize,
             weather: draw_weather(dice),
             manners: draw_manners(dice),
-            slowness: if dice.chance(0.6) { (0.05, ms(dice.number(1..40))) } else { (0.0, Duration::ZERO) },
+            slowness: Slowness {
+                any: (if dice.chance(0.6) { 0.05 } else { 0.0 }, ms(dice.number(1..40))),
+                reading: ms(*dice.pick(&[0, 100, 400, 800])),
+            },
             blows,
-            gap: ms(dice.number(500..4_000)),
+            gap: ms(dice.number(200..3_000)),
             calm: lasts + ms(dice.number(0..3_000)),
             tick: ms(*dice.pick(&[5, 10, 20])),
+        }
+    }
+
+    /// Nothing goes wrong but that the store is away for five minutes, and rows go on coming.
+    pub(crate) fn with_store_away(self, dice: &mut Dice) -> Self {
+        let seconds = Duration::from_secs;
+        let shape = Shape {
+            splits: 4,
+            rows: 300,
+            keys: 10,
+            lasts: seconds(360),
+            burst_every: Duration::ZERO,
+            read_rows_max: 16,
+            waits: true,
+            stragglers: 0.0,
+        };
+        let tables = self.work.tables().iter();
+        Self {
+            inputs: tables.map(|&table| (table.to_owned(), Arc::new(Input::draw(&shape, dice)))).collect(),
+            weather: Weather::fair(),
+            manners: Manners::good(),
+            slowness: Slowness::none(),
+            blows: vec![Blow::StoreAwayLong],
+            gap: seconds(8),
+            calm: seconds(30),
+            ..self
         }
     }
 }
 
 fn draw_inputs(work: Work, lasts: Duration, dice: &mut Dice) -> Inputs {
+    let ms = Duration::from_millis;
     let draw = |&table: &&str| {
         let shape = Shape {
-            splits: dice.number(1..6),
-            rows: dice.number(20..160),
+            splits: dice.number(1..9),
+            rows: dice.number(15..120),
             keys: dice.number(1..25),
             lasts,
+            burst_every: *dice.pick(&[Duration::ZERO, ms(1_000), ms(4_000), lasts]),
+            read_rows_max: *dice.pick(&[1, 1, 2, 1_024]),
+            waits: dice.chance(0.7),
             stragglers: if dice.chance(0.5) { 0.05 } else { 0.0 },
         };
-        (table.to_owned(), std::sync::Arc::new(Input::draw(&shape, dice)))
+        (table.to_owned(), Arc::new(Input::draw(&shape, dice)))
     };
     work.tables().iter().map(draw).collect()
 }
@@ -126,7 +165,7 @@ fn draw_inputs(work: Work, lasts: Duration, dice: &mut Dice) -> Inputs {
 fn draw_settings(work: Work, dice: &mut Dice) -> RuntimeSettings {
     let ms = Duration::from_millis;
     RuntimeSettings {
-        batch_rows_max: *dice.pick(&[1, 3, 16, 64, 1024]),
+        batch_rows_max: *dice.pick(&[1, 3, 16, 64, 256, 1024]),
         queue_rows_max: *dice.pick(&[1, 8, 64]),
         queue_bytes_max: 1 << 20,
         // A split that is left out is behind when it comes back: then the result is a matter of luck.
@@ -160,7 +199,7 @@ fn draw_weather(dice: &mut Dice) -> Weather {
 fn draw_manners(dice: &mut Dice) -> Manners {
     let ms = Duration::from_millis;
     Manners {
-        slow: ms(*dice.pick(&[0, 3, 15])),
+        slow: ms(*dice.pick(&[0, 3, 15, 60])),
         commit_fails: if dice.chance(0.3) { 0.03 } else { 0.0 },
         write_fails: if dice.chance(0.15) { 0.002 } else { 0.0 },
         refuses_writes: dice.chance(0.5),
@@ -180,6 +219,6 @@ impl fmt::Display for Swarm {
             let lengths: Vec<usize> = input.splits.iter().map(Vec::len).collect();
             writeln!(f, "table {table}: splits of {lengths:?} rows")?;
         }
-        writeln!(f, "{settings:?}\n{weather:?}\n{manners:?}, slowness {slowness:?}")
+        writeln!(f, "{settings:?}\n{weather:?}\n{manners:?}, {slowness:?}")
     }
 }

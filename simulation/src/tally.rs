@@ -38,7 +38,12 @@ impl OperatorSpec for Tally {
         let columns = ["k", "n"].map(|name| Field::new(name, DataType::Int64, false));
         let schema = Arc::new(Schema::new(columns.to_vec()));
         let table = Table::new(COUNTS, 1, schema).map_err(broken)?;
-        Ok(Box::new(Tallying { output: self.output_schema(), table, counts: BTreeMap::new() }))
+        Ok(Box::new(Tallying {
+            output: self.output_schema(),
+            table,
+            counts: BTreeMap::new(),
+            gone: KeyGroups::default(),
+        }))
     }
 
     fn output_schema(&self) -> SchemaRef {
@@ -56,6 +61,8 @@ struct Tallying {
     table: Table,
     /// For each key its row of the table, and its count.
     counts: BTreeMap<i64, (u32, i64)>,
+    /// Key groups that left: what is here of their keys means nothing.
+    gone: KeyGroups,
 }
 
 fn broken(error: impl std::fmt::Display) -> Error {
@@ -110,9 +117,11 @@ impl Operator for Tallying {
         hash_keys(std::slice::from_ref(&key), &mut hashes).map_err(broken)?;
         let mut counted = Vec::new();
         for (&key, hash) in key.as_primitive::<Int64Type>().values().iter().zip(hashes) {
+            let group = cx.settings().key_space.group_of(hash);
             let (row, count) = match self.counts.get(&key) {
+                Some((row, _)) if self.gone.contains(group) => (*row, 1),
                 Some((row, count)) => (*row, count + 1),
-                None => (self.add(cx.settings().key_space.group_of(hash), key, 0)?, 1),
+                None => (self.add(group, key, 0)?, 1),
             };
             self.counts.insert(key, (row, count));
             self.table.scatter(&[row], 1, &numbers([count])).map_err(broken)?;
@@ -126,14 +135,17 @@ impl Operator for Tallying {
     }
 
     fn on_barrier(&mut self, epoch: Epoch, _: &mut Context<'_>) -> Result<Snapshot> {
-        Ok(Snapshot { tables: vec![self.table.freeze(epoch).map_err(broken)?] })
+        let mut rows = self.table.freeze_rows(epoch);
+        rows.retain(|&row| !self.gone.contains(self.table.group(row)));
+        Ok(Snapshot { tables: vec![self.table.select(&rows).map_err(broken)?] })
     }
 
     fn on_settled(&mut self, epoch: Epoch, complete: bool) {
         self.table.on_settled(epoch, complete);
     }
 
-    fn put(&mut self, _: &KeyGroups, given: Snapshot, age: Age) -> Result<()> {
+    fn put(&mut self, groups: &KeyGroups, given: Snapshot, age: Age) -> Result<()> {
+        self.gone = self.gone.without(groups);
         let batches: Vec<RecordBatch> = given.batches_of(COUNTS).cloned().collect();
         let rows = self.load(&batches)?;
         match age {
@@ -144,14 +156,7 @@ impl Operator for Tallying {
     }
 
     fn forget(&mut self, groups: &KeyGroups) -> Result<()> {
-        let moved = self.table.retain(|group| !groups.contains(group));
-        self.counts.retain(|_, (row, _)| match moved[*row as usize] {
-            Some(new) => {
-                *row = new;
-                true
-            }
-            None => false,
-        });
+        self.gone = self.gone.union(groups);
         Ok(())
     }
 }

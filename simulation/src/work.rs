@@ -11,9 +11,9 @@ use thalweg_dataflow::{
     Distribution, Edge, Error, Functions, Graph, Node, NodeId, OperatorSpec, Port, Result,
 };
 use thalweg_state::OperatorId;
-use thalweg_testkit::faulty_store::Now;
 
 use crate::connector::{Ledgers, Replays};
+use crate::fate::Fate;
 use crate::input::{Input, Row};
 use crate::ledger::{Ledger, LedgerSpec};
 use crate::replay::{ReplaySpec, schema};
@@ -123,13 +123,13 @@ impl Work {
         self,
         inputs: &Inputs,
         ledger: &Arc<Ledger>,
-        now: &Now,
+        fate: &Arc<Fate>,
     ) -> Result<(Graph, Functions)> {
         let sink = LedgerSpec::new(Arc::clone(ledger));
         let Some(query) = self.query() else {
             return match self {
-                Work::Program => program(&inputs["a"], sink, now),
-                _ => Ok((tally(&inputs["a"], sink, now), Functions::default())),
+                Work::Program => program(&inputs["a"], sink, fate),
+                _ => Ok((tally(&inputs["a"], sink, fate), Functions::default())),
             };
         };
         let tables = self.tables().iter().map(|table| {
@@ -142,7 +142,7 @@ impl Work {
         let tables: String = tables.collect();
         let script =
             format!("{tables}CREATE TABLE out WITH (connector = 'ledger');\nINSERT INTO out {query};");
-        let replays = Replays { inputs: inputs.clone(), now: Arc::clone(now) };
+        let replays = Replays { inputs: inputs.clone(), fate: Arc::clone(fate) };
         let settings = thalweg::settings::Settings::default();
         let plan =
             thalweg::engine::plan(&script, vec![Arc::new(replays), Arc::new(Ledgers(sink))], &settings);
@@ -234,9 +234,9 @@ struct Event {
     v: i64,
 }
 
-fn program(input: &Arc<Input>, sink: LedgerSpec, now: &Now) -> Result<(Graph, Functions)> {
+fn program(input: &Arc<Input>, sink: LedgerSpec, fate: &Arc<Fate>) -> Result<(Graph, Functions)> {
     let application = Application::new("tally");
-    let replay = ReplaySpec { input: Arc::clone(input), columns: vec![0, 1, 2, 3], now: Arc::clone(now) };
+    let replay = ReplaySpec { input: Arc::clone(input), columns: vec![0, 1, 2, 3], fate: Arc::clone(fate) };
     application
         .table::<Event>("a", Arc::new(replay))
         .key_by(|event| event.k)
@@ -254,11 +254,11 @@ fn unplanned(errors: Vec<Error>) -> Error {
     Error::internal("the job cannot be planned").because(words.join("; "))
 }
 
-fn tally(input: &Arc<Input>, sink: LedgerSpec, now: &Now) -> Graph {
+fn tally(input: &Arc<Input>, sink: LedgerSpec, fate: &Arc<Fate>) -> Graph {
     let mut graph = Graph::new();
     let mut node =
         |name: &str, piece| graph.add_node(Node { id: OperatorId::new(name), piece, parallelism: None });
-    let replay = ReplaySpec { input: Arc::clone(input), columns: vec![0, 1, 2, 3], now: Arc::clone(now) };
+    let replay = ReplaySpec { input: Arc::clone(input), columns: vec![0, 1, 2, 3], fate: Arc::clone(fate) };
     let columns = Arc::new(schema().project(&[0, 1, 2, 3]).expect("four of its columns"));
     let counting = Tally { input: Arc::clone(&columns) };
     let output = counting.output_schema();

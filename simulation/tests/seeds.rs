@@ -4,16 +4,8 @@ use std::collections::BTreeMap;
 
 use thalweg_simulation::{Simulation, real_seconds};
 
-/// Seeds that found a bug once, and what it was.
-const REGRESSIONS: [(u64, &str); 7] = [
-    (1013, "new receivers heard what a source had said that took over a split further behind"),
-    (1167, "a rescale that was taken back left channels to subtasks that never were"),
-    (1318, "the same"),
-    (1257, "a collection deleted what a savepoint was about to keep"),
-    (1335, "rows overtook others of their key that were held back"),
-    (1785, "a collection deleted what a compaction had written for the manifest of that moment"),
-    (2231, "inputs that went because the job stopped let time go on"),
-];
+/// Seeds that found a bug once, and what it was. Who changes what is drawn empties it: they are others then.
+const REGRESSIONS: [(u64, &str); 0] = [];
 /// How long seeds run, in seconds, and how many at least and at most.
 const SECONDS: f64 = 180.0;
 const SEEDS_MIN: u64 = 300;

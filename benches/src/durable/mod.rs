@@ -57,7 +57,12 @@ const START_NANOS: i64 = 1_436_918_400_000_000_000;
 
 /// Rows of a table `t (k, v, ts)`: keys, values, and one event time for all.
 fn rows(keys: &ArrayRef, values: &ArrayRef, time: i64) -> RecordBatch {
-    let times: ArrayRef = Arc::new(TimestampNanosecondArray::from_value(time, keys.len()));
+    rows_at(keys, values, TimestampNanosecondArray::from_value(time, keys.len()))
+}
+
+/// Rows of a table `t (k, v, ts)`, each with an event time of its own.
+fn rows_at(keys: &ArrayRef, values: &ArrayRef, times: TimestampNanosecondArray) -> RecordBatch {
+    let times: ArrayRef = Arc::new(times);
     let columns = [("k", keys), ("v", values), ("ts", &times)];
     RecordBatch::try_from_iter_with_nullable(columns.map(|(name, c)| (name, Arc::clone(c), false)))
         .expect("three columns of one length")

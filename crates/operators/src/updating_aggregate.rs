@@ -18,6 +18,7 @@
 mod changes;
 mod distinct;
 mod groups;
+mod index;
 mod snapshot;
 mod touched;
 

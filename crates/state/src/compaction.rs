@@ -1,10 +1,11 @@
 //! Fewer objects for the same rows: which are rewritten, and how.
 //!
 //! The objects of a table lie in layers, one per epoch, oldest first. When there
-//! are too many, or when the newer ones outweigh the oldest, a run of layers up
-//! to the newest is rewritten as one: as many as are no larger than all that is
-//! newer. So layers grow towards the oldest, each row is rewritten a few times in
-//! its life, and the base is not rewritten for a small change.
+//! are too many, or when newer rows have replaced about all of the oldest, a run
+//! of layers up to the newest is rewritten as one: as many as are no larger than
+//! half of all that is newer. So layers grow towards the oldest, each row is rewritten
+//! a few times in its life, and the base is not rewritten for a small change. Rows
+//! that are added to others are as many afterwards as before: only their layers count.
 
 mod rewrite;
 
@@ -17,8 +18,8 @@ use crate::manifest::{Manifest, ObjectEntry, TableRecord};
 use crate::{Change, Epoch, OperatorId};
 
 /// A table with more layers is compacted. With one key in a hundred changing each epoch,
-/// a row is then rewritten three times in its life, and a table is 1.5 times its rows.
-const LAYERS_MAX: usize = 12;
+/// a row is then rewritten about twice in its life, and a table is 1.5 times its rows.
+pub(crate) const LAYERS_MAX: usize = 20;
 /// About so many bytes of inputs are decoded at a time.
 const SLICE_BYTES: u64 = 32 << 20;
 /// Increments that outweigh their base do not matter below this.
@@ -78,23 +79,28 @@ impl Manifest {
 
 /// From which object on a table is rewritten, if it is.
 fn first_input(table: &TableRecord) -> Option<usize> {
-    match table.change {
+    let replaces = match table.change {
         // The next epoch replaces it anyway.
         Change::Full => return None,
-        Change::Upsert { .. } | Change::Merge => {}
-    }
+        Change::Upsert { .. } => true,
+        Change::Merge => false,
+    };
     let layers: Vec<&[ObjectEntry]> = table.objects.chunk_by(|a, b| a.epoch == b.epoch).collect();
     let sizes: Vec<u64> = layers.iter().map(|layer| layer.iter().map(|o| o.bytes).sum()).collect();
     let newer = |layer: usize| sizes[layer + 1..].iter().sum::<u64>();
     if layers.len() < 2 {
         return None;
     }
-    let outweighed = newer(0) >= sizes[0].max(OUTWEIGHING_BYTES_MIN);
-    if layers.len() <= LAYERS_MAX && !outweighed {
+    let outweighed = replaces && newer(0) >= sizes[0].max(OUTWEIGHING_BYTES_MIN);
+    if outweighed {
+        return Some(0);
+    }
+    if layers.len() <= LAYERS_MAX {
         return None;
     }
-    // The oldest layer that is no larger than all that is newer; at least two layers, so that it helps.
-    let layer = (0..layers.len() - 1).find(|&layer| sizes[layer] <= newer(layer)).unwrap_or(layers.len() - 2);
+    // The oldest layer that is outweighed twice; at least two layers, so that it helps.
+    let outweighed_twice = |&layer: &usize| 2 * sizes[layer] <= newer(layer);
+    let layer = (0..layers.len() - 1).find(outweighed_twice).unwrap_or(layers.len() - 2);
     Some(layers[..layer].iter().map(|layer| layer.len()).sum())
 }
 

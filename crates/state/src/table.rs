@@ -3,8 +3,7 @@
 //! A table holds one row per key, column by column, and beside each row its key
 //! group and whether it changed since the last complete epoch. It does not know
 //! which key is which row: who owns the table maps keys to row ids. Row ids are
-//! dense, in the order of [`push`](Table::push), and change only in
-//! [`retain`](Table::retain).
+//! dense, in the order of [`push`](Table::push), and never change.
 //!
 //! ```text
 //! row id │ key group │ column 0 │ column 1 │ … │ changed
@@ -12,6 +11,7 @@
 //!    1   │     42    │    …     │    …     │   │    ×      freeze: the rows marked × as one batch
 //! ```
 
+mod chunks;
 mod column;
 mod dirty;
 
@@ -113,17 +113,33 @@ impl Table {
     /// Appends rows, which get the next row ids and are changed. One key group
     /// and one value in every column per row.
     pub fn push(&mut self, groups: &[KeyGroup], columns: &[ArrayRef]) -> Result<(), TableError> {
-        let before = self.len();
-        let after = before + groups.len();
-        if u32::try_from(after).is_err() {
+        let before = self.len() as u32;
+        self.append(groups.iter().map(|group| group.0), columns.to_vec())?;
+        (before..self.len() as u32).for_each(|row| self.dirty.mark(row));
+        Ok(())
+    }
+
+    /// Appends rows as a complete epoch holds them: they did not change. Columns that nobody
+    /// else refers to may become the table's own memory.
+    pub fn push_durable(&mut self, groups: &[u16], columns: Vec<ArrayRef>) -> Result<(), TableError> {
+        self.append(groups.iter().copied(), columns)
+    }
+
+    fn append(
+        &mut self,
+        groups: impl ExactSizeIterator<Item = u16>,
+        columns: Vec<ArrayRef>,
+    ) -> Result<(), TableError> {
+        let rows = self.len() + groups.len();
+        if u32::try_from(rows).is_err() {
             return Err(TableError::Full { table: self.name });
         }
         self.check(groups.len(), columns.iter().enumerate(), self.columns.len())?;
         for (column, values) in self.columns.iter_mut().zip(columns) {
             column.push(values).map_err(|source| TableError::Arrow { table: self.name, source })?;
         }
-        self.groups.extend(groups.iter().map(|g| g.0));
-        self.dirty.mark_new(before, after);
+        self.groups.extend(groups);
+        self.dirty.grow(rows);
         Ok(())
     }
 
@@ -189,18 +205,6 @@ impl Table {
     pub fn mark_unsettled(&mut self, epoch: Epoch, rows: &[u32]) {
         self.dirty.unmark(rows);
         self.dirty.put(epoch, rows);
-    }
-
-    /// Keeps only the rows of which `stays` says so, and closes the gaps. Answers
-    /// for each old row id the new one, or none where it left.
-    pub fn retain(&mut self, stays: impl Fn(KeyGroup) -> bool) -> Vec<Option<u32>> {
-        let staying: Vec<u32> = (0..self.len() as u32).filter(|&row| stays(self.group(row))).collect();
-        let mut moved = vec![None; self.len()];
-        staying.iter().zip(0..).for_each(|(&old, new)| moved[old as usize] = Some(new));
-        self.columns.iter_mut().for_each(|c| c.retain(&staying));
-        self.groups = staying.iter().map(|&row| self.groups[row as usize]).collect();
-        self.dirty.renumber(&moved);
-        moved
     }
 
     /// These rows with their key groups, as part of a snapshot.

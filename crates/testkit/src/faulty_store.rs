@@ -349,3 +349,6 @@ fn now_or_never<T>(request: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, S
 fn unavailable(reason: &str) -> StoreError {
     StoreError::Unavailable { reason: reason.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,7 +118,7 @@ pub(super) async fn recover(job: Job, durable: Durable, world: &World) -> Result
     let Steps { history, durable, .. } = steps;
     let clock = Arc::clone(&world.clock);
     let kept = Arc::new(Kept::new(history.clone(), clock, life, durable.retain, manifest.clone(), hold));
-    let past = manifest.clone().map(|m| Arc::new(Inherited::new(history, m)) as Arc<dyn Past>);
+    let past = manifest.clone().map(|m| Arc::new(Inherited::new(history, incarnation, m)) as Arc<dyn Past>);
     info!(job = %job.id, incarnation = incarnation.0, epoch = settled.map(|e| e.0), "job recovered");
     Ok(Prepared {
         first: settled.map_or(Epoch::FIRST, Epoch::next),

@@ -1,22 +1,36 @@
 //! What a job finds when it goes on from a checkpoint.
 
 use futures_util::future::BoxFuture;
-use thalweg_dataflow::Result;
 use thalweg_dataflow::source::{Assignment, Position};
+use thalweg_dataflow::{Error, Result};
 use thalweg_runtime::Past;
-use thalweg_state::{History, KeyGroups, Manifest, OperatorId, Restored, SplitPosition};
+use thalweg_state::store::StoreError;
+use thalweg_state::{History, Incarnation, KeyGroups, Manifest, OperatorId, Restored, SplitPosition};
 
-use super::failed;
+use super::{failed, fenced};
 
-/// The state of one checkpoint.
+/// The state of one checkpoint, as one life of the job goes on from it.
 pub(crate) struct Inherited {
     history: History,
+    incarnation: Incarnation,
     manifest: Manifest,
 }
 
 impl Inherited {
-    pub(crate) fn new(history: History, manifest: Manifest) -> Self {
-        Self { history, manifest }
+    pub(crate) fn new(history: History, incarnation: Incarnation, manifest: Manifest) -> Self {
+        Self { history, incarnation, manifest }
+    }
+
+    /// What is missed may have been cleared away by a later life, while this one slept.
+    async fn why(&self, error: StoreError) -> Error {
+        let newest = match &error {
+            StoreError::Damaged { .. } => self.history.incarnations().await.ok(),
+            _ => None,
+        };
+        match newest.and_then(|known| known.last().copied()).filter(|&newest| newest > self.incarnation) {
+            Some(newer) => fenced(newer),
+            None => failed(error),
+        }
     }
 }
 
@@ -39,7 +53,10 @@ impl Past for Inherited {
     ) -> BoxFuture<'a, Result<Restored>> {
         Box::pin(async move {
             match self.manifest.operators.get(operator) {
-                Some(record) => self.history.restore(record, groups).await.map_err(failed),
+                Some(record) => match self.history.restore(record, groups).await {
+                    Ok(restored) => Ok(restored),
+                    Err(error) => Err(self.why(error).await),
+                },
                 None => Ok(Restored::nothing()),
             }
         })

@@ -34,13 +34,27 @@ pub(crate) fn key_group_field() -> FieldRef {
     Arc::new(Field::new(KEY_GROUP_COLUMN, DataType::UInt16, false))
 }
 
+/// The rows that are hashed at a time: their hashes stay in the cache until they are key groups.
+const HASHED_ROWS: usize = 8_192;
+
 /// Where rows with these keys live. The one key of a grouping without keys is the integer 0.
 pub(crate) fn key_groups_of(space: KeySpace, keys: &[ArrayRef], rows: usize) -> Result<Vec<KeyGroup>> {
-    let mut hashes = Vec::new();
-    let constant: [ArrayRef; 1] = [Arc::new(Int64Array::from_value(0, rows))];
-    hash_keys(if keys.is_empty() { &constant } else { keys }, &mut hashes)
-        .map_err(|e| Error::new(Code::InvalidType, "rows cannot be grouped").because(e))?;
-    Ok(hashes.into_iter().map(|hash| space.group_of(hash)).collect())
+    let constant: [ArrayRef; 1];
+    let keys = match keys {
+        [] => {
+            constant = [Arc::new(Int64Array::from_value(0, rows))];
+            &constant
+        }
+        keys => keys,
+    };
+    let (mut groups, mut hashes) = (Vec::with_capacity(rows), Vec::new());
+    for start in (0..rows).step_by(HASHED_ROWS) {
+        let part = keys.iter().map(|column| column.slice(start, HASHED_ROWS.min(rows - start)));
+        hash_keys(&part.collect::<Vec<_>>(), &mut hashes)
+            .map_err(|e| Error::new(Code::InvalidType, "rows cannot be grouped").because(e))?;
+        groups.extend(hashes.iter().map(|&hash| space.group_of(hash)));
+    }
+    Ok(groups)
 }
 
 /// The column of these key groups.

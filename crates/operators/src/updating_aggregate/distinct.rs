@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::compute::filter;
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, UInt32Type};
+use arrow::datatypes::{DataType, Field, FieldRef, UInt32Type};
 use thalweg_dataflow::Result;
 use thalweg_state::{KeyGroup, Table};
 
@@ -25,13 +25,10 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn new(call: &AggregateCall) -> Result<Self> {
-        Self::with_schema(schema_of([
+        let schema = schema_of([
             vec![Arc::new(Field::new("_group", DataType::UInt32, false)) as FieldRef],
             Self::argument_fields(call, 0),
-        ]))
-    }
-
-    fn with_schema(schema: SchemaRef) -> Result<Self> {
+        ]);
         let table = Table::new("distinct", schema.fields().len(), Arc::clone(&schema)).map_err(store)?;
         Ok(Self { pairs: GroupKeys::new(schema)?, table, ids: Vec::new() })
     }
@@ -94,28 +91,6 @@ impl Seen {
         let key_groups: Vec<KeyGroup> = groups.iter().map(|&group| key_group(group as usize)).collect();
         self.table.push(&key_groups, &new).map_err(store)?;
         Ok(is_new)
-    }
-
-    /// Group ids have changed: forgets the pairs of groups that left. What
-    /// stays is written again by the next epoch.
-    pub(super) fn renumber(&mut self, moved: &[Option<u32>]) -> Result<()> {
-        let rows: Vec<u32> = (0..self.table.len() as u32).collect();
-        let groups = self.table.gather(&rows, 0).map_err(store)?;
-        let moved_to = |&group: &u32| moved[group as usize];
-        let groups = groups.as_primitive::<UInt32Type>().values();
-        let (staying, groups): (Vec<u32>, Vec<u32>) =
-            rows.iter().zip(groups).filter_map(|(&row, group)| Some((row, moved_to(group)?))).unzip();
-        let mut columns: Columns = vec![Arc::new(UInt32Array::from(groups.clone()))];
-        for column in 1..self.table.schema().fields().len() {
-            columns.push(self.table.gather(&staying, column).map_err(store)?);
-        }
-        let mut key_group_of = vec![KeyGroup(0); moved.iter().flatten().count()];
-        for (&row, &group) in staying.iter().zip(&groups) {
-            key_group_of[group as usize] = self.table.group(row);
-        }
-        *self = Self::with_schema(Arc::clone(self.table.schema()))?;
-        self.add(&columns, |group| key_group_of[group])?;
-        Ok(())
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -19,10 +19,10 @@ use thalweg_state::{Epoch, KeyGroup, KeyGroups, KeySpace, Table, TableError};
 
 use super::changes::{mark_changed, rows};
 use super::distinct::Seen;
+use super::index::KeyIndex;
 use super::touched::{Touched, Toucher};
 use crate::aggregate::{AggregateCall, CallColumns, Columns, Grouping, failed, schema_of};
 use crate::durable::key_groups_of;
-use crate::group_table::GroupKeys;
 use crate::window::timestamp_field;
 
 pub(super) const GROUPS: &str = "groups";
@@ -55,7 +55,7 @@ struct Computed {
 
 /// The groups of one subtask.
 pub(super) struct Groups {
-    pub(super) keys: GroupKeys,
+    pub(super) keys: KeyIndex,
     pub(super) key_columns: usize,
     pub(super) table: Table,
     pub(super) kernels: Vec<Kernel>,
@@ -93,7 +93,7 @@ impl Groups {
         }
         columns.push(vec![timestamp_field()]);
         Ok(Self {
-            keys: GroupKeys::new(schema_of([grouping.key_fields()]))?,
+            keys: KeyIndex::new(schema_of([grouping.key_fields()]))?,
             key_columns,
             table: Table::new(
                 GROUPS,

@@ -6,7 +6,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt16Array, UInt32Array, new_null_array,
 };
 use arrow::compute::{filter_record_batch, take_arrays};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt32Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt16Type, UInt32Type};
 use thalweg_dataflow::operator::{Age, Settings};
 use thalweg_dataflow::{Error, Result};
 use thalweg_state::{Epoch, FrozenTable, KeyGroups, Restored, Snapshot, Table};
@@ -14,7 +14,7 @@ use thalweg_state::{Epoch, FrozenTable, KeyGroups, Restored, Snapshot, Table};
 use super::distinct::Seen;
 use super::groups::{GROUPS, Groups, store};
 use crate::aggregate::{Columns, failed, schema_of};
-use crate::durable::key_group_field;
+use crate::durable::{key_group_field, key_groups};
 
 const DISTINCT: &str = "distinct";
 
@@ -34,7 +34,7 @@ impl Groups {
     pub(super) fn open(&mut self, mut restored: Restored, settings: &Settings) -> Result<()> {
         self.key_space = settings.key_space;
         self.owned = settings.key_space.share(settings.subtask.0, settings.parallelism);
-        self.load(Age::Durable, &restored.take(GROUPS), &restored.take(DISTINCT))
+        self.load(Age::Durable, restored.take(GROUPS), &restored.take(DISTINCT))
     }
 
     /// What changed since the last complete epoch.
@@ -55,79 +55,60 @@ impl Groups {
     }
 
     pub(super) fn put(&mut self, groups: &KeyGroups, given: &Snapshot, age: Age) -> Result<()> {
-        if self.gone.intersects(groups) {
-            self.purge()?;
-        }
         self.owned = self.owned.union(groups);
+        self.gone = self.gone.without(groups);
         let batches = |name| -> Vec<RecordBatch> { given.batches_of(name).cloned().collect() };
-        self.load(age, &batches(GROUPS), &batches(DISTINCT))
+        self.load(age, batches(GROUPS), &batches(DISTINCT))
     }
 
-    /// Groups of these key groups stay where they are: no row will touch them, and no snapshot writes them.
+    /// Groups of these key groups stay where they are: no row will touch them, and no snapshot writes
+    /// them. No group ever ends, so should they come back, each of them is replaced.
     pub(super) fn forget(&mut self, groups: &KeyGroups) {
         self.owned = self.owned.without(groups);
         self.gone = self.gone.union(groups);
     }
 
-    /// Clears away the groups that left.
-    fn purge(&mut self) -> Result<()> {
-        let gone = std::mem::take(&mut self.gone);
-        let moved = self.table.retain(|group| !gone.contains(group));
-        self.seen().try_for_each(|(_, seen)| seen.renumber(&moved))?;
-        self.index_keys()
-    }
-
-    fn load(&mut self, age: Age, groups: &[RecordBatch], distinct: &[RecordBatch]) -> Result<()> {
-        groups.iter().try_for_each(|batch| self.load_groups(batch, age))?;
+    fn load(&mut self, age: Age, groups: Vec<RecordBatch>, distinct: &[RecordBatch]) -> Result<()> {
+        self.keys.reserve(groups.iter().map(RecordBatch::num_rows).sum());
+        groups.into_iter().try_for_each(|batch| self.load_groups(batch, age))?;
         distinct.iter().try_for_each(|batch| self.load_distinct(batch, age))
     }
 
-    /// The calls that count distinct values, by number.
-    fn seen(&mut self) -> impl Iterator<Item = (usize, &mut Seen)> {
-        self.kernels.iter_mut().enumerate().filter_map(|(i, kernel)| Some((i, kernel.seen.as_mut()?)))
-    }
-
-    /// Group ids are the rows of the table again: each key gets the id of its row.
-    fn index_keys(&mut self) -> Result<()> {
-        self.keys.clear()?;
-        self.toucher.clear();
-        let rows: Vec<u32> = (0..self.table.len() as u32).collect();
-        let keys = gather(&self.table, &rows, 0..self.key_columns)?;
-        self.keys.intern(&keys, rows.len(), &mut self.ids)?;
-        if self.ids.iter().enumerate().all(|(row, &id)| row == id) {
-            return Ok(());
-        }
-        // Ids of keys whose hashes collide may come in another order: the rows follow.
-        let moved: Vec<Option<u32>> = self.ids.iter().map(|&id| Some(id as u32)).collect();
-        let mut order = vec![0; rows.len()];
-        rows.iter().for_each(|&row| order[self.ids[row as usize]] = row);
-        let groups: Vec<_> = order.iter().map(|&row| self.table.group(row)).collect();
-        let columns = gather(&self.table, &order, 0..self.table.schema().fields().len())?;
-        let mut ordered =
-            Table::new(GROUPS, self.key_columns, Arc::clone(self.table.schema())).map_err(store)?;
-        ordered.push(&groups, &columns).map_err(store)?;
-        self.table = ordered;
-        self.seen().try_for_each(|(_, seen)| seen.renumber(&moved))
-    }
-
     /// Adds or replaces groups.
-    fn load_groups(&mut self, batch: &RecordBatch, age: Age) -> Result<()> {
-        let columns = &batch.columns()[1..];
+    fn load_groups(&mut self, batch: RecordBatch, age: Age) -> Result<()> {
         let before = self.table.len();
-        self.keys.intern(&columns[..self.key_columns], batch.num_rows(), &mut self.ids)?;
+        let groups = key_groups(&batch)?.to_vec();
+        let (_, mut columns, rows) = batch.into_parts();
+        self.keys.intern(&columns[1..=self.key_columns], rows, &mut self.ids)?;
+        if !self.ids.iter().copied().eq(before..before + rows) {
+            return self.replace_groups(&columns, rows, age);
+        }
+        // All of them are new, and come as the table holds them.
+        columns.remove(0);
+        self.table.push_durable(&groups, columns).map_err(store)?;
+        if let Age::Unsettled(epoch) = age {
+            let new: Vec<u32> = (before as u32..self.table.len() as u32).collect();
+            self.table.mark_unsettled(epoch, &new);
+        }
+        Ok(())
+    }
+
+    /// Adds or replaces groups, whose ids are known.
+    fn replace_groups(&mut self, columns: &[ArrayRef], rows: usize, age: Age) -> Result<()> {
+        let before = self.table.len();
         let touched = self.toucher.touch(&self.ids, before, self.keys.len());
-        if touched.len() != batch.num_rows() {
+        if touched.len() != rows {
             return Err(Error::internal("a key stands twice in one batch of a table"));
         }
         let rows = UInt32Array::from(touched.first_rows.clone());
         let columns = take_arrays(columns, &rows, None).map_err(|e| failed(e.into()))?;
         let old = touched.old.len();
-        for (column, values) in columns.iter().enumerate().skip(self.key_columns) {
+        for (column, values) in columns[1..].iter().enumerate().skip(self.key_columns) {
             self.table.scatter(&touched.old, column, &values.slice(0, old)).map_err(store)?;
         }
-        let new: Columns = columns.iter().map(|c| c.slice(old, touched.len() - old)).collect();
-        let groups = self.key_groups(&new[..self.key_columns], touched.len() - old)?;
-        self.table.push(&groups, &new).map_err(store)?;
+        let new: Columns = columns[1..].iter().map(|c| c.slice(old, touched.len() - old)).collect();
+        let groups = columns[0].as_primitive::<UInt16Type>().values();
+        self.table.push_durable(&groups[old..], new).map_err(store)?;
         let new = before as u32..self.table.len() as u32;
         mark(&mut self.table, age, &touched.old.into_iter().chain(new).collect::<Vec<u32>>());
         Ok(())
@@ -189,9 +170,8 @@ impl Groups {
         let groups = self.key_groups(&columns, first_rows.len())?;
         let rest = &self.table.schema().fields()[self.key_columns..];
         columns.extend(rest.iter().map(|field| new_null_array(field.data_type(), first_rows.len())));
-        self.table.push(&groups, &columns).map_err(store)?;
-        self.table.mark_durable(&(before as u32..self.table.len() as u32).collect::<Vec<u32>>());
-        Ok(())
+        let groups: Vec<u16> = groups.into_iter().map(|group| group.0).collect();
+        self.table.push_durable(&groups, columns).map_err(store)
     }
 
     /// Rows of what each call has seen, with the keys of their groups: one batch per call.

@@ -245,6 +245,32 @@ fn what_an_aborted_epoch_held_is_part_of_the_next() {
     assert_eq!(left(&output), by_datafusion(&twice, &query("k", calls, "t")));
 }
 
+/// A store gives rows by key group, not as they were written.
+#[test]
+fn groups_come_back_in_any_order() {
+    let rows = random_rows(7, 100);
+    let calls = "sum(v), count(DISTINCT s)";
+    let spec = spec(&rows.schema(), "k", calls);
+    let mut instance = Instance::new(&spec, 10, Restored::nothing());
+    let mut past = Vec::new();
+    for (epoch, (start, end)) in (1..).zip([(0, 2), (2, 6), (6, 20), (20, 100)]) {
+        instance.rows(&rows.slice(start, end - start));
+        let mut snapshot = instance.barrier(epoch);
+        instance.operator.on_settled(Epoch(epoch), true);
+        for batch in snapshot.tables.iter_mut().flat_map(|table| &mut table.batches) {
+            let backward: arrow::array::UInt32Array = (0..batch.num_rows() as u32).rev().collect();
+            *batch = arrow::compute::take_record_batch(batch, &backward).unwrap();
+        }
+        past.push(snapshot);
+    }
+    let mut restored = Instance::new(&spec, 10, past.into_iter().collect());
+    restored.rows(&rows);
+    let mut output = std::mem::take(&mut instance.output);
+    output.append(&mut restored.output);
+    let twice = arrow::compute::concat_batches(&rows.schema(), [&rows, &rows]).unwrap();
+    assert_eq!(left(&output), by_datafusion(&twice, &query("k", calls, "t")));
+}
+
 #[test]
 fn the_spec_survives_its_way_through_bytes() {
     let mut registry = Registry::default();

@@ -58,16 +58,16 @@ impl Toucher {
     }
 
     fn next_batch(&mut self, groups: usize) {
-        self.stamps.resize(groups.max(self.stamps.len()), (0, 0));
+        if groups > self.stamps.len() {
+            // Zeros are not written down before they are touched: the first batch of a large past does not wait.
+            let mut stamps = vec![(0, 0); groups.next_power_of_two()];
+            stamps[..self.stamps.len()].copy_from_slice(&self.stamps);
+            self.stamps = stamps;
+        }
         self.batch = self.batch.checked_add(1).unwrap_or_else(|| {
             self.stamps.fill((0, 0));
             1
         });
-    }
-
-    /// Group ids have changed.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
     }
 
     pub(super) fn bytes(&self) -> usize {

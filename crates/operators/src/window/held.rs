@@ -5,7 +5,13 @@
 //! of the snapshot and goes into the first, so nothing is ever read that must
 //! be kept. While there are no barriers only the second exists. An increment
 //! waits beside the first table and goes into it in bounded pieces, so that a
-//! barrier is over as soon as the second is emptied.
+//! barrier is over as soon as the second is emptied. Large parts of what was
+//! restored wait there too, so that rows flow before all is looked up.
+//!
+//! Most windows see one barrier or two. Their increments wait until the window
+//! closes and then go into the second table: each is looked up once, and there
+//! is never a first table. Only where the order of rows may matter, or where
+//! there are more, an increment does not wait.
 //!
 //! States that come for a slot which several windows will read are only
 //! gathered, as long as they come in a few parts: they will be looked up once
@@ -17,7 +23,7 @@
 
 use std::collections::VecDeque;
 
-use arrow::array::Array;
+use arrow::array::{Array, ArrayRef};
 use thalweg_dataflow::{Error, Result};
 
 use super::tables::Tables;
@@ -51,8 +57,13 @@ impl States {
         table.merge(&self.columns, self.rows)
     }
 
+    /// The bytes of its own rows: what was cut into pieces shares its memory.
     pub(super) fn bytes(&self) -> usize {
-        self.columns.iter().map(|column| column.get_array_memory_size()).sum()
+        let bytes = |column: &ArrayRef| {
+            let own = column.to_data().get_slice_memory_size();
+            own.unwrap_or_else(|_| column.get_array_memory_size())
+        };
+        self.columns.iter().map(bytes).sum()
     }
 }
 
@@ -65,6 +76,8 @@ pub(super) enum Half {
     Fresh,
 }
 
+/// So many increments wait for their window to close; with more they begin to go into a table before.
+const WAITING_MAX: usize = 2;
 /// In how many parts states are gathered before they are put into a table.
 const PARTS_MAX: usize = 8;
 
@@ -141,6 +154,19 @@ impl Held {
         Ok(())
     }
 
+    /// Adds states that an epoch holds as they are: they wait, as an increment does.
+    pub(super) fn await_absorption(&mut self, states: States, tables: &mut Tables) -> Result<()> {
+        match self {
+            Held::Gathering { fresh } => {
+                *self = Held::filling(fresh, tables)?;
+                self.await_absorption(states, tables)?;
+            }
+            Held::Filling { waiting, .. } => waiting.push_back(states),
+            Held::Sealed { frozen, .. } => frozen.push(states),
+        }
+        Ok(())
+    }
+
     /// The table of parts that were gathered.
     fn filling(parts: &[States], tables: &mut Tables) -> Result<Self> {
         let mut table = tables.table()?;
@@ -194,9 +220,13 @@ impl Held {
         }
     }
 
-    /// Puts up to so many groups that wait into the frozen table. Answers how many there were.
+    /// Puts up to so many groups that wait into the frozen table. Answers how many there were;
+    /// none also where they had better wait on.
     pub(super) fn absorb(&mut self, groups_max: usize, tables: &mut Tables) -> Result<usize> {
         let Held::Filling { frozen, waiting, .. } = self else { return Ok(0) };
+        if frozen.is_none() && waiting.len() <= WAITING_MAX && tables.merge_in_any_order() {
+            return Ok(0);
+        }
         let Some(states) = waiting.front_mut() else { return Ok(0) };
         let piece = states.split_front(groups_max);
         if states.rows == 0 {

@@ -56,6 +56,12 @@ impl Windows {
         self.slots.entry(slot).or_default().gather(states, &mut self.tables)
     }
 
+    /// Adds states that an epoch holds to a slot as they are.
+    pub(super) fn await_absorption(&mut self, slot: Slot, states: States) -> Result<()> {
+        self.waiting.push(slot);
+        self.slots.entry(slot).or_default().await_absorption(states, &mut self.tables)
+    }
+
     /// The first window that is not yet given out and has rows, if the watermark closes it.
     pub(super) fn first_closed(&self, watermark: Watermark) -> Option<i64> {
         let first = self.slots.keys().next()?.from.max(self.next);
@@ -96,7 +102,7 @@ impl Windows {
         };
         let (mut table, fresh) = match (frozen, fresh) {
             (Some(frozen), fresh) => (frozen, fresh),
-            (None, Some(fresh)) if waiting.is_empty() => (fresh, None),
+            (None, Some(fresh)) if waiting.is_empty() || self.tables.merge_in_any_order() => (fresh, None),
             (None, fresh) => (self.tables.table()?, fresh),
         };
         waiting.iter().try_for_each(|states| states.merge_into(&mut table))?;

@@ -198,19 +198,65 @@ impl Durable {
         slot: impl Fn(u16, Slot) -> Option<Slot>,
         windows: &mut Windows,
     ) -> Result<()> {
-        let slot = |(&group, &time): (&u16, &i64)| slot(group, self.panes.slot_at(time));
-        let slots: Vec<Option<Slot>> =
-            key_groups(batch)?.iter().zip(times(batch, 1 + self.keys)?).map(slot).collect();
+        if let Some(slot) = self.only_slot_of(batch, &slot)? {
+            let states = States { columns: self.states_of(batch.columns()), rows: batch.num_rows() };
+            return match half {
+                Half::Frozen => windows.await_absorption(slot, states),
+                Half::Fresh => windows.add(slot, half, |table| states.merge_into(table)),
+            };
+        }
+        let slots = self.slots_of(batch, slot)?;
         let kept = match slots.iter().all(Option::is_some) {
             true => batch.clone(),
             false => chosen(batch, &slots.iter().map(|slot| Some(slot.is_some())).collect())?,
         };
-        let slots: Vec<i64> = slots.into_iter().flatten().map(|slot| self.panes.time_of(slot)).collect();
+        let slots: Vec<i64> = slots.into_iter().flatten().collect();
+        // Parts that waited would each keep the memory of all of them.
         for part in by_slot(self.panes, &Times::OfSlots(slots.into()), kept.columns().to_vec())? {
             let columns = self.states_of(&part.columns);
             windows.add(part.slot, half, |table| table.merge(&columns, part.rows))?;
         }
         Ok(())
+    }
+
+    /// Where all rows of a durable table go; none if that is not one slot.
+    fn only_slot_of(
+        &self,
+        batch: &RecordBatch,
+        slot: impl Fn(u16, Slot) -> Option<Slot>,
+    ) -> Result<Option<Slot>> {
+        let times = times(batch, 1 + self.keys)?;
+        let Some(&first) = times.first() else { return Ok(None) };
+        if times.iter().any(|&time| time != first) {
+            return Ok(None);
+        }
+        let of_groups = key_groups(batch)?.chunk_by(|a, b| a == b);
+        let mut slots = of_groups.map(|groups| slot(groups[0], self.panes.slot_at(first)));
+        let only = slots.next().flatten();
+        Ok(only.filter(|_| slots.all(|slot| slot == only)))
+    }
+
+    /// Where rows of a durable table go, as times. They come by key group, and mostly by slot within it.
+    fn slots_of(
+        &self,
+        batch: &RecordBatch,
+        slot: impl Fn(u16, Slot) -> Option<Slot>,
+    ) -> Result<Vec<Option<i64>>> {
+        let time_of = |group, time| {
+            let slot = slot(group, self.panes.slot_at(time))?;
+            Some(self.panes.time_of(slot))
+        };
+        let mut last = None;
+        let rows = key_groups(batch)?.iter().zip(times(batch, 1 + self.keys)?);
+        let slots = rows.map(|(&group, &time)| match last {
+            Some((row, slot)) if row == (group, time) => slot,
+            Some(_) | None => {
+                let slot = time_of(group, time);
+                last = Some(((group, time), slot));
+                slot
+            }
+        });
+        Ok(slots.collect())
     }
 
     /// Keys and states among the columns of a durable table.

@@ -28,6 +28,11 @@ impl Tables {
         &self.inputs
     }
 
+    /// Whether older states may come into a table behind newer ones.
+    pub(super) fn merge_in_any_order(&self) -> bool {
+        self.grouping.splits()
+    }
+
     /// An empty table, used or new.
     pub(super) fn table(&mut self) -> Result<GroupTable> {
         match self.kept.pop() {

@@ -518,6 +518,16 @@ fn what_an_aborted_epoch_held_is_part_of_the_next() {
     assert_eq!(lines(&restored.output), expected(&rows, "k", "count(*), sum(v)", 1000));
 }
 
+#[test]
+fn rows_keep_their_order_across_barriers() {
+    let input = schema("k:text v:int _timestamp:time");
+    let (_, behind) = nodes(&input, "k", "string_agg(CAST(v AS VARCHAR), '-')", 10);
+    let stream = "columns k:text v:int _timestamp:time\n\
+                  a 1 9.999999999\nbarrier\na 2 9.999999999\nbarrier\na 3 9.999999999\nwm 10\nend\n";
+    let answer = at_every_batch_size(&behind, stream).unwrap();
+    assert!(answer.contains("1-2-3"), "{answer}");
+}
+
 /// A window of two million groups, given out piece by piece to someone who
 /// does not take the next: never more than twice its state.
 #[test]

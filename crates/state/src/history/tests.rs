@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::compaction::{Compacted, Compaction};
+use crate::compaction::{Compacted, Compaction, LAYERS_MAX};
 use crate::manifest::{Head, OperatorPart};
 use crate::store::{Listed, LocalStore, MemoryStore};
 use crate::{
@@ -406,7 +406,7 @@ fn a_running_attempt_and_a_later_life_are_not_touched() {
 fn what_a_compaction_writes_is_awaited_until_it_is_dropped() {
     block_on(async {
         let mut job = Job::new(memory(), 1);
-        for round in 0..13 {
+        for round in 0..=LAYERS_MAX as i64 {
             job.put(round, round);
             job.epoch(true).await;
         }

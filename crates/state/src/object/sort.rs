@@ -21,8 +21,17 @@ pub(crate) fn groups_of(batch: &RecordBatch) -> Option<&[u16]> {
 pub(super) struct Sorted {
     batches: Vec<RecordBatch>,
     rows: usize,
-    /// Batch and row; none where the rows of the only batch are sorted as they are.
-    order: Option<Vec<(u32, u32)>>,
+    order: Order,
+}
+
+/// Where the rows lie that come one after the other.
+enum Order {
+    /// In the only batch, as they are.
+    Given,
+    /// In these rows of the only batch.
+    Rows(UInt32Array),
+    /// In these batches and rows.
+    Scattered(Vec<(u32, u32)>),
 }
 
 impl Sorted {
@@ -31,8 +40,9 @@ impl Sorted {
         let groups: Vec<&[u16]> = batches.iter().map(groups_of).collect::<Option<_>>()?;
         let rows = groups.iter().map(|groups| groups.len()).sum();
         let order = match groups[..] {
-            [groups] if groups.is_sorted() => None,
-            _ => Some(order(&groups)),
+            [groups] if groups.is_sorted() => Order::Given,
+            [_] => Order::Rows(order(&groups, |_, row| row).into()),
+            _ => Order::Scattered(order(&groups, |batch, row| (batch, row))),
         };
         Some(Self { batches, rows, order })
     }
@@ -44,35 +54,34 @@ impl Sorted {
     /// Some of the rows.
     pub(super) fn chunk(&self, rows: Range<usize>) -> Result<RecordBatch, ArrowError> {
         match (&self.order, &self.batches[..]) {
-            (None, [batch, ..]) => Ok(batch.slice(rows.start, rows.len())),
-            (Some(order), [batch]) => {
-                let indices: UInt32Array = order[rows].iter().map(|&(_, row)| row).collect();
-                take_record_batch(batch, &indices)
-            }
-            (Some(order), batches) => {
+            (Order::Given, [batch]) => Ok(batch.slice(rows.start, rows.len())),
+            (Order::Rows(order), [batch]) => take_record_batch(batch, &order.slice(rows.start, rows.len())),
+            (Order::Scattered(order), batches) => {
                 let batches: Vec<&RecordBatch> = batches.iter().collect();
                 let indices: Vec<_> =
                     order[rows].iter().map(|&(batch, row)| (batch as usize, row as usize)).collect();
                 interleave_record_batch(&batches, &indices)
             }
-            (None, []) => Err(ArrowError::InvalidArgumentError("no batch".to_owned())),
+            (Order::Given | Order::Rows(_), _) => {
+                Err(ArrowError::InvalidArgumentError("not one batch".to_owned()))
+            }
         }
     }
 }
 
-/// A counting sort: there are at most 65,536 groups.
-fn order(groups: &[&[u16]]) -> Vec<(u32, u32)> {
+/// A counting sort: there are at most 65,536 groups. `place` makes a place of a batch and a row.
+fn order<P: Copy + Default>(groups: &[&[u16]], place: impl Fn(u32, u32) -> P) -> Vec<P> {
     let mut next = vec![0_usize; usize::from(u16::MAX) + 2];
     groups.iter().copied().flatten().for_each(|&group| next[usize::from(group) + 1] += 1);
     for group in 1..next.len() {
         next[group] += next[group - 1];
     }
-    let mut order = vec![(0, 0); next[next.len() - 1]];
+    let mut order = vec![P::default(); next[next.len() - 1]];
     for (batch, groups) in (0_u32..).zip(groups) {
         for (row, &group) in (0_u32..).zip(*groups) {
-            let place = &mut next[usize::from(group)];
-            order[*place] = (batch, row);
-            *place += 1;
+            let next = &mut next[usize::from(group)];
+            order[*next] = place(batch, row);
+            *next += 1;
         }
     }
     order

@@ -1,6 +1,6 @@
 //! How one column of a table lies in memory.
 //!
-//! Numbers, times and the like lie in a plain vector, strings and binaries one
+//! Numbers, times and the like lie in plain chunks, strings and binaries one
 //! allocation per row; whatever else there is lies in Arrow's row format.
 
 use std::sync::Arc;
@@ -9,21 +9,22 @@ use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, LargeBinaryArray, LargeBinaryBuilder,
     PrimitiveArray, downcast_primitive,
 };
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 
+use super::chunks::Chunks;
+
 /// The values of all rows in one column.
 ///
 /// Arrays that come in are of the column's type; who calls has checked.
 pub(super) trait Column: Send {
-    fn push(&mut self, values: &ArrayRef) -> Result<(), ArrowError>;
+    /// Appends values, in their own memory if it is nobody else's and fits.
+    fn push(&mut self, values: ArrayRef) -> Result<(), ArrowError>;
     fn gather(&self, rows: &[u32]) -> Result<ArrayRef, ArrowError>;
     fn scatter(&mut self, rows: &[u32], values: &ArrayRef) -> Result<(), ArrowError>;
-    /// Keeps only these rows, which are in ascending order.
-    fn retain(&mut self, rows: &[u32]);
     fn bytes(&self) -> usize;
 }
 
@@ -48,25 +49,31 @@ pub(super) fn new(data_type: &DataType) -> Option<Box<dyn Column>> {
 /// Values of a fixed width.
 struct Primitive<T: ArrowPrimitiveType> {
     data_type: DataType,
-    values: Vec<T::Native>,
+    values: Chunks<T::Native>,
     validity: Validity,
 }
 
 impl<T: ArrowPrimitiveType> Primitive<T> {
     fn new(data_type: DataType) -> Self {
-        Self { data_type, values: Vec::new(), validity: Validity::default() }
+        Self { data_type, values: Chunks::default(), validity: Validity::default() }
     }
 }
 
 impl<T: ArrowPrimitiveType> Column for Primitive<T> {
-    fn push(&mut self, values: &ArrayRef) -> Result<(), ArrowError> {
+    fn push(&mut self, values: ArrayRef) -> Result<(), ArrowError> {
         self.validity.push(self.values.len(), values.as_ref());
-        self.values.extend_from_slice(values.as_primitive::<T>().values());
+        let array = values.as_primitive::<T>().clone();
+        drop(values);
+        let (_, values, _) = array.into_parts();
+        match values.into_inner().into_vec() {
+            Ok(own) => self.values.append(own),
+            Err(shared) => self.values.extend(&ScalarBuffer::from(shared)),
+        }
         Ok(())
     }
 
     fn gather(&self, rows: &[u32]) -> Result<ArrayRef, ArrowError> {
-        let values: Vec<T::Native> = rows.iter().map(|&row| self.values[row as usize]).collect();
+        let values: Vec<T::Native> = rows.iter().map(|&row| self.values.get(row)).collect();
         let array = PrimitiveArray::<T>::try_new(values.into(), self.validity.gather(rows))?;
         Ok(Arc::new(array.with_data_type(self.data_type.clone())))
     }
@@ -74,17 +81,12 @@ impl<T: ArrowPrimitiveType> Column for Primitive<T> {
     fn scatter(&mut self, rows: &[u32], values: &ArrayRef) -> Result<(), ArrowError> {
         self.validity.scatter(self.values.len(), rows, values.as_ref());
         let new = values.as_primitive::<T>().values();
-        rows.iter().zip(new.iter()).for_each(|(&row, &value)| self.values[row as usize] = value);
+        rows.iter().zip(new.iter()).for_each(|(&row, &value)| self.values.set(row, value));
         Ok(())
     }
 
-    fn retain(&mut self, rows: &[u32]) {
-        self.validity.retain(rows);
-        self.values = rows.iter().map(|&row| self.values[row as usize]).collect();
-    }
-
     fn bytes(&self) -> usize {
-        self.values.capacity() * size_of::<T::Native>() + self.validity.bytes()
+        self.values.bytes() + self.validity.bytes()
     }
 }
 
@@ -95,7 +97,7 @@ struct Boolean {
 }
 
 impl Column for Boolean {
-    fn push(&mut self, values: &ArrayRef) -> Result<(), ArrowError> {
+    fn push(&mut self, values: ArrayRef) -> Result<(), ArrowError> {
         self.validity.push(self.values.len(), values.as_ref());
         self.values.extend(values.as_boolean().values().iter());
         Ok(())
@@ -111,11 +113,6 @@ impl Column for Boolean {
         let new = values.as_boolean().values();
         rows.iter().zip(new.iter()).for_each(|(&row, value)| self.values[row as usize] = value);
         Ok(())
-    }
-
-    fn retain(&mut self, rows: &[u32]) {
-        self.validity.retain(rows);
-        self.values = rows.iter().map(|&row| self.values[row as usize]).collect();
     }
 
     fn bytes(&self) -> usize {
@@ -151,12 +148,6 @@ impl Validity {
         (nulls.null_count() > 0).then_some(nulls)
     }
 
-    fn retain(&mut self, rows: &[u32]) {
-        if let Some(valid) = &mut self.0 {
-            *valid = rows.iter().map(|&row| valid[row as usize]).collect();
-        }
-    }
-
     fn bytes(&self) -> usize {
         self.0.as_ref().map_or(0, Vec::capacity)
     }
@@ -183,8 +174,8 @@ fn as_binary(values: &ArrayRef) -> Result<LargeBinaryArray, ArrowError> {
 }
 
 impl Column for Bytes {
-    fn push(&mut self, values: &ArrayRef) -> Result<(), ArrowError> {
-        for value in &as_binary(values)? {
+    fn push(&mut self, values: ArrayRef) -> Result<(), ArrowError> {
+        for value in &as_binary(&values)? {
             self.bytes += value.map_or(0, <[u8]>::len);
             self.values.push(value.map(Box::from));
         }
@@ -203,11 +194,6 @@ impl Column for Bytes {
         let binary = as_binary(values)?;
         rows.iter().zip(&binary).for_each(|(&row, value)| self.set(row as usize, value));
         Ok(())
-    }
-
-    fn retain(&mut self, rows: &[u32]) {
-        self.values = rows.iter().map(|&row| self.values[row as usize].take()).collect();
-        self.bytes = self.values.iter().flatten().map(|v| v.len()).sum();
     }
 
     fn bytes(&self) -> usize {
@@ -230,8 +216,8 @@ impl Encoded {
 }
 
 impl Column for Encoded {
-    fn push(&mut self, values: &ArrayRef) -> Result<(), ArrowError> {
-        for row in &self.converter.convert_columns(std::slice::from_ref(values))? {
+    fn push(&mut self, values: ArrayRef) -> Result<(), ArrowError> {
+        for row in &self.converter.convert_columns(&[values])? {
             self.bytes += row.data().len();
             self.rows.push(Box::from(row.data()));
         }
@@ -251,11 +237,6 @@ impl Column for Encoded {
             self.bytes = self.bytes + value.data().len() - old.len();
         }
         Ok(())
-    }
-
-    fn retain(&mut self, rows: &[u32]) {
-        self.rows = rows.iter().map(|&row| std::mem::take(&mut self.rows[row as usize])).collect();
-        self.bytes = self.rows.iter().map(|row| row.len()).sum();
     }
 
     fn bytes(&self) -> usize {

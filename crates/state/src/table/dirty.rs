@@ -22,10 +22,9 @@ impl Dirty {
         self.bits[row as usize / 64] |= 1 << (row % 64);
     }
 
-    /// Marks the rows from `before` to `after`, which are new.
-    pub(super) fn mark_new(&mut self, before: usize, after: usize) {
-        self.bits.resize(after.div_ceil(64), 0);
-        (before..after).for_each(|row| self.bits[row / 64] |= 1 << (row % 64));
+    /// There are so many rows from now on; new ones did not change.
+    pub(super) fn grow(&mut self, rows: usize) {
+        self.bits.resize(rows.div_ceil(64), 0);
     }
 
     #[inline]
@@ -81,18 +80,6 @@ impl Dirty {
         }
         let aborted: Vec<_> = self.unsettled.extract_if(.., |(e, _)| *e == epoch).collect();
         aborted.into_iter().flat_map(|(_, rows)| rows).for_each(|row| self.mark(row));
-    }
-
-    /// Rows get new ids, or none.
-    pub(super) fn renumber(&mut self, moved: &[Option<u32>]) {
-        let new_ids =
-            |rows: Vec<u32>| rows.into_iter().filter_map(|row| moved[row as usize]).collect::<Vec<_>>();
-        let marked = new_ids(self.take_rows());
-        for (_, rows) in &mut self.unsettled {
-            *rows = new_ids(std::mem::take(rows));
-        }
-        self.bits.resize(moved.iter().flatten().count().div_ceil(64), 0);
-        marked.into_iter().for_each(|row| self.mark(row));
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -74,10 +74,6 @@ fn every_kind_of_column_gives_back_what_it_was_given() {
         let expected = arrow::compute::take(&array, &UInt32Array::from(vec![2, 1, 2, 1]), None).unwrap();
         assert_eq!(&table.gather(&[0, 1, 2, 3], 0).unwrap(), &expected, "{}", array.data_type());
         assert!(table.bytes() > 0);
-        let moved = table.retain(|group| !(1..3).contains(&group.0));
-        assert_eq!(moved, [Some(0), None, None, Some(1)]);
-        let expected = arrow::compute::take(&expected, &UInt32Array::from(vec![0, 3]), None).unwrap();
-        assert_eq!(&table.gather(&[0, 1], 0).unwrap(), &expected);
     }
 }
 
@@ -90,6 +86,21 @@ fn an_epoch_holds_what_changed_since_the_last_complete_one() {
     table.on_settled(Epoch(2), true);
     table.scatter(&[2], 0, &ints(&[22])).unwrap();
     assert_eq!(rows_of(&table.freeze(Epoch(3)).unwrap()), [(2, 22)]);
+}
+
+#[test]
+fn durable_rows_are_changed_when_they_change() {
+    let mut table = table_of(&[10, 11]);
+    table.push_durable(&[2, 3, 0], vec![ints(&[12, 13, 14])]).unwrap();
+    table.push(&groups([1]), &[ints(&[15])]).unwrap();
+    assert_eq!(table.group(3), KeyGroup(3));
+    assert_eq!(rows_of(&table.freeze(Epoch(1)).unwrap()), [(0, 10), (1, 11), (1, 15)]);
+    table.on_settled(Epoch(1), true);
+    table.scatter(&[4], 0, &ints(&[24])).unwrap();
+    assert_eq!(rows_of(&table.freeze(Epoch(2)).unwrap()), [(0, 24)]);
+    let whole: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1 << 16));
+    table.push_durable(&vec![3; 1 << 16], vec![whole]).unwrap();
+    assert_eq!(&table.gather(&[4, 5, 6, 65541], 0).unwrap(), &ints(&[24, 15, 0, 65535]));
 }
 
 #[test]
@@ -116,20 +127,6 @@ fn an_epoch_frozen_before_the_last_one_settled_holds_its_rows_too() {
     assert_eq!(rows, [(0, 10), (1, 21)], "marked by the abort, and once too often is harmless");
     table.on_settled(Epoch(3), true);
     assert_eq!(table.freeze(Epoch(4)).unwrap().rows(), 0);
-}
-
-#[test]
-fn clearing_rows_away_keeps_the_marks_of_those_that_stay() {
-    let mut table = table_of(&[10, 11, 12, 13, 14, 15]);
-    table.freeze(Epoch(1)).unwrap();
-    table.on_settled(Epoch(1), true);
-    table.scatter(&[5, 3], 0, &ints(&[25, 23])).unwrap();
-    table.freeze(Epoch(2)).unwrap();
-    table.scatter(&[4], 0, &ints(&[24])).unwrap();
-    let moved = table.retain(|group| group.0 != 3);
-    assert_eq!(moved, [Some(0), Some(1), Some(2), None, Some(3), Some(4)]);
-    table.on_settled(Epoch(2), false);
-    assert_eq!(rows_of(&table.freeze(Epoch(3)).unwrap()), [(0, 24), (1, 25)]);
 }
 
 #[test]

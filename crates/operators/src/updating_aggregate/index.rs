@@ -1,0 +1,247 @@
+//! Which group a key is: DataFusion's table of keys, or our own where a key is one integer.
+//!
+//! An integer is found by the hash that also says where it lives. The high bits
+//! choose one of many small tables, and keys of one key group share them: so a
+//! restore, which gives rows by key group, fills one table after the other, and
+//! each fits into the processor's cache. Nor is there a large table that all rows
+//! would have to wait for while it grows.
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use thalweg_dataflow::{Code, Error, Result};
+use thalweg_state::hash_keys;
+
+use crate::group_table::GroupKeys;
+
+/// Keys and their group ids, dense from 0 in the order of first sight.
+pub(super) enum KeyIndex {
+    /// Keys are one 64-bit integer.
+    Integers(Integers),
+    /// All other keys.
+    Others(GroupKeys),
+}
+
+impl KeyIndex {
+    pub(super) fn new(schema: SchemaRef) -> Result<Self> {
+        match &schema.fields()[..] {
+            [field] if *field.data_type() == DataType::Int64 => Ok(KeyIndex::Integers(Integers::default())),
+            _ => Ok(KeyIndex::Others(GroupKeys::new(schema)?)),
+        }
+    }
+
+    /// Puts the group id of each row into `ids`; new keys get the next ids.
+    pub(super) fn intern(&mut self, keys: &[ArrayRef], rows: usize, ids: &mut Vec<usize>) -> Result<()> {
+        match self {
+            KeyIndex::Integers(integers) => integers.intern(keys, ids),
+            KeyIndex::Others(others) => others.intern(keys, rows, ids),
+        }
+    }
+
+    /// So many keys will come, most of them new.
+    pub(super) fn reserve(&mut self, keys: usize) {
+        match self {
+            KeyIndex::Integers(integers) => integers.reserve(keys),
+            // DataFusion's tables know no such thing.
+            KeyIndex::Others(_) => {}
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            KeyIndex::Integers(integers) => integers.keys.len(),
+            KeyIndex::Others(others) => others.len(),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            KeyIndex::Integers(integers) => integers.bytes(),
+            KeyIndex::Others(others) => others.bytes(),
+        }
+    }
+}
+
+/// The bits of a hash that choose a table: as many tables as there usually are key groups.
+const TABLE_BITS: u32 = 10;
+/// An id and one has 32 bits.
+const GROUPS_MAX: usize = u32::MAX as usize;
+/// The slots of the smallest table; a power of two.
+const SLOTS_MIN: usize = 16;
+
+/// Integers and their ids.
+pub(super) struct Integers {
+    /// The key of each id; for null, anything.
+    keys: Vec<i64>,
+    null: Option<usize>,
+    tables: Vec<Slots>,
+    /// The slots of a table that gets its first key.
+    slots: usize,
+    hashes: Vec<u64>,
+}
+
+impl Default for Integers {
+    fn default() -> Self {
+        let tables = (0..1 << TABLE_BITS).map(|_| Slots::default()).collect();
+        Self { keys: Vec::new(), null: None, tables, slots: SLOTS_MIN, hashes: Vec::new() }
+    }
+}
+
+impl Integers {
+    fn reserve(&mut self, keys: usize) {
+        self.keys.reserve(keys);
+        let of_table = (self.keys.len() + keys) >> TABLE_BITS;
+        self.slots = (of_table * 4 / 3 + 1).next_power_of_two().max(SLOTS_MIN);
+    }
+
+    fn intern(&mut self, keys: &[ArrayRef], ids: &mut Vec<usize>) -> Result<()> {
+        hash_keys(keys, &mut self.hashes)
+            .map_err(|e| Error::new(Code::InvalidType, "rows cannot be grouped").because(e))?;
+        let keys: &Int64Array = keys[0].as_primitive::<Int64Type>();
+        if self.keys.len() + keys.len() > GROUPS_MAX {
+            return Err(Error::new(Code::LimitReached, "there are more than 4,294,967,295 groups"));
+        }
+        ids.clear();
+        let Self { keys: known, null, tables, slots, hashes } = self;
+        ids.extend(keys.values().iter().zip(hashes).enumerate().map(|(row, (&key, hash))| {
+            if keys.is_null(row) {
+                return *null.get_or_insert_with(|| next_id(known, key));
+            }
+            let table = &mut tables[(*hash >> (u64::BITS - TABLE_BITS)) as usize];
+            if table.is_full() {
+                table.grow(*slots);
+            }
+            table.id_of(key, *hash as u32, known)
+        }));
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        let slots: usize = self.tables.iter().map(|table| table.slots.capacity()).sum();
+        (self.keys.capacity() + self.hashes.capacity()) * size_of::<i64>()
+            + self.tables.capacity() * size_of::<Slots>()
+            + slots * size_of::<Slot>()
+    }
+}
+
+fn next_id(known: &mut Vec<i64>, key: i64) -> usize {
+    known.push(key);
+    known.len() - 1
+}
+
+/// The low half of a key's hash, whose low bits say where the slot should be, and the key's id and
+/// one. An empty slot is zeros, which cost nothing while nobody touches them.
+type Slot = (u32, u32);
+
+/// Open addressing, slot by slot. Of the slots, a power of two, a quarter stays empty.
+#[derive(Default)]
+struct Slots {
+    slots: Vec<Slot>,
+    filled: usize,
+}
+
+impl Slots {
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.filled >= self.slots.len() / 4 * 3
+    }
+
+    /// The id of a key. There must be room for it.
+    #[inline]
+    fn id_of(&mut self, key: i64, hash: u32, known: &mut Vec<i64>) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let (hash_there, number) = self.slots[at];
+            let Some(id) = (number as usize).checked_sub(1) else {
+                let id = next_id(known, key);
+                self.slots[at] = (hash, id as u32 + 1);
+                self.filled += 1;
+                return id;
+            };
+            if hash_there == hash && known[id] == key {
+                return id;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    fn grow(&mut self, slots_min: usize) {
+        let slots = (2 * self.slots.len()).max(slots_min);
+        let old = std::mem::replace(&mut self.slots, vec![(0, 0); slots]);
+        for (hash, number) in old.into_iter().filter(|(_, number)| *number > 0) {
+            let mut at = hash as usize & (slots - 1);
+            while self.slots[at].1 > 0 {
+                at = (at + 1) & (slots - 1);
+            }
+            self.slots[at] = (hash, number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use arrow::buffer::NullBuffer;
+    use arrow::datatypes::{Field, Schema};
+
+    use super::*;
+
+    fn index() -> KeyIndex {
+        KeyIndex::new(Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, true)]))).unwrap()
+    }
+
+    fn ids_of(index: &mut KeyIndex, keys: impl IntoIterator<Item = Option<i64>>) -> Vec<usize> {
+        let keys: ArrayRef = Arc::new(keys.into_iter().collect::<Int64Array>());
+        let mut ids = vec![7];
+        index.intern(std::slice::from_ref(&keys), keys.len(), &mut ids).unwrap();
+        ids
+    }
+
+    #[test]
+    fn equal_keys_have_one_id_and_new_ones_the_next() {
+        let mut index = index();
+        assert_eq!(ids_of(&mut index, [Some(5), Some(0), Some(5), None, Some(-1)]), [0, 1, 0, 2, 3]);
+        // A null is a key of its own, whatever stands in its place.
+        let valid = NullBuffer::from(vec![false, true, true, false]);
+        let keys: ArrayRef = Arc::new(Int64Array::new(vec![5, 0, 9, 77].into(), Some(valid)));
+        let mut ids = Vec::new();
+        index.intern(&[keys], 4, &mut ids).unwrap();
+        assert_eq!(ids, [2, 1, 4, 2]);
+        assert_eq!(index.len(), 5);
+    }
+
+    /// The hashes of these agree in all bits that are looked at.
+    #[test]
+    fn keys_are_told_apart_where_their_hashes_do_not() {
+        let keys = [3_304_346, 3_863_570, 1_876_011, 5_293_002];
+        let column: ArrayRef = Arc::new(Int64Array::from(keys.to_vec()));
+        let mut hashes = Vec::new();
+        hash_keys(&[column], &mut hashes).unwrap();
+        let seen = |hash: u64| (hash >> (u64::BITS - TABLE_BITS), hash as u32);
+        assert!(seen(hashes[0]) == seen(hashes[1]) && seen(hashes[2]) == seen(hashes[3]));
+        let mut index = index();
+        assert_eq!(ids_of(&mut index, keys.map(Some)), [0, 1, 2, 3]);
+        assert_eq!(ids_of(&mut index, keys.map(Some)), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn many_keys_are_found_again() {
+        let (mut index, mut model) = (index(), HashMap::new());
+        index.reserve(20_000);
+        for batch in 0..40_i64 {
+            let keys: Vec<i64> =
+                (0..5_000).map(|row| (batch * 3_000 + row).wrapping_mul(0x9e37_79b9)).collect();
+            let expected: Vec<usize> = keys
+                .iter()
+                .map(|&key| {
+                    let next = model.len();
+                    *model.entry(key).or_insert(next)
+                })
+                .collect();
+            assert_eq!(ids_of(&mut index, keys.into_iter().map(Some)), expected);
+        }
+        assert!(index.bytes() > index.len() * (size_of::<i64>() + size_of::<Slot>()));
+    }
+}
