@@ -1,15 +1,15 @@
 //! Which group a key is: DataFusion's table of keys, or our own where a key is one integer.
 //!
-//! An integer is found by the hash that also says where it lives. The high bits
-//! choose one of many small tables, and keys of one key group share them: so a
-//! restore, which gives rows by key group, fills one table after the other, and
-//! each fits into the processor's cache. Nor is there a large table that all rows
-//! would have to wait for while it grows.
+//! The high bits of an integer's hash choose one of many small tables: so there is
+//! no large table that all rows would have to wait for while it grows. The hash is
+//! a multiplication, folded; with a number that differs from run to run, so that
+//! nobody can choose keys that meet. The order of ids does not depend on it.
+
+use std::hash::{BuildHasher, RandomState};
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use thalweg_dataflow::{Code, Error, Result};
-use thalweg_state::hash_keys;
 
 use crate::group_table::GroupKeys;
 
@@ -61,8 +61,10 @@ impl KeyIndex {
     }
 }
 
-/// The bits of a hash that choose a table: as many tables as there usually are key groups.
+/// The bits of a hash that choose a table.
 const TABLE_BITS: u32 = 10;
+/// The golden ratio's digits: odd, and no pattern in them.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 /// An id and one has 32 bits.
 const GROUPS_MAX: usize = u32::MAX as usize;
 /// The slots of the smallest table; a power of two.
@@ -76,13 +78,13 @@ pub(super) struct Integers {
     tables: Vec<Slots>,
     /// The slots of a table that gets its first key.
     slots: usize,
-    hashes: Vec<u64>,
+    seed: u64,
 }
 
 impl Default for Integers {
     fn default() -> Self {
         let tables = (0..1 << TABLE_BITS).map(|_| Slots::default()).collect();
-        Self { keys: Vec::new(), null: None, tables, slots: SLOTS_MIN, hashes: Vec::new() }
+        Self { keys: Vec::new(), null: None, tables, slots: SLOTS_MIN, seed: RandomState::new().hash_one(0) }
     }
 }
 
@@ -94,33 +96,40 @@ impl Integers {
     }
 
     fn intern(&mut self, keys: &[ArrayRef], ids: &mut Vec<usize>) -> Result<()> {
-        hash_keys(keys, &mut self.hashes)
-            .map_err(|e| Error::new(Code::InvalidType, "rows cannot be grouped").because(e))?;
         let keys: &Int64Array = keys[0].as_primitive::<Int64Type>();
         if self.keys.len() + keys.len() > GROUPS_MAX {
             return Err(Error::new(Code::LimitReached, "there are more than 4,294,967,295 groups"));
         }
         ids.clear();
-        let Self { keys: known, null, tables, slots, hashes } = self;
-        ids.extend(keys.values().iter().zip(hashes).enumerate().map(|(row, (&key, hash))| {
-            if keys.is_null(row) {
+        let Self { keys: known, null, tables, slots, seed } = self;
+        let has_nulls = keys.null_count() > 0;
+        ids.extend(keys.values().iter().enumerate().map(|(row, &key)| {
+            if has_nulls && keys.is_null(row) {
                 return *null.get_or_insert_with(|| next_id(known, key));
             }
-            let table = &mut tables[(*hash >> (u64::BITS - TABLE_BITS)) as usize];
+            let hash = hash_of(key, *seed);
+            let table = &mut tables[(hash >> (u64::BITS - TABLE_BITS)) as usize];
             if table.is_full() {
                 table.grow(*slots);
             }
-            table.id_of(key, *hash as u32, known)
+            table.id_of(key, hash as u32, known)
         }));
         Ok(())
     }
 
     fn bytes(&self) -> usize {
         let slots: usize = self.tables.iter().map(|table| table.slots.capacity()).sum();
-        (self.keys.capacity() + self.hashes.capacity()) * size_of::<i64>()
+        self.keys.capacity() * size_of::<i64>()
             + self.tables.capacity() * size_of::<Slots>()
             + slots * size_of::<Slot>()
     }
+}
+
+/// Both halves of a product, so that every bit of the key moves the high bits and the low ones.
+#[inline]
+fn hash_of(key: i64, seed: u64) -> u64 {
+    let product = u128::from(key as u64 ^ seed) * u128::from(MULTIPLIER);
+    (product >> u64::BITS) as u64 ^ product as u64
 }
 
 fn next_id(known: &mut Vec<i64>, key: i64) -> usize {
@@ -212,18 +221,14 @@ mod tests {
         assert_eq!(index.len(), 5);
     }
 
-    /// The hashes of these agree in all bits that are looked at.
     #[test]
     fn keys_are_told_apart_where_their_hashes_do_not() {
-        let keys = [3_304_346, 3_863_570, 1_876_011, 5_293_002];
-        let column: ArrayRef = Arc::new(Int64Array::from(keys.to_vec()));
-        let mut hashes = Vec::new();
-        hash_keys(&[column], &mut hashes).unwrap();
-        let seen = |hash: u64| (hash >> (u64::BITS - TABLE_BITS), hash as u32);
-        assert!(seen(hashes[0]) == seen(hashes[1]) && seen(hashes[2]) == seen(hashes[3]));
-        let mut index = index();
-        assert_eq!(ids_of(&mut index, keys.map(Some)), [0, 1, 2, 3]);
-        assert_eq!(ids_of(&mut index, keys.map(Some)), [0, 1, 2, 3]);
+        let (mut table, mut known) = (Slots::default(), Vec::new());
+        table.grow(SLOTS_MIN);
+        for _ in 0..2 {
+            assert_eq!([5, 6, -7].map(|key| table.id_of(key, 42, &mut known)), [0, 1, 2]);
+        }
+        assert_eq!(known, [5, 6, -7]);
     }
 
     #[test]
