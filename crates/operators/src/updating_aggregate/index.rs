@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use hashbrown::HashTable;
 use thalweg_dataflow::{Code, Error, Result};
 
 use crate::group_table::GroupKeys;
@@ -67,32 +68,30 @@ const TABLE_BITS: u32 = 10;
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 /// An id and one has 32 bits.
 const GROUPS_MAX: usize = u32::MAX as usize;
-/// The slots of the smallest table; a power of two.
-const SLOTS_MIN: usize = 16;
-
 /// Integers and their ids.
 pub(super) struct Integers {
     /// The key of each id; for null, anything.
     keys: Vec<i64>,
     null: Option<usize>,
-    tables: Vec<Slots>,
-    /// The slots of a table that gets its first key.
-    slots: usize,
+    tables: Vec<HashTable<Entry>>,
     seed: u64,
 }
 
+/// An id, and the low half of its key's hash.
+type Entry = (u32, u32);
+
 impl Default for Integers {
     fn default() -> Self {
-        let tables = (0..1 << TABLE_BITS).map(|_| Slots::default()).collect();
-        Self { keys: Vec::new(), null: None, tables, slots: SLOTS_MIN, seed: RandomState::new().hash_one(0) }
+        let tables = (0..1 << TABLE_BITS).map(|_| HashTable::new()).collect();
+        Self { keys: Vec::new(), null: None, tables, seed: RandomState::new().hash_one(0) }
     }
 }
 
 impl Integers {
     fn reserve(&mut self, keys: usize) {
         self.keys.reserve(keys);
-        let of_table = (self.keys.len() + keys) >> TABLE_BITS;
-        self.slots = (of_table * 4 / 3 + 1).next_power_of_two().max(SLOTS_MIN);
+        let of_table = keys.div_ceil(self.tables.len());
+        self.tables.iter_mut().for_each(|table| table.reserve(of_table, rehash));
     }
 
     fn intern(&mut self, keys: &[ArrayRef], ids: &mut Vec<usize>) -> Result<()> {
@@ -101,27 +100,37 @@ impl Integers {
             return Err(Error::new(Code::LimitReached, "there are more than 4,294,967,295 groups"));
         }
         ids.clear();
-        let Self { keys: known, null, tables, slots, seed } = self;
         let has_nulls = keys.null_count() > 0;
         ids.extend(keys.values().iter().enumerate().map(|(row, &key)| {
             if has_nulls && keys.is_null(row) {
+                let Self { keys: known, null, .. } = self;
                 return *null.get_or_insert_with(|| next_id(known, key));
             }
-            let hash = hash_of(key, *seed);
-            let table = &mut tables[(hash >> (u64::BITS - TABLE_BITS)) as usize];
-            if table.is_full() {
-                table.grow(*slots);
-            }
-            table.id_of(key, hash as u32, known)
+            self.id_of(key, hash_of(key, self.seed))
         }));
         Ok(())
     }
 
+    #[inline]
+    fn id_of(&mut self, key: i64, hash: u64) -> usize {
+        let Self { keys, tables, .. } = self;
+        let table = &mut tables[(hash >> (u64::BITS - TABLE_BITS)) as usize];
+        let low = hash as u32;
+        let is_it = |&(id, hash): &Entry| hash == low && keys[id as usize] == key;
+        match table.find(spread(low), is_it) {
+            Some(&(id, _)) => id as usize,
+            None => {
+                let id = next_id(keys, key);
+                table.insert_unique(spread(low), (id as u32, low), rehash);
+                id
+            }
+        }
+    }
+
     fn bytes(&self) -> usize {
-        let slots: usize = self.tables.iter().map(|table| table.slots.capacity()).sum();
         self.keys.capacity() * size_of::<i64>()
-            + self.tables.capacity() * size_of::<Slots>()
-            + slots * size_of::<Slot>()
+            + self.tables.iter().map(HashTable::allocation_size).sum::<usize>()
+            + self.tables.capacity() * size_of::<HashTable<Entry>>()
     }
 }
 
@@ -132,59 +141,19 @@ fn hash_of(key: i64, seed: u64) -> u64 {
     (product >> u64::BITS) as u64 ^ product as u64
 }
 
+/// What a table is given as a hash: it looks at the low bits and at the highest seven.
+#[inline]
+fn spread(low: u32) -> u64 {
+    u64::from(low) << 32 | u64::from(low)
+}
+
+fn rehash(&(_, low): &Entry) -> u64 {
+    spread(low)
+}
+
 fn next_id(known: &mut Vec<i64>, key: i64) -> usize {
     known.push(key);
     known.len() - 1
-}
-
-/// The low half of a key's hash, whose low bits say where the slot should be, and the key's id and
-/// one. An empty slot is zeros, which cost nothing while nobody touches them.
-type Slot = (u32, u32);
-
-/// Open addressing, slot by slot. Of the slots, a power of two, a quarter stays empty.
-#[derive(Default)]
-struct Slots {
-    slots: Vec<Slot>,
-    filled: usize,
-}
-
-impl Slots {
-    #[inline]
-    fn is_full(&self) -> bool {
-        self.filled >= self.slots.len() / 4 * 3
-    }
-
-    /// The id of a key. There must be room for it.
-    #[inline]
-    fn id_of(&mut self, key: i64, hash: u32, known: &mut Vec<i64>) -> usize {
-        let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
-        loop {
-            let (hash_there, number) = self.slots[at];
-            let Some(id) = (number as usize).checked_sub(1) else {
-                let id = next_id(known, key);
-                self.slots[at] = (hash, id as u32 + 1);
-                self.filled += 1;
-                return id;
-            };
-            if hash_there == hash && known[id] == key {
-                return id;
-            }
-            at = (at + 1) & mask;
-        }
-    }
-
-    fn grow(&mut self, slots_min: usize) {
-        let slots = (2 * self.slots.len()).max(slots_min);
-        let old = std::mem::replace(&mut self.slots, vec![(0, 0); slots]);
-        for (hash, number) in old.into_iter().filter(|(_, number)| *number > 0) {
-            let mut at = hash as usize & (slots - 1);
-            while self.slots[at].1 > 0 {
-                at = (at + 1) & (slots - 1);
-            }
-            self.slots[at] = (hash, number);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -223,12 +192,11 @@ mod tests {
 
     #[test]
     fn keys_are_told_apart_where_their_hashes_do_not() {
-        let (mut table, mut known) = (Slots::default(), Vec::new());
-        table.grow(SLOTS_MIN);
+        let mut integers = Integers::default();
         for _ in 0..2 {
-            assert_eq!([5, 6, -7].map(|key| table.id_of(key, 42, &mut known)), [0, 1, 2]);
+            assert_eq!([5, 6, -7].map(|key| integers.id_of(key, 42)), [0, 1, 2]);
         }
-        assert_eq!(known, [5, 6, -7]);
+        assert_eq!(integers.keys, [5, 6, -7]);
     }
 
     #[test]
@@ -247,6 +215,6 @@ mod tests {
                 .collect();
             assert_eq!(ids_of(&mut index, keys.into_iter().map(Some)), expected);
         }
-        assert!(index.bytes() > index.len() * (size_of::<i64>() + size_of::<Slot>()));
+        assert!(index.bytes() > index.len() * (size_of::<i64>() + size_of::<Entry>()));
     }
 }
