@@ -104,6 +104,7 @@ impl Simulation {
         thalweg_state::plant(self.planted.as_deref());
         CHANCE.call_once(|| mad_turmoil::rand::set_rng(StdRng::seed_from_u64(self.seed)));
         *mad_turmoil::rand::get_rng() = StdRng::seed_from_u64(self.seed);
+        begin_at_a_round_task_number();
         let _time = mad_turmoil::time::SimClocksGuard::init();
         let mut dice = Dice::new(self.seed);
         let swarm = swarm::Swarm::draw(&mut dice, self.work.as_deref());
@@ -146,4 +147,16 @@ pub fn real_seconds() -> f64 {
     let uptime = std::fs::read_to_string("/proc/uptime").expect("the system says how long it has been up");
     let seconds = uptime.split_whitespace().next().and_then(|seconds| seconds.parse().ok());
     seconds.expect("the first word is a number of seconds")
+}
+
+/// tokio keeps tasks in a few lists by their number, and drops what a killed host had list by list.
+/// Numbers go on from one simulation of a process to the next, so each begins where the lists do.
+fn begin_at_a_round_task_number() {
+    const LISTS_MAX: u64 = 1 << 10;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("nothing is asked for");
+    runtime.block_on(async {
+        let number =
+            || tokio::spawn(async {}).id().to_string().parse::<u64>().expect("a task's id is a number");
+        while !(number() + 1).is_multiple_of(LISTS_MAX) {}
+    });
 }
