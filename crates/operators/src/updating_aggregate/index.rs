@@ -63,7 +63,7 @@ impl KeyIndex {
 }
 
 /// The bits of a hash that choose a table.
-const TABLE_BITS: u32 = 10;
+const TABLE_BITS: u32 = 6;
 /// The golden ratio's digits: odd, and no pattern in them.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 /// An id and one has 32 bits.
