@@ -155,30 +155,23 @@ impl Control {
     }
 
     fn grow(&mut self, parallelism: u32) -> Result<()> {
-        match self.worker.grow(parallelism) {
-            Err(error) => self.give_up(error),
-            Ok(grown) => {
-                let Some(rescale) = &mut self.rescale else { return Ok(()) };
-                rescale.grown = Some(grown);
-                let takers = self.worker.split_takers(&rescale.splits);
-                let refused = takers.and_then(|takers| {
-                    if takers.iter().any(|taker| rescale.over.contains(taker)) {
-                        Err(is_over())
-                    } else {
-                        Ok(())
-                    }
-                });
-                if let Err(error) = refused {
-                    self.give_up(error);
-                    return Ok(());
-                }
-                if let Some(kept) = &self.kept {
-                    kept.hold(true);
-                }
-                self.catch_up(None)?;
-            }
+        let Some(rescale) = &mut self.rescale else { return Ok(()) };
+        let takers = self.worker.grow(parallelism).and_then(|grown| {
+            rescale.grown = Some(grown);
+            self.worker.split_takers(&rescale.splits)
+        });
+        let refused = match takers {
+            Err(error) => Some(error),
+            Ok(takers) => takers.iter().any(|taker| rescale.over.contains(taker)).then(is_over),
+        };
+        if let Some(error) = refused {
+            self.give_up(error);
+            return Ok(());
         }
-        Ok(())
+        if let Some(kept) = &self.kept {
+            kept.hold(true);
+        }
+        self.catch_up(None)
     }
 
     /// Makes an epoch of what changed behind `known`.

@@ -1,9 +1,9 @@
 //! Which group a key is: DataFusion's table of keys, or our own where a key is one integer.
 //!
 //! The high bits of an integer's hash choose one of many small tables: so there is
-//! no large table that all rows would have to wait for while it grows. The hash is
-//! a multiplication, folded; with a number that differs from run to run, so that
-//! nobody can choose keys that meet. The order of ids does not depend on it.
+//! no large table that all rows would have to wait for while it is hashed anew. The
+//! hash is a multiplication, folded; with a number that differs from run to run, so
+//! that keys cannot be chosen beforehand to meet. Ids do not depend on it.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -66,8 +66,9 @@ impl KeyIndex {
 const TABLE_BITS: u32 = 6;
 /// The golden ratio's digits: odd, and no pattern in them.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-/// An id and one has 32 bits.
+/// An id has 32 bits.
 const GROUPS_MAX: usize = u32::MAX as usize;
+
 /// Integers and their ids.
 pub(super) struct Integers {
     /// The key of each id; for null, anything.
