@@ -135,9 +135,13 @@ impl Operator for Tallying {
     }
 
     fn on_barrier(&mut self, epoch: Epoch, _: &mut Context<'_>) -> Result<Snapshot> {
-        let mut rows = self.table.freeze_rows(epoch);
-        rows.retain(|&row| !self.gone.contains(self.table.group(row)));
-        Ok(Snapshot { tables: vec![self.table.select(&rows).map_err(broken)?] })
+        self.table.freeze(epoch, &self.gone);
+        Ok(Snapshot::empty())
+    }
+
+    fn copy_frozen(&mut self, rows_max: usize) -> Result<Option<Snapshot>> {
+        let more = self.table.copy_frozen(rows_max).map_err(broken)?;
+        Ok(more.map(|counts| Snapshot { tables: vec![counts] }))
     }
 
     fn on_settled(&mut self, epoch: Epoch, complete: bool) {

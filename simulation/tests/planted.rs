@@ -3,18 +3,19 @@
 use thalweg_simulation::Simulation;
 
 /// A bug, and the work that shows it best, if not any.
-const PLANTED: [(&str, Option<&str>); 12] = [
+const PLANTED: [(&str, Option<&str>); 13] = [
     ("shared object names", None),
     ("manifest overwritten", None),
     ("error taken as success", None),
     ("already exists taken as mine", Some("rows")),
     ("commit skipped on restore", None),
     ("barrier overtaken", None),
-    ("routing switched one message early", Some("tally")),
-    ("dirty mark lost after an abort", None),
+    ("routing switched one message early", Some("program")),
+    ("dirty mark lost after an abort", Some("updating")),
+    ("frozen row written before it was copied", Some("tally")),
     ("position taken after the barrier", None),
-    ("watermark passed while a group travels", Some("tumble")),
-    ("hold-back replayed after the watermark", Some("tumble")),
+    ("watermark passed while a group travels", Some("hop")),
+    ("hold-back replayed after the watermark", Some("hop")),
     ("split watermark lost in a move", Some("tumble")),
 ];
 const SEEDS_MAX: u64 = 200;

@@ -55,7 +55,7 @@ pub(crate) fn barrier_stall(size: Size) -> Result<()> {
     Ok(())
 }
 
-/// How long the operator alone takes for a barrier, and the flush before it.
+/// How long the operator alone takes for a barrier and the flush before it, or for a piece of what is copied behind it.
 fn of_operator(size: Size, script: &str, kind: &str) -> Result<Vec<Duration>> {
     let planned = Planned::new(&[TABLES, script].concat(), Pace::default().rows(), Arc::new(|_| ()), NEVER)?;
     let mut operator = Driven::new(&planned, kind)?;
@@ -71,9 +71,19 @@ fn of_operator(size: Size, script: &str, kind: &str) -> Result<Vec<Duration>> {
         operator.flush()?;
         let began = Instant::now();
         operator.flush()?;
-        let snapshot = operator.freeze(epoch)?;
+        let mut snapshot = operator.freeze(epoch)?;
+        let mut longest = began.elapsed();
+        loop {
+            // Rows go on in between.
+            let began = Instant::now();
+            let more = operator.copy(&mut snapshot)?;
+            longest = longest.max(began.elapsed());
+            if !more {
+                break;
+            }
+        }
         if epoch > Epoch(1) {
-            times.push(began.elapsed());
+            times.push(longest);
         }
         let frozen: usize = snapshot.tables.iter().map(|table| table.rows()).sum();
         ensure!(frozen >= keys.len(), "{frozen} rows are frozen, of {} keys that changed", keys.len());

@@ -76,9 +76,17 @@ impl Driven {
         self.finish(|operator, cx| operator.flush(cx))
     }
 
-    /// A barrier passes, behind a [flush](Self::flush).
+    /// A barrier passes, behind a [flush](Self::flush). Some of what it froze may still have to be [copied](Self::copy).
     pub(super) fn freeze(&mut self, epoch: Epoch) -> Result<Snapshot> {
         self.call(|operator, cx| operator.on_barrier(epoch, cx))
+    }
+
+    /// Copies a piece of what was frozen; false, if there was none.
+    pub(super) fn copy(&mut self, snapshot: &mut Snapshot) -> Result<bool> {
+        let more = self.operator.copy_frozen(self.settings.batch_rows_max)?;
+        let any = more.is_some();
+        snapshot.extend(more.unwrap_or_default());
+        Ok(any)
     }
 
     pub(super) fn complete(&mut self, epoch: Epoch) {

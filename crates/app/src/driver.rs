@@ -166,7 +166,10 @@ impl Driver {
             let mut snapshot = None;
             self.call(node, &mut |operator, cx| operator.flush(cx))?;
             self.call(node, &mut |operator, cx| {
-                snapshot = Some(operator.on_barrier(epoch, cx)?);
+                let frozen = snapshot.insert(operator.on_barrier(epoch, cx)?);
+                while let Some(more) = operator.copy_frozen(cx.batch_rows_max())? {
+                    frozen.extend(more);
+                }
                 Ok(Step::Done)
             })?;
             self.nodes[node].snapshots.extend(snapshot);

@@ -7,6 +7,8 @@
 //! would cross to another subtask, so that any Parquet tool can read them and
 //! no value needs a second encoding.
 
+mod frozen;
+
 use std::hash::{BuildHasher, Hash};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use thalweg_state::{
 
 use thalweg_operators::fingerprint::Fingerprint;
 
+use self::frozen::Frozen;
 use crate::columns::{Layout, Record};
 use crate::plan::Lanes;
 use crate::segment::Remembered;
@@ -63,6 +66,8 @@ struct Entry<K, S> {
     state: S,
     /// Whether it changed since it was last frozen.
     changed: bool,
+    /// Whether it is frozen as it is, and not yet written down.
+    frozen: bool,
 }
 
 /// The states of one subtask.
@@ -81,6 +86,7 @@ pub(crate) struct KeyedStates<K, S> {
     unsettled: Vec<(Epoch, Vec<u32>)>,
     /// The epoch that was settled last, and whether it is complete.
     settled: Option<(Epoch, bool)>,
+    frozen: Frozen<K, S>,
     /// Key groups that left, while entries of theirs may still be here.
     gone: KeyGroups,
     /// Entries before this place were looked at for keys that left.
@@ -100,6 +106,7 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
             changed: Vec::new(),
             unsettled: Vec::new(),
             settled: None,
+            frozen: Frozen::default(),
             gone: KeyGroups::default(),
             swept: 0,
             key_space: KeySpace::default(),
@@ -115,6 +122,7 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
         if !std::mem::replace(&mut entry.changed, true) {
             self.changed.push(place);
         }
+        self.frozen.save(entry);
         (&entry.key, &mut entry.state)
     }
 
@@ -137,7 +145,7 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
             entries.len() as u32 - 1
         });
         let state = init(&key);
-        entries[place as usize] = Some(Entry { key, state, changed: false });
+        entries[place as usize] = Some(Entry { key, state, changed: false, frozen: false });
         let hash_of = |&place: &u32| {
             let entry = entries[place as usize].as_ref().expect("the index leads to entries only");
             hasher.hash_one(&entry.key)
@@ -162,25 +170,18 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
         Arc::new(Schema::new(vec![group, self.layout.0.field("key"), self.layout.1.field("state")]))
     }
 
-    /// These entries as a durable table, but for those that left.
-    fn table(&self, places: &[u32]) -> Result<FrozenTable> {
-        let (mut keys, mut states) = (self.layout.0.writer()?, self.layout.1.writer()?);
-        for entry in places.iter().filter_map(|&place| self.entries[place as usize].as_ref()) {
-            keys.push(&entry.key)?;
-            states.push(&entry.state)?;
-        }
-        let (keys, states) = (keys.finish()?, states.finish()?);
-        let of = self.groups(&keys)?;
+    /// Keys and states as rows of the durable table, but for those that were not frozen.
+    fn rows(&self, keys: ArrayRef, states: ArrayRef) -> Result<RecordBatch> {
+        let (of, without) = (self.groups(&keys)?, &self.frozen.without);
         let groups = UInt16Array::from_iter_values(of.iter().map(|group| group.0));
         let broken = |e| Error::internal("states do not fit their table").because(e);
-        let mut batch =
+        let batch =
             RecordBatch::try_new(self.schema(), vec![Arc::new(groups), keys, states]).map_err(broken)?;
-        if of.iter().any(|&group| self.gone.contains(group)) {
-            let staying: BooleanArray = of.iter().map(|&group| Some(!self.gone.contains(group))).collect();
-            batch = filter_record_batch(&batch, &staying).map_err(broken)?;
+        if !of.iter().any(|&group| without.contains(group)) {
+            return Ok(batch);
         }
-        let batches = if batch.num_rows() == 0 { Vec::new() } else { vec![batch] };
-        Ok(FrozenTable::upsert(TABLE, 1, batches))
+        let staying: BooleanArray = of.iter().map(|&group| Some(!without.contains(group))).collect();
+        filter_record_batch(&batch, &staying).map_err(broken)
     }
 
     fn groups(&self, keys: &ArrayRef) -> Result<Vec<KeyGroup>> {
@@ -201,6 +202,7 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
             while let (Some(key), Some(state)) = (keys.next(), states.next()) {
                 let place = self.place(key);
                 let entry = self.entries[place as usize].as_mut().expect("a place has an entry");
+                self.frozen.save(entry);
                 entry.state = state;
                 places.push(place);
             }
@@ -233,7 +235,8 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
     }
 
     fn drop_entry(&mut self, place: usize) {
-        let Some(entry) = self.entries[place].take() else { return };
+        let Some(mut entry) = self.entries[place].take() else { return };
+        self.frozen.save(&mut entry);
         let hash = self.hasher.hash_one(&entry.key);
         if let Ok(found) = self.index.find_entry(hash, |&other| other as usize == place) {
             found.remove();
@@ -258,13 +261,22 @@ impl<K: Key, S: Record> Remembered for KeyedStates<K, S> {
         self.mark(unsettled);
         let mut places = std::mem::take(&mut self.changed);
         // A place whose key left may have another key by now, or none.
-        let mut changed = |place: &u32| {
-            self.entries[*place as usize].as_mut().is_some_and(|e| std::mem::take(&mut e.changed))
-        };
-        places.retain(|place| changed(place));
-        let table = self.table(&places)?;
+        places.retain(|&place| {
+            self.entries[place as usize].as_mut().is_some_and(|entry| {
+                entry.frozen |= entry.changed;
+                std::mem::take(&mut entry.changed)
+            })
+        });
+        self.frozen = Frozen::new(places.clone(), self.gone.clone(), &self.layout)?;
         self.unsettled.push((epoch, places));
-        Ok(Snapshot { tables: vec![table] })
+        Ok(Snapshot { tables: vec![FrozenTable::upsert(TABLE, 1, Vec::new())] })
+    }
+
+    fn copy_frozen(&mut self, rows_max: usize) -> Result<Option<Snapshot>> {
+        let Some((keys, states)) = self.frozen.next(&mut self.entries, rows_max)? else { return Ok(None) };
+        let rows = self.rows(keys, states)?;
+        let batches = if rows.num_rows() == 0 { Vec::new() } else { vec![rows] };
+        Ok(Some(Snapshot { tables: vec![FrozenTable::upsert(TABLE, 1, batches)] }))
     }
 
     fn settle(&mut self, epoch: Epoch, complete: bool) {
@@ -302,7 +314,9 @@ impl<K: Key, S: Record> Remembered for KeyedStates<K, S> {
     }
 
     fn bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Option<Entry<K, S>>>() + self.index.allocation_size()
+        self.entries.capacity() * size_of::<Option<Entry<K, S>>>()
+            + self.index.allocation_size()
+            + self.frozen.bytes()
     }
 }
 

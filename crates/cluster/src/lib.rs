@@ -9,7 +9,8 @@
 //!   Prepared ─start─► fence, restore sinks, build, run ─► JobHandle
 //!
 //!   control:  reports ─► EpochMachine ─► barriers, settle, commit, announce
-//!                └─ snapshots ─► written in the background ─► parts of the epoch
+//!                ├─ snapshots ─► written in the background ─► parts of the epoch
+//!                └─► RescaleMachine ─► state loaded ahead, the barrier that moves it
 //! ```
 
 pub mod controller;

@@ -6,7 +6,7 @@
 //! ```text
 //! open ─► ( on_batch | on_watermark | on_split | on_timer | flush ) ─► Done
 //!              └► More ─► resume ─► More ─► … ─► Done      nothing else comes in between
-//!         flush to Done, then on_barrier ─► Snapshot
+//!         flush to Done, then on_barrier ─► Snapshot, copy_frozen ─► Snapshot, … ─► None
 //! ```
 
 use arrow::array::RecordBatch;
@@ -85,11 +85,21 @@ pub trait Operator: Send {
         Ok(Step::Done)
     }
 
-    /// Freezes the state as of this point in the stream: no IO, no copy of what did not change.
+    /// Freezes the state as of this point in the stream: no IO, no copy of what did not change, and
+    /// better no copy at all: what is to be copied can be left to [`copy_frozen`](Self::copy_frozen).
     /// Always called directly after a `flush` that ended `Done`.
     fn on_barrier(&mut self, epoch: Epoch, cx: &mut Context<'_>) -> Result<Snapshot> {
         let _ = (epoch, cx);
         Ok(Snapshot::empty())
+    }
+
+    /// Gives the next piece of what the last barrier froze and `on_barrier` did not give: about `rows_max`
+    /// rows, as they were at the barrier whatever came since. None, when all was given.
+    ///
+    /// Called in between other calls, until it answers none, before the next barrier.
+    fn copy_frozen(&mut self, rows_max: usize) -> Result<Option<Snapshot>> {
+        let _ = rows_max;
+        Ok(None)
     }
 
     /// Learns how an epoch was settled. After an abort, what its snapshot
@@ -114,7 +124,8 @@ pub trait Operator: Send {
     }
 
     /// Rescale: these key groups live elsewhere now. Their state is forgotten, gives no output and is
-    /// in no later snapshot, not even after an abort.
+    /// in no later snapshot, not even after an abort. What of it the last barrier froze is still to be
+    /// given.
     ///
     /// Cheap: it must not stop the rows of other groups for longer than a few milliseconds, however
     /// large the state is. Garbage may be left behind, to be cleared away in bounded pieces in `flush`,

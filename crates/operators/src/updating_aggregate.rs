@@ -168,7 +168,11 @@ impl Operator for UpdatingOperator {
     }
 
     fn on_barrier(&mut self, epoch: Epoch, _: &mut Context<'_>) -> Result<Snapshot> {
-        self.groups.freeze(epoch)
+        Ok(self.groups.freeze(epoch))
+    }
+
+    fn copy_frozen(&mut self, rows_max: usize) -> Result<Option<Snapshot>> {
+        self.groups.copy_frozen(rows_max)
     }
 
     fn on_settled(&mut self, epoch: Epoch, complete: bool) {

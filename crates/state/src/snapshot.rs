@@ -2,7 +2,7 @@
 //!
 //! The durable form of state is one table per operator and name, with the key
 //! group of each row as its first column: one table per key group would end
-//! vectorising. Freezing copies no rows.
+//! vectorising.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -123,6 +123,16 @@ impl Snapshot {
     /// The batches of one table; none when it has no such table.
     pub fn batches_of<'a>(&'a self, table: &'a str) -> impl Iterator<Item = &'a RecordBatch> {
         self.tables.iter().filter(move |t| t.name == table).flat_map(|t| &t.batches)
+    }
+
+    /// Adds what more there is of the same operator at the same epoch.
+    pub fn extend(&mut self, more: Snapshot) {
+        for table in more.tables {
+            match self.tables.iter_mut().find(|known| known.name == table.name) {
+                Some(known) => known.batches.extend(table.batches),
+                None => self.tables.push(table),
+            }
+        }
     }
 
     /// The bytes that all tables hold in memory.

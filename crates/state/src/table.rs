@@ -8,22 +8,25 @@
 //! ```text
 //! row id │ key group │ column 0 │ column 1 │ … │ changed
 //!    0   │    713    │    …     │    …     │   │    ·
-//!    1   │     42    │    …     │    …     │   │    ×      freeze: the rows marked × as one batch
+//!    1   │     42    │    …     │    …     │   │    ×      freeze: the rows marked × are the epoch's
 //! ```
 
+mod bits;
 mod chunks;
 mod column;
 mod dirty;
+mod frozen;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt16Array};
+use arrow::array::{ArrayRef, RecordBatch, UInt16Array};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
-use crate::{Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup};
+use crate::{Epoch, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups, planted};
 use column::Column;
 use dirty::Dirty;
+use frozen::Frozen;
 
 /// Why a table cannot hold what it is given.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +73,7 @@ pub struct Table {
     groups: Vec<u16>,
     columns: Vec<Box<dyn Column>>,
     dirty: Dirty,
+    frozen: Frozen,
 }
 
 impl Table {
@@ -85,7 +89,15 @@ impl Table {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { name, key, schema, groups: Vec::new(), columns, dirty: Dirty::default() })
+        Ok(Self {
+            name,
+            key,
+            schema,
+            groups: Vec::new(),
+            columns,
+            dirty: Dirty::default(),
+            frozen: Frozen::default(),
+        })
     }
 
     /// The columns, without the key group's.
@@ -107,6 +119,7 @@ impl Table {
     pub fn bytes(&self) -> usize {
         self.groups.capacity() * size_of::<u16>()
             + self.dirty.bytes()
+            + self.frozen.bytes()
             + self.columns.iter().map(|c| c.bytes()).sum::<usize>()
     }
 
@@ -157,6 +170,7 @@ impl Table {
     /// If a row or the column does not exist.
     pub fn scatter(&mut self, rows: &[u32], column: usize, values: &ArrayRef) -> Result<(), TableError> {
         self.check(rows.len(), std::iter::once((column, values)), 1)?;
+        self.save(rows)?;
         self.columns[column]
             .scatter(rows, values)
             .map_err(|source| TableError::Arrow { table: self.name, source })?;
@@ -172,17 +186,53 @@ impl Table {
         KeyGroup(self.groups[row as usize])
     }
 
-    /// The rows that changed since the last complete epoch, as an increment
-    /// that replaces rows of the same key.
-    pub fn freeze(&mut self, epoch: Epoch) -> Result<FrozenTable, TableError> {
-        let rows = self.freeze_rows(epoch);
-        self.select(&rows)
+    /// Freezes the rows that changed since the last complete epoch, as of now, but for those of the key
+    /// groups `without`. They are copied by [`copy_frozen`](Self::copy_frozen); what an earlier epoch
+    /// left to copy is this one's.
+    pub fn freeze(&mut self, epoch: Epoch, without: &KeyGroups) {
+        self.frozen = Frozen::new(self.dirty.freeze(epoch), without.clone());
     }
 
-    /// The ids of the rows that changed since the last complete epoch, for an
-    /// owner that writes more than the table's own columns.
-    pub fn freeze_rows(&mut self, epoch: Epoch) -> Vec<u32> {
-        self.dirty.freeze(epoch)
+    /// The next piece of what was frozen, as rows that replace those of the same key: about `rows_max`
+    /// rows, and those that had to be copied meanwhile. None, when all was given.
+    pub fn copy_frozen(&mut self, rows_max: usize) -> Result<Option<FrozenTable>, TableError> {
+        let mut batches = self.frozen.saved();
+        let rows = self.frozen.next(rows_max);
+        if rows.is_empty() && batches.is_empty() {
+            return Ok(None);
+        }
+        batches.extend(self.copy(rows)?);
+        Ok(Some(FrozenTable::upsert(self.name, self.key, batches)))
+    }
+
+    /// Copies what is frozen of rows that are about to be written.
+    fn save(&mut self, rows: &[u32]) -> Result<(), TableError> {
+        if planted("frozen row written before it was copied") {
+            return Ok(());
+        }
+        let frozen = self.frozen.take(rows);
+        if let Some(copy) = self.copy(frozen)? {
+            self.frozen.save(copy);
+        }
+        Ok(())
+    }
+
+    /// These rows with their key groups, but for those that were not frozen; none, if there are none.
+    fn copy(&self, mut rows: Vec<u32>) -> Result<Option<RecordBatch>, TableError> {
+        if !self.frozen.without.is_empty() {
+            rows.retain(|&row| !self.frozen.without.contains(self.group(row)));
+        }
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let groups = rows.iter().map(|&row| self.groups[row as usize]);
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt16Array::from_iter_values(groups))];
+        for column in 0..self.columns.len() {
+            columns.push(self.gather(&rows, column)?);
+        }
+        RecordBatch::try_new(self.frozen_schema(), columns)
+            .map(Some)
+            .map_err(|source| TableError::Arrow { table: self.name, source })
     }
 
     /// Learns how an epoch was settled: after an abort its rows are changed again.
@@ -205,20 +255,6 @@ impl Table {
     pub fn mark_unsettled(&mut self, epoch: Epoch, rows: &[u32]) {
         self.dirty.unmark(rows);
         self.dirty.put(epoch, rows);
-    }
-
-    /// These rows with their key groups, as part of a snapshot.
-    pub fn select(&self, rows: &[u32]) -> Result<FrozenTable, TableError> {
-        let groups = rows.iter().map(|&row| self.groups[row as usize]);
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt16Array::from_iter_values(groups))];
-        for column in 0..self.columns.len() {
-            columns.push(self.gather(rows, column)?);
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        let batch = RecordBatch::try_new_with_options(self.frozen_schema(), columns, &options)
-            .map_err(|source| TableError::Arrow { table: self.name, source })?;
-        let batches = if rows.is_empty() { Vec::new() } else { vec![batch] };
-        Ok(FrozenTable::upsert(self.name, self.key, batches))
     }
 
     fn frozen_schema(&self) -> SchemaRef {

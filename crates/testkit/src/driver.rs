@@ -238,6 +238,9 @@ impl<'a> Driver<'a> {
             snapshot = operator.on_barrier(epoch, cx)?;
             Ok(Step::Done)
         })?;
+        while let Some(more) = self.operator.copy_frozen(self.settings.batch_rows_max)? {
+            snapshot.extend(more);
+        }
         self.epoch = epoch.next();
         Ok((epoch, snapshot))
     }

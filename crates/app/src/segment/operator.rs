@@ -28,6 +28,11 @@ pub(crate) trait Remembered: Send {
         let _ = (split, event, cx);
     }
     fn freeze(&mut self, epoch: Epoch) -> Result<Snapshot>;
+    /// The next piece of what was frozen; none, when all was given.
+    fn copy_frozen(&mut self, rows_max: usize) -> Result<Option<Snapshot>> {
+        let _ = rows_max;
+        Ok(None)
+    }
     fn settle(&mut self, epoch: Epoch, complete: bool);
     fn put(&mut self, groups: &KeyGroups, given: &Snapshot, age: Age) -> Result<()>;
     fn forget(&mut self, groups: &KeyGroups);
@@ -200,6 +205,10 @@ impl<S: Remembered> Operator for SegmentOperator<S> {
     fn on_barrier(&mut self, epoch: Epoch, cx: &mut Context<'_>) -> Result<Snapshot> {
         self.report(cx);
         self.state.freeze(epoch)
+    }
+
+    fn copy_frozen(&mut self, rows_max: usize) -> Result<Option<Snapshot>> {
+        self.state.copy_frozen(rows_max)
     }
 
     fn on_settled(&mut self, epoch: Epoch, complete: bool) {

@@ -10,6 +10,15 @@ fn count(states: &mut KeyedStates<String, u64>, key: &str) {
     *states.of(key.to_owned()).1 += 1;
 }
 
+/// What an epoch gets that is written down at once.
+fn frozen(states: &mut KeyedStates<String, u64>, epoch: u64) -> Snapshot {
+    let mut snapshot = states.freeze(Epoch(epoch)).unwrap();
+    while let Some(more) = states.copy_frozen(1).unwrap() {
+        snapshot.extend(more);
+    }
+    snapshot
+}
+
 /// What a table holds.
 fn rows(snapshot: &Snapshot) -> BTreeMap<String, u64> {
     let batches = snapshot.tables.iter().flat_map(|table| &table.batches);
@@ -28,41 +37,41 @@ fn of(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
 fn an_epoch_writes_what_changed_since_the_last_complete_one() {
     let mut states = states();
     ["a", "b"].iter().for_each(|key| count(&mut states, key));
-    assert_eq!(rows(&states.freeze(Epoch(1)).unwrap()), of(&[("a", 1), ("b", 1)]));
+    assert_eq!(rows(&frozen(&mut states, 1)), of(&[("a", 1), ("b", 1)]));
     states.settle(Epoch(1), true);
     count(&mut states, "b");
-    assert_eq!(rows(&states.freeze(Epoch(2)).unwrap()), of(&[("b", 2)]));
+    assert_eq!(rows(&frozen(&mut states, 2)), of(&[("b", 2)]));
     states.settle(Epoch(2), true);
-    assert_eq!(states.freeze(Epoch(3)).unwrap().tables[0].rows(), 0);
+    assert_eq!(frozen(&mut states, 3).tables[0].rows(), 0);
 }
 
 #[test]
 fn what_an_aborted_or_unsettled_epoch_wrote_is_written_again() {
     let mut states = states();
     count(&mut states, "a");
-    states.freeze(Epoch(1)).unwrap();
+    frozen(&mut states, 1);
     count(&mut states, "b");
     // Nobody knows yet how epoch 1 ends.
-    assert_eq!(rows(&states.freeze(Epoch(2)).unwrap()), of(&[("a", 1), ("b", 1)]));
+    assert_eq!(rows(&frozen(&mut states, 2)), of(&[("a", 1), ("b", 1)]));
     states.settle(Epoch(1), false);
     states.settle(Epoch(2), false);
     count(&mut states, "c");
-    assert_eq!(rows(&states.freeze(Epoch(3)).unwrap()), of(&[("a", 1), ("b", 1), ("c", 1)]));
+    assert_eq!(rows(&frozen(&mut states, 3)), of(&[("a", 1), ("b", 1), ("c", 1)]));
     states.settle(Epoch(3), true);
-    assert_eq!(states.freeze(Epoch(4)).unwrap().tables[0].rows(), 0);
+    assert_eq!(frozen(&mut states, 4).tables[0].rows(), 0);
 }
 
 #[test]
 fn a_restore_takes_the_last_of_each_key_and_owes_nothing() {
     let mut before = states();
     ["a", "b"].iter().for_each(|key| count(&mut before, key));
-    let first = before.freeze(Epoch(1)).unwrap();
+    let first = frozen(&mut before, 1);
     before.settle(Epoch(1), true);
     count(&mut before, "a");
-    let second = before.freeze(Epoch(2)).unwrap();
+    let second = frozen(&mut before, 2);
     let mut after = states();
     after.open([first, second].into_iter().collect(), KeySpace::default()).unwrap();
-    assert_eq!(after.freeze(Epoch(3)).unwrap().tables[0].rows(), 0);
+    assert_eq!(frozen(&mut after, 3).tables[0].rows(), 0);
     assert_eq!((*after.of("a".into()).1, *after.of("b".into()).1, *after.of("c".into()).1), (2, 1, 0));
 }
 
@@ -83,10 +92,10 @@ fn states_move_by_key_group_there_and_back_with_what_they_owe() {
         let keys: Vec<String> = (0..100).map(|n| n.to_string()).collect();
         let (mut left, mut right) = (states(), states());
         keys.iter().for_each(|key| count(&mut left, key));
-        let first = left.freeze(Epoch(1)).unwrap();
+        let first = frozen(&mut left, 1);
         left.settle(Epoch(1), true);
         keys[..50].iter().for_each(|key| count(&mut left, key));
-        let second = left.freeze(Epoch(2)).unwrap();
+        let second = frozen(&mut left, 2);
         right.put(&half(), &first.select(&half()), Age::Durable).unwrap();
         right.put(&half(), &second.select(&half()), Age::Unsettled(Epoch(2))).unwrap();
         left.forget(&half());
@@ -94,7 +103,7 @@ fn states_move_by_key_group_there_and_back_with_what_they_owe() {
         // Of what left nothing is written, whether it was cleared away or not.
         for tidy in [false, true] {
             let epoch = Epoch(3 + u64::from(tidy));
-            let (own, moved) = (rows(&left.freeze(epoch).unwrap()), rows(&right.freeze(epoch).unwrap()));
+            let (own, moved) = (rows(&frozen(&mut left, epoch.0)), rows(&frozen(&mut right, epoch.0)));
             let owed = |states: &BTreeMap<String, u64>| states.values().all(|&count| count == 2);
             assert!(own.keys().all(|key| !moves(&left, key)) && moved.keys().all(|key| moves(&right, key)));
             assert_eq!(own.len() + moved.len(), if complete { 0 } else { 50 });
@@ -115,17 +124,16 @@ fn states_move_by_key_group_there_and_back_with_what_they_owe() {
                 count(&mut left, &key);
             }
         }
-        let third = right.freeze(Epoch(5)).unwrap();
-        let all: Snapshot = Snapshot {
-            tables: vec![right.table(&(0..right.entries.len() as u32).collect::<Vec<_>>()).unwrap()],
-        };
+        let third = frozen(&mut right, 5);
+        right.mark(0..right.entries.len() as u32);
+        let all = frozen(&mut right, 6);
         left.put(&half(), &all, Age::Durable).unwrap();
         left.put(&half(), &third, Age::Unsettled(Epoch(5))).unwrap();
         right.forget(&half());
         let sum = keys.iter().map(|key| *left.of(key.clone()).1).sum::<u64>();
         assert_eq!(sum, 250);
-        right.settle(Epoch(5), false);
-        assert_eq!(right.freeze(Epoch(6)).unwrap().tables[0].rows(), 0, "nothing is left to write");
+        [5, 6].into_iter().for_each(|epoch| right.settle(Epoch(epoch), false));
+        assert_eq!(frozen(&mut right, 7).tables[0].rows(), 0, "nothing is left to write");
     }
 }
 
@@ -134,7 +142,7 @@ fn keys_come_back_before_the_first_stay_was_cleared_away() {
     let mut states = states();
     let keys: Vec<String> = (0..100).map(|n| n.to_string()).collect();
     keys.iter().for_each(|key| count(&mut states, key));
-    let first = states.freeze(Epoch(1)).unwrap();
+    let first = frozen(&mut states, 1);
     states.settle(Epoch(1), true);
     keys.iter().for_each(|key| count(&mut states, key));
     states.forget(&half());
@@ -154,4 +162,23 @@ fn a_fingerprint_tells_the_types_of_key_and_state() {
     assert_eq!(of::<String, u64>(), of::<String, u64>());
     assert_ne!(of::<String, u64>(), of::<String, String>());
     assert_ne!(of::<String, u64>(), of::<i64, u64>());
+}
+
+#[test]
+fn what_is_written_down_late_is_as_it_was_at_the_barrier() {
+    let mut states = states();
+    ["a", "b", "c", "d"].iter().for_each(|key| count(&mut states, key));
+    let mut snapshot = states.freeze(Epoch(1)).unwrap();
+    ["e", "d", "d"].iter().for_each(|key| count(&mut states, key));
+    snapshot.extend(states.copy_frozen(2).unwrap().unwrap());
+    ["a", "c"].iter().for_each(|key| count(&mut states, key));
+    // Keys that leave were frozen too, and their places may go to others.
+    states.forget(&KeySpace::default().share(0, 1));
+    states.tidy().unwrap();
+    count(&mut states, "f");
+    while let Some(more) = states.copy_frozen(1).unwrap() {
+        snapshot.extend(more);
+    }
+    assert_eq!(rows(&snapshot), of(&[("a", 1), ("b", 1), ("c", 1), ("d", 1)]));
+    assert_eq!(snapshot.tables.iter().map(FrozenTable::rows).sum::<usize>(), 4);
 }

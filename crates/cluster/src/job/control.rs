@@ -20,9 +20,10 @@ use tracing::{debug, info, warn};
 
 use super::handle::{Reply, Request, Said, Shared, locked};
 use super::recovery::in_background;
-use super::rescale::Rescale;
+use super::rescale::Rescales;
 use super::{Job, JobOutcome};
 use crate::controller::epochs::{Action, EpochMachine, Event};
+use crate::controller::rescale;
 use crate::keeping::{Described, EpochStore, Kept, Proposal, SubtaskPart, Verdict, Written, carry};
 
 /// How long a failed job waits for its subtasks to be dropped.
@@ -53,7 +54,7 @@ pub(super) enum Done {
     Kept(Reply<Epoch>, Epoch, Result<()>),
     /// The job may close: what was to be kept of its end is kept, or why not.
     MayClose(Close, Result<()>),
-    Rescale(super::rescale::Loaded),
+    Rescale(rescale::Event),
 }
 
 /// Who publishes the rows of each sink, and how errors name it.
@@ -86,9 +87,7 @@ pub(super) struct Control {
     asked: Vec<(Epoch, Option<String>, Reply<Epoch>)>,
     /// The names under which the last epoch is kept.
     keep_last: BTreeSet<String>,
-    pub(super) rescale: Option<Rescale>,
-    /// How many rescales were asked for.
-    pub(super) rescales: u64,
+    pub(super) rescales: Rescales,
     why: Close,
 }
 
@@ -138,8 +137,7 @@ impl Control {
             closed: vec![false; sources.len()],
             asked: Vec::new(),
             keep_last: BTreeSet::new(),
-            rescale: None,
-            rescales: 0,
+            rescales: Rescales::new(worker.parallelism()),
             why: Close::End,
             worker,
             world,
@@ -212,7 +210,7 @@ impl Control {
                     self.renew();
                 }
             }
-            self.go_on_rescaling()?;
+            self.rescale(rescale::Event::Turn)?;
         }
         Ok(())
     }
@@ -228,10 +226,7 @@ impl Control {
                 self.asked.push((self.machine.next(), savepoint, reply));
                 self.step(Event::Tick)
             }
-            Request::Rescale(parallelism, reply) => {
-                self.begin_rescale(parallelism, reply);
-                Ok(())
-            }
+            Request::Rescale(parallelism, reply) => self.ask_rescale(parallelism, reply),
         }
     }
 
@@ -243,17 +238,10 @@ impl Control {
                 Ok(())
             }
             Word::Holding { hold, over, splits } => {
-                self.source_holds(hold, member, over, splits);
-                Ok(())
+                self.rescale(rescale::Event::Holds { rescale: hold, member, over, splits })
             }
-            Word::Loaded(rescale) => {
-                self.member_filled(member, rescale);
-                Ok(())
-            }
-            Word::Moved(epoch) => {
-                self.moved(member, epoch);
-                Ok(())
-            }
+            Word::Loaded(rescale) => self.rescale(rescale::Event::Loaded { rescale, member }),
+            Word::Moved(epoch) => self.rescale(rescale::Event::Moved { epoch, member }),
             Word::Finished(why) => self.step(Event::Finished { subtask: member, why }),
             Word::Closed(Ok(())) => {
                 self.closed[member] = true;
@@ -261,8 +249,7 @@ impl Control {
             }
             // It has no part in the job yet: the job goes on without it.
             Word::Closed(Err(Failure::Own(error))) if member >= self.machine.members() => {
-                self.give_up(error);
-                Ok(())
+                self.rescale(rescale::Event::Failed(error))
             }
             Word::Closed(Err(Failure::Own(error))) => Err(error),
             Word::Closed(Err(Failure::PeerGone)) => Err(self.cause(member).await),
@@ -355,10 +342,7 @@ impl Control {
                 self.close(why);
                 Ok(())
             }
-            Done::Rescale(loaded) => {
-                self.loaded(loaded);
-                Ok(())
-            }
+            Done::Rescale(event) => self.rescale(event),
         }
     }
 
@@ -380,7 +364,7 @@ impl Control {
             }
             Action::Settle { epoch, complete } => self.settle(epoch, complete),
             Action::Commit(epoch) => self.commit(epoch),
-            Action::Announce { epoch, complete } => self.announce(epoch, complete),
+            Action::Announce { epoch, complete } => self.announce(epoch, complete)?,
             Action::Dismiss(members) => {
                 for member in members {
                     self.worker.tell(member, Command::Close(Close::Stop));
@@ -419,10 +403,9 @@ impl Control {
         }
     }
 
-    fn announce(&mut self, epoch: Epoch, complete: bool) {
+    fn announce(&mut self, epoch: Epoch, complete: bool) -> Result<()> {
         info!(epoch = epoch.0, complete, "epoch settled");
         self.shared.settled(epoch, complete);
-        self.caught_up(epoch);
         for member in 0..self.worker.members().len() {
             self.tell_alive(member, Command::Settled { epoch, complete });
         }
@@ -434,6 +417,7 @@ impl Control {
                 .into_iter()
                 .for_each(|(node, c)| self.carried.entry(node).or_default().extend(c));
         }
+        self.rescale(rescale::Event::Settled { epoch, complete })
     }
 
     /// Proposes what was collected until the store knows what lies there.

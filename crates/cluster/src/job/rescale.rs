@@ -1,18 +1,4 @@
-//! A job goes on with another number of subtasks, while rows flow.
-//!
-//! ```text
-//!  Holding ──► Catching ─► Loading, Filling ─► Resting ─────────► Switching(e) ─────► done
-//!  sources     an epoch    what moves and it   epochs pause;      barrier e carries   all that moves
-//!  stay        ▲           wrote │             what they wrote    the new tables      is in place
-//!              └── as many rounds┘             meanwhile
-//! ```
-//!
-//! A barrier stops rows for as long as it takes to set aside what changed since the last epoch, and
-//! moving keys until that has arrived. So the barrier of the move comes close behind an epoch: the
-//! first round moves nearly everything, and takes long; the next one what changed meanwhile.
-//!
-//! Until the barrier is sent nothing has changed for anybody, and the whole
-//! can be taken back.
+//! Carries out what is [decided](crate::controller::rescale) about a rescale.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,270 +14,115 @@ use tracing::info;
 
 use super::control::{Control, Done};
 use super::handle::Reply;
-use crate::controller::epochs::{Change, Event};
+use crate::controller::epochs::{self, Change};
+use crate::controller::rescale::{Action, Event, RescaleMachine};
 use crate::keeping::{Kept, failed};
 
-/// So often what changed is made an epoch and loaded before the barrier of the move.
-const ROUNDS: u32 = 2;
+/// The splits of each source that may lose some.
+type Splits = BTreeMap<usize, Vec<Assignment>>;
 
-/// A rescale under way.
-pub(super) struct Rescale {
-    /// Unlike that of any other of this life.
-    number: u64,
-    parallelism: u32,
-    reply: Reply<()>,
-    stage: Stage,
-    rounds: u32,
-    grown: Option<Grown>,
-    /// The splits of each source that may lose some.
-    splits: BTreeMap<usize, Vec<Assignment>>,
-    /// The sources that had ended before they heard of it, since there was no split for them.
-    over: BTreeSet<usize>,
+/// The rescales of a job: what decides on them, who waits for them, and what the one under way has built.
+pub(super) struct Rescales {
+    machine: RescaleMachine,
+    asked: u64,
+    replies: BTreeMap<u64, Reply<()>>,
+    built: Option<(Grown, Splits)>,
 }
 
-enum Stage {
-    /// These sources have not yet said what they read.
-    Holding(BTreeSet<usize>),
-    /// Everything up to the first epoch is loaded; the next one is to be from the second on.
-    Catching(Option<Epoch>, Epoch),
-    /// What moves is being read.
-    Loading,
-    /// What was read, up to this epoch, goes into these members: what is not in place at the barrier,
-    /// rows of moving keys wait for.
-    Filling(Option<Epoch>, BTreeSet<usize>),
-    /// Everything up to this epoch is loaded; no new one begins.
-    Resting(Option<Epoch>),
-    /// The barrier of this epoch is under way; these members wait for what moves to them.
-    Switching(Epoch, BTreeSet<usize>),
-}
-
-/// State on its way to members.
-pub(super) struct Loaded {
-    rescale: u64,
-    upto: Option<Epoch>,
-    loads: Result<Vec<(usize, Load)>>,
+impl Rescales {
+    pub(super) fn new(parallelism: u32) -> Self {
+        let machine = RescaleMachine::new(parallelism);
+        Self { machine, asked: 0, replies: BTreeMap::new(), built: None }
+    }
 }
 
 impl Control {
-    pub(super) fn begin_rescale(&mut self, parallelism: u32, reply: Reply<()>) {
-        let refuse = |reply: Reply<()>, error: Error| {
-            // Who asked may be gone.
-            let _ = reply.send(Err(error));
+    pub(super) fn ask_rescale(&mut self, parallelism: u32, reply: Reply<()>) -> Result<()> {
+        let unkept = "a job without a state folder cannot be rescaled while it runs";
+        let sources = match &self.kept {
+            Some(_) => self.worker.movable_sources(parallelism),
+            None => Err(Error::new(Code::Conflict, unkept).with_help("start it with --state-dir")),
         };
-        let conflict = |what: &str| Error::new(Code::Conflict, what);
-        if self.rescale.is_some() {
-            return refuse(reply, conflict("another rescale is under way"));
-        }
-        if self.machine.is_ending() {
-            return refuse(reply, conflict("the job is on its way to its end"));
-        }
-        if parallelism == self.worker.parallelism() {
-            return drop(reply.send(Ok(())));
-        }
-        if self.kept.is_none() {
-            let error = conflict("a job without a state folder cannot be rescaled while it runs");
-            return refuse(reply, error.with_help("start it with --state-dir"));
-        }
-        match self.worker.movable_sources(parallelism) {
-            Err(error) => refuse(reply, error),
-            Ok(sources) => {
-                self.rescales += 1;
-                let number = self.rescales;
-                sources.iter().for_each(|&member| self.worker.tell(member, Command::Hold(Some(number))));
-                let stage = Stage::Holding(sources.into_iter().collect());
-                let splits = BTreeMap::new();
-                let over = BTreeSet::new();
-                self.rescale =
-                    Some(Rescale { number, parallelism, reply, stage, rounds: 0, grown: None, splits, over });
-            }
-        }
+        self.rescales.asked += 1;
+        let rescale = self.rescales.asked;
+        self.rescales.replies.insert(rescale, reply);
+        self.rescale(Event::Asked { rescale, parallelism, sources })
     }
 
-    /// A source stays until the rescale is done, or has ended before it heard of it. That does not
-    /// matter if it has read nothing, and is to read nothing.
-    pub(super) fn source_holds(&mut self, hold: u64, member: usize, over: bool, splits: Vec<Assignment>) {
-        let Some(rescale) = self.rescale.as_mut().filter(|rescale| rescale.number == hold) else { return };
-        let Stage::Holding(missing) = &mut rescale.stage else { return };
-        missing.remove(&member);
-        let has_read = !splits.is_empty();
-        rescale.splits.insert(member, splits);
-        if over {
-            rescale.over.insert(member);
-        }
-        if over && has_read {
-            self.give_up(is_over());
-        }
+    pub(super) fn rescale(&mut self, event: Event) -> Result<()> {
+        let actions = self.rescales.machine.step(event, &self.machine);
+        actions.into_iter().try_for_each(|action| self.act_on_rescale(action))
     }
 
-    /// Does what can be done next.
-    pub(super) fn go_on_rescaling(&mut self) -> Result<()> {
-        let Some(rescale) = &self.rescale else { return Ok(()) };
-        if self.machine.is_ending() && !matches!(rescale.stage, Stage::Switching(..)) {
-            self.give_up(Error::new(Code::Conflict, "the job is on its way to its end"));
-            return Ok(());
-        }
-        match &rescale.stage {
-            Stage::Holding(missing) if missing.is_empty() => self.grow(rescale.parallelism)?,
-            Stage::Resting(upto) if self.machine.is_resting() => {
-                let newest = self.kept.as_ref().and_then(|kept| kept.newest()).map(|m| m.epoch);
-                match newest == *upto {
-                    true => self.switch()?,
-                    false => self.load(*upto),
+    fn act_on_rescale(&mut self, action: Action) -> Result<()> {
+        match action {
+            Action::Answer { rescale, result } => {
+                if let Some(reply) = self.rescales.replies.remove(&rescale) {
+                    // Who asked may be gone.
+                    let _ = reply.send(result);
                 }
             }
-            Stage::Filling(upto, missing) if missing.is_empty() => {
-                self.filled(*upto)?;
-                return self.go_on_rescaling();
+            Action::HoldSources { rescale, sources } => {
+                sources.into_iter().for_each(|m| self.worker.tell(m, Command::Hold(Some(rescale))));
             }
-            Stage::Switching(_, missing) if missing.is_empty() => self.finish_rescale(),
-            Stage::Holding(_)
-            | Stage::Catching(..)
-            | Stage::Loading
-            | Stage::Filling(..)
-            | Stage::Resting(_)
-            | Stage::Switching(..) => {}
+            Action::Grow { parallelism, splits } => {
+                let takers = self.grow(parallelism, splits);
+                self.rescale(Event::Grown(takers))?;
+            }
+            Action::HoldCheckpoints(held) => self.kept.iter().for_each(|kept| kept.hold(held)),
+            Action::Epoch => self.step(epochs::Event::Tick)?,
+            Action::Read { rescale, known } => self.read(rescale, known),
+            Action::Load { rescale, loads } => self.load(rescale, loads),
+            Action::Pause => self.machine.pause(),
+            Action::Switch => self.switch()?,
+            Action::Undo => {
+                match self.rescales.built.take() {
+                    Some((grown, _)) => self.worker.cancel(grown),
+                    None => self.worker.release(),
+                }
+                self.machine.unpause();
+            }
         }
         Ok(())
     }
 
-    fn grow(&mut self, parallelism: u32) -> Result<()> {
-        let Some(rescale) = &mut self.rescale else { return Ok(()) };
-        let takers = self.worker.grow(parallelism).and_then(|grown| {
-            rescale.grown = Some(grown);
-            self.worker.split_takers(&rescale.splits)
-        });
-        let refused = match takers {
-            Err(error) => Some(error),
-            Ok(takers) => takers.iter().any(|taker| rescale.over.contains(taker)).then(is_over),
-        };
-        if let Some(error) = refused {
-            self.give_up(error);
-            return Ok(());
-        }
-        if let Some(kept) = &self.kept {
-            kept.hold(true);
-        }
-        self.catch_up(None)
+    /// The members that take over splits.
+    fn grow(&mut self, parallelism: u32, splits: Splits) -> Result<Vec<usize>> {
+        let grown = self.worker.grow(parallelism)?;
+        let takers = self.worker.split_takers(&splits);
+        self.rescales.built = Some((grown, splits));
+        takers
     }
 
-    /// Makes an epoch of what changed behind `known`.
-    fn catch_up(&mut self, known: Option<Epoch>) -> Result<()> {
-        if let Some(rescale) = &mut self.rescale {
-            rescale.stage = Stage::Catching(known, self.machine.next());
-        }
-        self.step(Event::Tick)
-    }
-
-    /// An epoch was settled. One that was aborted is in the next.
-    pub(super) fn caught_up(&mut self, epoch: Epoch) {
-        if let Some(Rescale { stage: Stage::Catching(known, awaited), .. }) = &self.rescale
-            && epoch >= *awaited
-        {
-            self.load(*known);
-        }
-    }
-
-    /// Reads what moves from the newest complete epoch, as far as it is newer than `known`.
-    fn load(&mut self, known: Option<Epoch>) {
-        let (Some(rescale), Some(kept)) = (&mut self.rescale, &self.kept) else { return };
+    fn read(&mut self, rescale: u64, known: Option<Epoch>) {
+        let (Some((grown, _)), Some(kept)) = (&self.rescales.built, &self.kept) else { return };
         let newest = kept.newest();
         let upto = newest.as_ref().map(|manifest| manifest.epoch);
-        rescale.stage = Stage::Loading;
-        let number = rescale.number;
-        let wanted = rescale.grown.as_ref().map(|grown| grown.loads.clone()).unwrap_or_default();
-        let kept = Arc::clone(kept);
+        let (wanted, kept) = (grown.loads.clone(), Arc::clone(kept));
         let work = async move { read(&kept, newest, known, wanted).await };
-        self.spawn(work, move |loads| Done::Rescale(Loaded { rescale: number, upto, loads }));
+        self.spawn(work, move |loads| Done::Rescale(Event::Read { rescale, upto, loads }));
     }
 
-    pub(super) fn loaded(&mut self, loaded: Loaded) {
-        let Some(rescale) = self.rescale.as_mut().filter(|rescale| rescale.number == loaded.rescale) else {
-            return;
-        };
-        match loaded.loads {
-            Err(error) => self.give_up(error),
-            Ok(loads) => {
-                let members: BTreeSet<usize> = loads.iter().map(|(member, _)| *member).collect();
-                loads.into_iter().for_each(|(member, load)| self.worker.tell(member, Command::Load(load)));
-                members.iter().for_each(|&m| self.worker.tell(m, Command::Loaded(loaded.rescale)));
-                rescale.stage = Stage::Filling(loaded.upto, members);
-            }
-        }
-    }
-
-    /// A member has loaded what was sent to it.
-    pub(super) fn member_filled(&mut self, member: usize, of: u64) {
-        if let Some(Rescale { number, stage: Stage::Filling(_, missing), .. }) = &mut self.rescale
-            && *number == of
-        {
-            missing.remove(&member);
-        }
-    }
-
-    fn filled(&mut self, upto: Option<Epoch>) -> Result<()> {
-        let Some(rescale) = &mut self.rescale else { return Ok(()) };
-        rescale.rounds += 1;
-        if rescale.rounds < ROUNDS {
-            return self.catch_up(upto);
-        }
-        rescale.stage = Stage::Resting(upto);
-        self.machine.pause();
-        Ok(())
+    fn load(&self, rescale: u64, loads: Vec<(usize, Load)>) {
+        let members: BTreeSet<usize> = loads.iter().map(|(member, _)| *member).collect();
+        loads.into_iter().for_each(|(member, load)| self.worker.tell(member, Command::Load(load)));
+        members.into_iter().for_each(|m| self.worker.tell(m, Command::Loaded(rescale)));
     }
 
     /// Everybody learns what to do at the next barrier, and the barrier is sent.
     fn switch(&mut self) -> Result<()> {
-        let Some(rescale) = &mut self.rescale else { return Ok(()) };
-        let Some(grown) = rescale.grown.take() else { return Ok(()) };
+        let Some((grown, splits)) = self.rescales.built.take() else { return Ok(()) };
         let epoch = self.machine.next();
         let (joining, leaving) = (grown.joining.clone(), grown.leaving.clone());
-        let (tables, waiting) = self.worker.rewire(grown, epoch, &rescale.splits)?;
-        info!(epoch = epoch.0, parallelism = rescale.parallelism, "rescale");
-        rescale.stage = Stage::Switching(epoch, waiting.into_iter().collect());
+        let (tables, waiting) = self.worker.rewire(grown, epoch, &splits)?;
+        info!(epoch = epoch.0, parallelism = self.worker.parallelism(), "rescale");
         let is_source = |&member: &usize| self.worker.members()[member].source;
         let joining = joining.iter().map(is_source).collect();
         self.show();
         let actions = self.machine.change(Change { tables: tables.into(), joining, leaving });
-        self.act_all(actions)
+        self.act_all(actions)?;
+        self.rescale(Event::Switched { epoch, waiting })
     }
-
-    /// A member has all that moves to it.
-    pub(super) fn moved(&mut self, member: usize, epoch: Epoch) {
-        if let Some(Rescale { stage: Stage::Switching(switching, missing), .. }) = &mut self.rescale
-            && *switching == epoch
-        {
-            missing.remove(&member);
-        }
-    }
-
-    fn finish_rescale(&mut self) {
-        if let Some(kept) = &self.kept {
-            kept.hold(false);
-        }
-        if let Some(rescale) = self.rescale.take() {
-            // Who asked may be gone.
-            let _ = rescale.reply.send(Ok(()));
-        }
-    }
-
-    /// Takes everything back and says why.
-    pub(super) fn give_up(&mut self, error: Error) {
-        let Some(rescale) = self.rescale.take() else { return };
-        match rescale.grown {
-            Some(grown) => self.worker.cancel(grown),
-            None => self.worker.release(),
-        }
-        if let Some(kept) = &self.kept {
-            kept.hold(false);
-        }
-        // Who asked may be gone.
-        let _ = rescale.reply.send(Err(error));
-        self.machine.unpause();
-    }
-}
-
-fn is_over() -> Error {
-    Error::new(Code::Conflict, "an input of the job is over")
 }
 
 /// What each member is to get: the rows of its operators' tables that epochs behind `known` wrote.

@@ -197,7 +197,17 @@ impl Instance {
             snapshot = Some(operator.on_barrier(Epoch(epoch), cx).unwrap());
             Step::Done
         });
-        snapshot.unwrap()
+        let mut snapshot = snapshot.unwrap();
+        while self.copy(&mut snapshot) {}
+        snapshot
+    }
+
+    /// Copies a piece of what is frozen; false, if there was none.
+    pub(crate) fn copy(&mut self, snapshot: &mut Snapshot) -> bool {
+        let more = self.operator.copy_frozen(self.settings.batch_rows_max).unwrap();
+        let any = more.is_some();
+        snapshot.extend(more.unwrap_or_default());
+        any
     }
 }
 

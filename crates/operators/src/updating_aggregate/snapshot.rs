@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt16Array, UInt32Array, new_null_array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::{filter_record_batch, take_arrays};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt16Type, UInt32Type};
 use thalweg_dataflow::operator::{Age, Settings};
@@ -37,21 +35,29 @@ impl Groups {
         self.load(Age::Durable, restored.take(GROUPS), &restored.take(DISTINCT))
     }
 
-    /// What changed since the last complete epoch.
-    pub(super) fn freeze(&mut self, epoch: Epoch) -> Result<Snapshot> {
-        let gone = &self.gone;
-        let own = |table: &mut Table| {
-            let mut rows = table.freeze_rows(epoch);
-            if !gone.is_empty() {
-                rows.retain(|&row| !gone.contains(table.group(row)));
-            }
-            rows
-        };
-        let groups = own(&mut self.table);
+    /// Freezes what changed since the last complete epoch. Nothing of it is copied yet.
+    pub(super) fn freeze(&mut self, epoch: Epoch) -> Snapshot {
+        self.table.freeze(epoch, &self.gone);
         let seen = self.kernels.iter_mut().filter_map(|kernel| kernel.seen.as_mut());
-        let pairs: Vec<Vec<u32>> = seen.map(|seen| own(&mut seen.table)).collect();
-        let groups = self.table.select(&groups).map_err(store)?;
-        Ok(Snapshot { tables: vec![groups, self.distinct_table(&pairs)?] })
+        seen.for_each(|seen| seen.table.freeze(epoch, &self.gone));
+        let groups = FrozenTable::upsert(GROUPS, self.key_columns, Vec::new());
+        Snapshot { tables: vec![groups, self.distinct_table(Vec::new())] }
+    }
+
+    /// The next piece of what is frozen.
+    pub(super) fn copy_frozen(&mut self, rows_max: usize) -> Result<Option<Snapshot>> {
+        if let Some(groups) = self.table.copy_frozen(rows_max).map_err(store)? {
+            return Ok(Some(Snapshot { tables: vec![groups] }));
+        }
+        for call in 0..self.kernels.len() {
+            let Some(seen) = &mut self.kernels[call].seen else { continue };
+            if let Some(pairs) = seen.table.copy_frozen(rows_max).map_err(store)? {
+                let pairs = pairs.batches.iter().map(|pairs| self.distinct_pairs(call, pairs));
+                let table = self.distinct_table(pairs.collect::<Result<_>>()?);
+                return Ok(Some(Snapshot { tables: vec![table] }));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn put(&mut self, groups: &KeyGroups, given: &Snapshot, age: Age) -> Result<()> {
@@ -174,35 +180,28 @@ impl Groups {
         self.table.push_durable(&groups, columns).map_err(store)
     }
 
-    /// Rows of what each call has seen, with the keys of their groups: one batch per call.
-    fn distinct_table(&self, rows: &[Vec<u32>]) -> Result<FrozenTable> {
-        let schema = self.distinct_schema();
-        let seen = self.kernels.iter().enumerate().filter_map(|(i, kernel)| Some((i, kernel.seen.as_ref()?)));
-        let mut batches = Vec::new();
-        for ((call, seen), rows) in seen.zip(rows) {
-            if rows.is_empty() {
-                continue;
-            }
-            let groups = seen.table.gather(rows, 0).map_err(store)?;
-            let groups = groups.as_primitive::<UInt32Type>().values();
-            let key_groups: UInt16Array = groups.iter().map(|&group| self.table.group(group).0).collect();
-            let mut columns: Columns = vec![Arc::new(key_groups)];
-            columns.extend(gather(&self.table, groups, 0..self.key_columns)?);
-            columns.push(Arc::new(UInt32Array::from_value(call as u32, rows.len())));
-            for (other, kernel) in self.kernels.iter().enumerate().filter(|(_, kernel)| kernel.seen.is_some())
-            {
-                if other == call {
-                    columns.extend(gather(&seen.table, rows, 1..seen.table.schema().fields().len())?);
-                } else {
-                    let arguments = kernel.call.arguments().iter();
-                    columns.extend(arguments.map(|e| new_null_array(e.data_type(), rows.len())));
-                }
-            }
-            let batch = RecordBatch::try_new(Arc::clone(&schema), columns)
-                .map_err(|e| Error::internal("distinct values do not fit their table").because(e))?;
-            batches.push(batch);
+    fn distinct_table(&self, batches: Vec<RecordBatch>) -> FrozenTable {
+        FrozenTable::upsert(DISTINCT, self.distinct_schema().fields().len() - 1, batches)
+    }
+
+    /// Pairs that a call has seen, with the keys of their groups. Neither ever changes.
+    fn distinct_pairs(&self, call: usize, pairs: &RecordBatch) -> Result<RecordBatch> {
+        let groups = pairs.column(1).as_primitive::<UInt32Type>().values();
+        let mut columns: Columns = vec![Arc::clone(pairs.column(0))];
+        for column in 0..self.key_columns {
+            columns.push(self.table.gather(groups, column).map_err(store)?);
         }
-        Ok(FrozenTable::upsert(DISTINCT, self.distinct_schema().fields().len() - 1, batches))
+        columns.push(Arc::new(UInt32Array::from_value(call as u32, pairs.num_rows())));
+        for (other, kernel) in self.kernels.iter().enumerate().filter(|(_, kernel)| kernel.seen.is_some()) {
+            if other == call {
+                columns.extend_from_slice(&pairs.columns()[2..]);
+            } else {
+                let arguments = kernel.call.arguments().iter();
+                columns.extend(arguments.map(|e| new_null_array(e.data_type(), pairs.num_rows())));
+            }
+        }
+        RecordBatch::try_new(self.distinct_schema(), columns)
+            .map_err(|e| Error::internal("distinct values do not fit their table").because(e))
     }
 
     fn distinct_schema(&self) -> SchemaRef {
@@ -213,10 +212,6 @@ impl Groups {
             calls.flat_map(|(number, kernel)| Seen::argument_fields(&kernel.call, number)).collect();
         schema_of([vec![key_group_field()], keys, vec![field("_call", DataType::UInt32)], arguments])
     }
-}
-
-fn gather(table: &Table, rows: &[u32], columns: std::ops::Range<usize>) -> Result<Columns> {
-    columns.map(|column| table.gather(rows, column).map_err(store)).collect()
 }
 
 /// Rows that came from an epoch need not be written, or not for long.

@@ -245,6 +245,34 @@ fn what_an_aborted_epoch_held_is_part_of_the_next() {
     assert_eq!(left(&output), by_datafusion(&twice, &query("k", calls, "t")));
 }
 
+#[test]
+fn rows_that_come_while_a_checkpoint_is_copied_are_not_in_it() {
+    let rows = random_rows(7, 200);
+    let calls = "sum(v), count(DISTINCT s), min(f)";
+    let spec = spec(&rows.schema(), "k", calls);
+    let mut instance = Instance::new(&spec, 3, Restored::nothing());
+    instance.rows(&rows.slice(0, 100));
+    instance.flush();
+    let mut snapshot = Snapshot::empty();
+    instance.call(|operator, cx| {
+        snapshot = operator.on_barrier(Epoch(1), cx).unwrap();
+        Step::Done
+    });
+    let before = instance.output.len();
+    for start in (100..200).step_by(5) {
+        instance.rows(&rows.slice(start, 5));
+        instance.copy(&mut snapshot);
+    }
+    while instance.copy(&mut snapshot) {}
+    // What came behind the barrier is lost, and comes again.
+    instance.output.truncate(before);
+    let mut restored = Instance::new(&spec, 10, [snapshot].into_iter().collect());
+    restored.rows(&rows.slice(100, 100));
+    let mut output = std::mem::take(&mut instance.output);
+    output.append(&mut restored.output);
+    assert_eq!(left(&output), by_datafusion(&rows, &query("k", calls, "t")));
+}
+
 /// A store gives rows by key group, not as they were written.
 #[test]
 fn groups_come_back_in_any_order() {

@@ -24,7 +24,7 @@ use thalweg_state::{Epoch, KeyGroups, KeySpace, Restored, Snapshot, hash_keys};
 
 use crate::fingerprint::Fingerprint;
 use crate::spec;
-use multiset::{Change, Keys};
+use multiset::{Change, KeyRows, Keys};
 use rows::RowCodec;
 
 /// The output column of the row before the change; null where there was none.
@@ -110,6 +110,7 @@ impl OperatorSpec for Upsert {
             key_space: KeySpace::default(),
             hashes: Vec::new(),
             pending: None,
+            frozen: Vec::new().into_iter(),
         }))
     }
 
@@ -142,6 +143,8 @@ struct UpsertOperator {
     hashes: Vec<u64>,
     /// Changes not yet given out, and how many of them were.
     pending: Option<(RecordBatch, usize)>,
+    /// What the last barrier froze and is still to be written as columns.
+    frozen: std::vec::IntoIter<KeyRows>,
 }
 
 impl UpsertOperator {
@@ -214,7 +217,16 @@ impl Operator for UpsertOperator {
 
     fn on_barrier(&mut self, epoch: Epoch, cx: &mut Context<'_>) -> Result<Snapshot> {
         cx.counters.state_bytes.set(self.keys.bytes() as i64);
-        rows::freeze(&self.keys.freeze(epoch), &self.codec)
+        self.frozen = self.keys.freeze(epoch).into_iter();
+        Ok(Snapshot { tables: vec![rows::table(&[], &self.codec)?] })
+    }
+
+    fn copy_frozen(&mut self, rows_max: usize) -> Result<Option<Snapshot>> {
+        let keys: Vec<KeyRows> = self.frozen.by_ref().take(rows_max).collect();
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Snapshot { tables: vec![rows::table(&keys, &self.codec)?] }))
     }
 
     fn on_settled(&mut self, epoch: Epoch, complete: bool) {

@@ -117,6 +117,9 @@ pub(super) type Name = (u16, Vec<u8>);
 /// How many keys one call clears away.
 const CLEARED_MAX: usize = 1024;
 
+/// A key and its rows, as an epoch gets them.
+pub(super) type KeyRows = (Name, Vec<(Row, Count)>);
+
 /// The keys of one group.
 type OfGroup = HashMap<Vec<u8>, Key, Hashing>;
 
@@ -175,7 +178,7 @@ impl Keys {
     }
 
     /// The keys that an epoch writes, in order, and the rows of each.
-    pub(super) fn freeze(&mut self, epoch: Epoch) -> Vec<(Name, Vec<(Row, Count)>)> {
+    pub(super) fn freeze(&mut self, epoch: Epoch) -> Vec<KeyRows> {
         let mut written = self.unwritten.freeze(epoch);
         written.retain(|(group, _)| !self.gone.contains(KeyGroup(*group)));
         let of_key = |(group, name): Name| {

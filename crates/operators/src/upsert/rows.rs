@@ -12,10 +12,10 @@ use arrow::datatypes::{DataType, Field, Fields, Int64Type, Schema, UInt16Type, U
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 use thalweg_dataflow::{Code, Error, Result};
-use thalweg_state::{FrozenTable, KEY_GROUP_COLUMN, Snapshot};
+use thalweg_state::{FrozenTable, KEY_GROUP_COLUMN};
 
 use super::data_columns;
-use super::multiset::{Count, Keys, Name, Row};
+use super::multiset::{Count, KeyRows, Keys, Name, Row};
 
 /// The table's name.
 pub(super) const TABLE: &str = "rows";
@@ -110,9 +110,9 @@ fn broken(error: ArrowError) -> Error {
 /// count, and number of the last assert. A key without rows has an empty list.
 ///
 /// The row shown is not written: between batches it is the last live one.
-pub(super) fn freeze(keys: &[(Name, Vec<(Row, Count)>)], codec: &RowCodec) -> Result<Snapshot> {
+pub(super) fn table(keys: &[KeyRows], codec: &RowCodec) -> Result<FrozenTable> {
     if keys.is_empty() {
-        return Ok(Snapshot { tables: vec![FrozenTable::upsert(TABLE, codec.key.len(), Vec::new())] });
+        return Ok(FrozenTable::upsert(TABLE, codec.key.len(), Vec::new()));
     }
     let rows = || keys.iter().flat_map(|(_, rows)| rows);
     let data = codec.decode(rows().map(|(row, _)| Some(&*row.data)))?;
@@ -141,10 +141,10 @@ pub(super) fn freeze(keys: &[(Name, Vec<(Row, Count)>)], codec: &RowCodec) -> Re
     fields.push(Field::new(ROWS, lists.data_type().clone(), false));
     columns.push(Arc::new(lists));
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(broken)?;
-    Ok(Snapshot { tables: vec![FrozenTable::upsert(TABLE, codec.key.len(), vec![batch])] })
+    Ok(FrozenTable::upsert(TABLE, codec.key.len(), vec![batch]))
 }
 
-/// Reads what [`freeze`] wrote, in place of what is known of these keys. Answers the keys.
+/// Reads what [`table`] wrote, in place of what is known of these keys. Answers the keys.
 pub(super) fn thaw(batch: &RecordBatch, codec: &RowCodec, keys: &mut Keys) -> Result<Vec<Name>> {
     let unreadable = || Error::internal("rows by primary key cannot be read");
     let frozen = frozen_columns(batch).ok_or_else(unreadable)?;

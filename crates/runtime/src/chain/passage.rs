@@ -24,6 +24,15 @@ pub struct Answer {
     pub positions: Vec<Assignment>,
 }
 
+impl Answer {
+    fn add(&mut self, operator: &OperatorId, piece: Snapshot) {
+        match self.snapshots.iter_mut().find(|(known, _)| known == operator) {
+            Some((_, snapshot)) => snapshot.extend(piece),
+            None => self.snapshots.push((operator.clone(), piece)),
+        }
+    }
+}
+
 impl Chain {
     /// Opens every operator and sink, senders first; each operator with what the past, if there is one,
     /// holds of these key groups.
@@ -72,6 +81,19 @@ impl Chain {
             exchange.barrier(barrier, own.map(|index| exits.swap_remove(index))).await?;
         }
         Ok(answer)
+    }
+
+    /// Copies a piece of what the last barrier froze into its answer. Whether there may be more.
+    pub(crate) fn copy_frozen(&mut self, rows_max: usize, answer: &mut Answer) -> Result<bool, Failure> {
+        for ChainNode { site, piece, .. } in &mut self.nodes {
+            if let NodePiece::Operator(operator) = piece
+                && let Some(more) = site.call(|| operator.copy_frozen(rows_max))?
+            {
+                answer.add(&site.id, more);
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Adds rows to the tables of the operator that they belong to.

@@ -119,7 +119,17 @@ pub(crate) struct Subtask {
     pub(crate) closing: Option<Close>,
     /// What to do at a coming barrier.
     pub(crate) moving: Option<Move>,
+    /// The answer to the last barrier, while what that froze is still being copied.
+    pub(crate) copying: Option<Copying>,
     pub(crate) budget: Budget,
+}
+
+/// An answer that lacks some of what was frozen.
+pub(crate) struct Copying {
+    epoch: Epoch,
+    answer: Answer,
+    /// What leaves with it for new owners, but for the state.
+    gives: Vec<(mpsc::UnboundedSender<Command>, Arrival)>,
 }
 
 /// What feeds the chain.
@@ -187,13 +197,15 @@ impl Subtask {
         self.chain.open(self.past.as_deref(), &self.groups).await
     }
 
-    /// Passes a barrier, and gives away what leaves with it: first to the new owners, so that they have
-    /// it before the epoch can be settled, then this subtask's part of the epoch to who asked.
+    /// Passes a barrier. What it froze is copied from now on, and leaves when that is done.
     async fn answer(
         &mut self,
         barrier: &Barrier,
         mut source: Option<&mut SourceReader>,
     ) -> Result<(), Failure> {
+        while self.copying.is_some() {
+            self.copy_piece()?;
+        }
         let moving = self.moving.take_if(|moving| moving.epoch == barrier.epoch);
         let (exits, gives, retires) = match moving {
             Some(moving) => (moving.exits, moving.gives, moving.retires),
@@ -206,25 +218,26 @@ impl Subtask {
             }
             answer.positions = source.positions()?;
         }
+        let mut leaving = Vec::with_capacity(gives.len());
         for give in gives {
-            self.give(barrier.epoch, give, &answer, source.as_deref_mut()).await?;
+            leaving.push(self.part_with(barrier.epoch, give, source.as_deref_mut()).await?);
         }
         if retires {
             self.chain.stop_time();
         }
         self.answered = Some(barrier.epoch);
         self.stopping |= barrier.stop || retires;
-        self.report(Word::Answer(barrier.epoch, answer));
-        Ok(())
+        self.copying = Some(Copying { epoch: barrier.epoch, answer, gives: leaving });
+        self.copy_on()
     }
 
-    async fn give(
+    /// Gives up what moves to a new owner, who is to get this, and the state as the barrier found it.
+    async fn part_with(
         &mut self,
         epoch: Epoch,
         give: Give,
-        answer: &Answer,
         source: Option<&mut SourceReader>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(mpsc::UnboundedSender<Command>, Arrival), Failure> {
         let Give { to, groups, splits } = give;
         let splits = match source {
             Some(source) => source.revoke(self, &splits).await?,
@@ -233,10 +246,48 @@ impl Subtask {
                 Vec::new()
             }
         };
-        let snapshots = answer.snapshots.clone();
         let reached = self.chain.reached_by_inputs();
-        let arrival = Arrival { epoch, from: self.index, groups, snapshots, reached, splits };
-        to.send(Command::Arrive(arrival)).map_err(|_| Failure::PeerGone)
+        let snapshots = Vec::new();
+        Ok((to, Arrival { epoch, from: self.index, groups, snapshots, reached, splits }))
+    }
+
+    /// Copies some of what the last barrier froze, if there is anything left. Called between messages.
+    fn copy_on(&mut self) -> Result<(), Failure> {
+        // For tests: with a seed, there is often more to copy than fits now.
+        let later =
+            |random: &SeededRandom| !thalweg_world::Random::next_u64(random).is_multiple_of(COPY_ONE_IN);
+        if self.copying.is_none() || self.random.as_ref().is_some_and(later) {
+            return Ok(());
+        }
+        self.copy_piece()
+    }
+
+    /// Copies as many rows as fit into a batch. When all are copied, first the new owners get what is
+    /// theirs, so that they have it before the epoch can be settled, then who asked this subtask's part.
+    fn copy_piece(&mut self) -> Result<(), Failure> {
+        let Some(copying) = &mut self.copying else { return Ok(()) };
+        if self.chain.copy_frozen(self.settings.batch_rows_max, &mut copying.answer)? {
+            return Ok(());
+        }
+        let Some(Copying { epoch, answer, gives }) = self.copying.take() else { return Ok(()) };
+        for (to, mut arrival) in gives {
+            arrival.snapshots = answer.snapshots.clone();
+            to.send(Command::Arrive(arrival)).map_err(|_| Failure::PeerGone)?;
+        }
+        self.report(Word::Answer(epoch, answer));
+        Ok(())
+    }
+
+    /// The next command. While there is none, what was frozen is copied.
+    async fn command(&mut self) -> Result<Command, Failure> {
+        while self.copying.is_some() {
+            if let Ok(command) = self.commands.try_recv() {
+                return Ok(command);
+            }
+            self.copy_on()?;
+            yield_now().await;
+        }
+        self.commands.recv().await.ok_or(Failure::PeerGone)
     }
 
     /// How this subtask's outputs and sinks end.
@@ -260,8 +311,8 @@ impl Subtask {
         if let Some(why) = self.closing.take() {
             return self.chain.close(why).await;
         }
-        while let Some(command) = self.commands.recv().await {
-            match command {
+        loop {
+            match self.command().await? {
                 Command::Barrier(barrier) => {
                     if self.answered < Some(barrier.epoch) {
                         self.answer(&barrier, source.as_deref_mut()).await?;
@@ -284,7 +335,6 @@ impl Subtask {
                 Command::Close(why) => return self.chain.close(why).await,
             }
         }
-        Err(Failure::PeerGone)
     }
 
     /// The input is over, and with it event time: what arrives has nothing more to say, but belongs here.
@@ -327,6 +377,8 @@ impl Subtask {
     }
 }
 
+/// Of so many occasions to copy what was frozen one is taken, where a seed decides.
+const COPY_ONE_IN: u64 = 4;
 /// The most messages that a subtask handles before it makes way.
 const TURN_MESSAGES_MAX: usize = 64;
 /// The most rows that a subtask handles before it makes way.

@@ -113,6 +113,7 @@ impl Reader {
                 Wake::Timer => {}
             }
             subtask.chain.fire_timers().await?;
+            subtask.copy_on()?;
         }
         subtask.end().await
     }
@@ -152,9 +153,13 @@ impl Reader {
         Ok(self.inbox.try_take(rows_max, subtask.random.as_ref())?)
     }
 
-    /// The input is empty: flushes, then waits for anything to happen.
+    /// The input is empty: flushes, then waits for anything to happen, unless there is something to copy.
     async fn rest(&mut self, subtask: &mut Subtask) -> Result<Wake, Failure> {
         subtask.chain.flush().await?;
+        if subtask.copying.is_some() {
+            yield_now().await;
+            return Ok(Wake::Timer);
+        }
         let until_timer = subtask.until_timer();
         let rows_max = subtask.settings.batch_rows_max;
         let full = self.holdback.is_full();

@@ -10,7 +10,7 @@ use thalweg_dataflow::source::Assignment;
 use thalweg_dataflow::{Barrier, Batch, Rest, Result, Source, SourceEvent, SplitEvent, Watermark};
 use thalweg_state::{Epoch, SplitId, planted};
 
-use super::{Command, Subtask, Word, sleep};
+use super::{Command, Subtask, Word, sleep, yield_now};
 use crate::chain::Packet;
 use crate::exchange::nanos;
 use crate::guard::{Failure, Site};
@@ -107,6 +107,7 @@ impl SourceReader {
             }
             self.idle_splits(subtask).await?;
             subtask.chain.fire_timers().await?;
+            subtask.copy_on()?;
         }
         subtask.end().await
     }
@@ -116,7 +117,7 @@ impl SourceReader {
         self.more = false;
         while (self.held || !self.awaited.is_empty()) && !subtask.stopping {
             subtask.chain.flush().await?;
-            let command = subtask.commands.recv().await.ok_or(Failure::PeerGone)?;
+            let command = subtask.command().await?;
             self.obey(subtask, command).await?;
         }
         Ok(!self.more && !subtask.stopping)
@@ -125,7 +126,7 @@ impl SourceReader {
     /// Reads nothing before all is there that a rescale gives.
     async fn wait_for_splits(&mut self, subtask: &mut Subtask) -> Result<(), Failure> {
         while self.newborn || !self.awaited.is_empty() {
-            let command = subtask.commands.recv().await.ok_or(Failure::PeerGone)?;
+            let command = subtask.command().await?;
             self.obey(subtask, command).await?;
         }
         Ok(())
@@ -159,7 +160,8 @@ impl SourceReader {
         Ok(())
     }
 
-    /// A command, if there is one; else what the source has. Flushes the chain before it waits.
+    /// A command, if there is one; else what the source has. Flushes the chain before it waits, and does
+    /// not wait while there is something to copy.
     async fn next(&mut self, subtask: &mut Subtask) -> Result<Wake, Failure> {
         if let Ok(command) = subtask.commands.try_recv() {
             return Ok(Wake::Command(Some(command)));
@@ -172,6 +174,10 @@ impl SourceReader {
             return Ok(Wake::Event(event?));
         }
         subtask.chain.flush().await?;
+        if subtask.copying.is_some() {
+            yield_now().await;
+            return Ok(Wake::Timer);
+        }
         let now = subtask.world.clock.monotonic().saturating_sub(self.stalled);
         let until = [subtask.until_timer(), self.silence.until_next(now)].into_iter().flatten().min();
         let wake = tokio::select! {

@@ -198,6 +198,7 @@ impl Wiring {
             stopping: false,
             closing: None,
             moving: None,
+            copying: None,
             budget: Budget::default(),
         };
         Ok((subtask, feed, commands))

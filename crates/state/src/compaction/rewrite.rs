@@ -106,3 +106,6 @@ fn newest_rows(mut rows: Vec<Stored>, key: usize) -> Result<Vec<Stored>, String>
     rows.retain(|stored| stored.batch.num_rows() > 0);
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests;

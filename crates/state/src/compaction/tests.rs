@@ -64,6 +64,9 @@ fn a_base_is_rewritten_when_it_is_outweighed() {
     assert_eq!(of_upsert(&[base, base / 2, base / 2 - 1]), None);
     assert_eq!(of_upsert(&[base, base / 2, base / 2]), Some(0));
     assert_eq!(first(&[base, base / 2, base / 2]), None, "no row replaces another");
+    let small = OUTWEIGHING_BYTES_MIN / 2;
+    assert_eq!(of_upsert(&[small, small, small - 1]), None, "not worth it");
+    assert_eq!(of_upsert(&[small, small, small]), Some(0));
 }
 
 #[test]
@@ -71,6 +74,10 @@ fn objects_of_one_epoch_are_one_layer() {
     let mut wide = table(Change::Merge, &[1; LAYERS_MAX + 1]);
     wide.objects.iter_mut().for_each(|object| object.epoch = Epoch(1));
     assert_eq!(first_input(&wide), None);
+
+    let mut of_two = table(Change::Merge, &[&[1, 100], &[1; LAYERS_MAX][..]].concat());
+    of_two.objects[0].epoch = of_two.objects[1].epoch;
+    assert_eq!(first_input(&of_two), Some(2), "a base of 101 outweighs what is newer");
 }
 
 #[test]
@@ -132,8 +139,11 @@ fn a_result_replaces_its_inputs_only_where_they_are_as_they_were() {
     done.replace_in(&mut grown);
     assert_eq!(names(&grown), ["o1".to_owned(), "new".to_owned(), format!("o{}", LAYERS_MAX + 2)]);
 
-    let mut changed = layers(4);
-    let as_it_was = changed.clone();
-    done.replace_in(&mut changed);
-    assert_eq!(changed, as_it_was);
+    let mut another = layers(LAYERS_MAX);
+    another.objects[5].name = "another".to_owned();
+    for mut changed in [layers(4), another] {
+        let as_it_was = changed.clone();
+        done.replace_in(&mut changed);
+        assert_eq!(changed, as_it_was);
+    }
 }

@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, Schema, TimeUnit, 
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Encoded, Wanted, check, read};
+use super::{Encoded, GROUP_RANGES_MAX, Wanted, check, read};
 use crate::manifest::ObjectEntry;
 use crate::store::StoreError;
 use crate::{Change, Epoch, Expiry, FrozenTable, KEY_GROUP_COLUMN, KeyGroup, KeyGroups};
@@ -368,6 +368,37 @@ fn rows_are_sorted_by_key_group_and_keep_their_order_within_one() {
 }
 
 #[test]
+fn many_rows_are_sorted_however_they_lie() {
+    let rows = 150_000_u32;
+    let of = |rows: std::ops::Range<u32>, group: fn(u32) -> u16| {
+        integers(rows.clone().map(group).collect(), rows.map(i64::from).collect())
+    };
+    let mixed = |row| (row % 7) as u16;
+    let sorted = |row| (row / 1000) as u16;
+    for (what, batches) in [
+        ("in order", vec![of(0..rows, sorted)]),
+        ("in one batch", vec![of(0..rows, mixed)]),
+        ("in several batches", vec![of(0..70_000, mixed), of(70_000..rows, mixed)]),
+    ] {
+        let mut expected = values(&batches);
+        expected.sort_by_key(|&(group, _)| group);
+        assert!(values(&read_all(&encode(&frozen(batches)).unwrap(), &all())) == expected, "{what}");
+    }
+}
+
+#[test]
+fn scattered_groups_are_covered_by_one_range() {
+    let covering = |groups: &[u16]| {
+        let table = frozen(vec![integers(groups.to_vec(), vec![0; groups.len()])]);
+        encode(&table).unwrap().remove(0).groups
+    };
+    let scattered: Vec<u16> = (0..=GROUP_RANGES_MAX as u16).map(|range| 3 * range + 1).collect();
+    let (last, few) = scattered.split_last().unwrap();
+    assert_eq!(covering(few), few.iter().copied().map(KeyGroup).collect());
+    assert_eq!(covering(&scattered), KeyGroups::range(1, last + 1));
+}
+
+#[test]
 fn batches_of_different_schemas_become_different_objects() {
     let nullable =
         batch(vec![1], vec![(Field::new("v", DataType::Int64, true), Arc::new(Int64Array::from(vec![7])))]);
@@ -384,10 +415,16 @@ fn a_table_without_rows_is_no_object() {
 
 #[test]
 fn a_table_without_key_groups_is_refused() {
-    let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
-    let rows = RecordBatch::try_from_iter([("v", column)]).unwrap();
-    let error = encode(&frozen(vec![rows])).unwrap_err();
-    assert!(matches!(error, StoreError::Unstorable { .. }), "{error}");
+    let columns: [(&str, ArrayRef); 3] = [
+        (KEY_GROUP_COLUMN, Arc::new(Int64Array::from(vec![1]))),
+        (KEY_GROUP_COLUMN, Arc::new(UInt16Array::from(vec![Some(1), None]))),
+        ("v", Arc::new(UInt16Array::from(vec![1]))),
+    ];
+    for column in columns {
+        let rows = RecordBatch::try_from_iter([column]).unwrap();
+        let error = encode(&frozen(vec![rows])).unwrap_err();
+        assert!(matches!(error, StoreError::Unstorable { .. }), "{error}");
+    }
 }
 
 #[test]
