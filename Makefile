@@ -10,6 +10,7 @@ run: setup
 
 test: setup
 	$(CARGO) test --workspace
+	scripts/python pytest python/tests
 
 test-long: setup
 	THALWEG_TEST_SCALE=50 $(CARGO) test --workspace

@@ -6,6 +6,7 @@
 //! told in `ARCHITECTURE.md`, how programs are written in `docs/programs.md`.
 
 pub mod commands;
+pub mod connect;
 pub mod engine;
 pub mod live_table;
 pub mod log;

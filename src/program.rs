@@ -30,7 +30,7 @@ use thalweg_sql::Planner;
 
 pub use thalweg_app::{Application, Arguments};
 
-use crate::commands::{Failed, KeepArgs, SetArgs, parse, print_explanation, run_graph};
+use crate::commands::{Exit, Failed, KeepArgs, SetArgs, parse, print_explanation, run_graph};
 use crate::engine::{self, StdoutTarget};
 use crate::settings::Settings;
 
@@ -82,13 +82,14 @@ struct ProgramArgs {
 /// every process of a job calls it for itself.
 pub fn main(application: impl FnOnce(&Arguments) -> Result<Application>) -> ExitCode {
     crate::log::to_stderr();
-    main_with(std::env::args_os(), application)
+    main_with(std::env::args_os(), application).into()
 }
 
-fn main_with(
+/// Like [`main`](main()), with these arguments, the first of which is the name of the command.
+pub fn main_with(
     arguments: impl IntoIterator<Item = OsString>,
     application: impl FnOnce(&Arguments) -> Result<Application>,
-) -> ExitCode {
+) -> Exit {
     let words: Words = match parse(arguments) {
         Ok(words) => words,
         Err(code) => return code,
@@ -104,7 +105,7 @@ fn run(
     args: &ProgramArgs,
     keep: &KeepArgs,
     application: impl FnOnce(&Arguments) -> Result<Application>,
-) -> Result<ExitCode, Failed> {
+) -> Result<Exit, Failed> {
     let settings = keep.settings(&args.set)?;
     let program = build(application(&Arguments::new(args.own.clone()))?, &settings)?;
     let keep = keep.keep(Some(&program.name))?;
@@ -115,11 +116,11 @@ fn explain(
     args: &ProgramArgs,
     json: bool,
     application: impl FnOnce(&Arguments) -> Result<Application>,
-) -> Result<ExitCode, Failed> {
+) -> Result<Exit, Failed> {
     let settings = args.set.settings()?;
     let program = build(application(&Arguments::new(args.own.clone()))?, &settings)?;
     print_explanation(&thalweg_sql::explain(&program.graph, &[], args.parallelism.get()), json)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::SUCCESS)
 }
 
 /// The graph and the functions of an application, its SQL planned.

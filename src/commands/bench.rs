@@ -5,7 +5,6 @@
 //! behind two names, `nexmark` and `stdout`.
 
 use std::num::NonZeroU32;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,7 @@ use thalweg_dataflow::{Code, Error, Result};
 use thalweg_sql::Plan;
 use thalweg_world::World;
 
-use super::{Failed, SetArgs, script};
+use super::{Exit, Failed, SetArgs, script};
 use crate::engine::{self, StdoutTarget};
 use crate::settings::Settings;
 
@@ -72,7 +71,7 @@ fn query_names() -> PossibleValuesParser {
     PossibleValuesParser::new(QUERIES.map(|(name, _)| name))
 }
 
-pub(super) fn run(workload: &Workload) -> Result<ExitCode, Failed> {
+pub(super) fn run(workload: &Workload) -> Result<Exit, Failed> {
     let Workload::Nexmark(args) = workload;
     let settings = args.set.settings()?;
     let wanted = |name: &str| args.query.is_empty() || args.query.iter().any(|query| query == name);
@@ -89,7 +88,7 @@ pub(super) fn run(workload: &Workload) -> Result<ExitCode, Failed> {
     if !args.json {
         println!("{}", table(&figures));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::SUCCESS)
 }
 
 /// What one query cost.

@@ -1,11 +1,9 @@
 //! `thalweg check`: says what is wrong, runs nothing.
 
-use std::process::ExitCode;
-
-use super::{Failed, ScriptArgs, script};
+use super::{Exit, Failed, ScriptArgs, script};
 use crate::engine::{self, StdoutTarget};
 
-pub(super) fn run(args: &ScriptArgs) -> Result<ExitCode, Failed> {
+pub(super) fn run(args: &ScriptArgs) -> Result<Exit, Failed> {
     let settings = args.settings()?;
     let script = script::load(&args.text)?;
     let connectors = engine::connectors(&settings, &StdoutTarget::process());
@@ -13,7 +11,7 @@ pub(super) fn run(args: &ScriptArgs) -> Result<ExitCode, Failed> {
         Ok(plan) => {
             plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             println!("{}: ok", script.name);
-            Ok(ExitCode::SUCCESS)
+            Ok(Exit::SUCCESS)
         }
         Err(errors) => Err(Failed::in_script(errors, script)),
     }

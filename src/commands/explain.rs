@@ -1,14 +1,12 @@
 //! `thalweg explain`: shows the graph that a script means.
 
-use std::process::ExitCode;
-
 use thalweg_dataflow::Error;
 use thalweg_sql::Explanation;
 
-use super::{Failed, ScriptArgs, script};
+use super::{Exit, Failed, ScriptArgs, script};
 use crate::engine::{self, StdoutTarget};
 
-pub(super) fn run(args: &ScriptArgs, parallelism: u32, json: bool) -> Result<ExitCode, Failed> {
+pub(super) fn run(args: &ScriptArgs, parallelism: u32, json: bool) -> Result<Exit, Failed> {
     let settings = args.settings()?;
     let script = script::load(&args.text)?;
     let connectors = engine::connectors(&settings, &StdoutTarget::process());
@@ -17,7 +15,7 @@ pub(super) fn run(args: &ScriptArgs, parallelism: u32, json: bool) -> Result<Exi
         Err(errors) => return Err(Failed::in_script(errors, script)),
     };
     print_explanation(&thalweg_sql::explain(&plan.graph, &plan.warnings, parallelism), json)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::SUCCESS)
 }
 
 /// Prints a topology on standard output.

@@ -3,6 +3,7 @@
 mod amounts;
 mod bench;
 mod check;
+mod exit;
 mod explain;
 mod keep;
 mod run;
@@ -11,6 +12,7 @@ mod script;
 mod state;
 mod test;
 
+pub use exit::Exit;
 pub(crate) use explain::print_explanation;
 pub(crate) use keep::KeepArgs;
 pub(crate) use run::run_graph;
@@ -19,7 +21,6 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use thalweg_dataflow::Error;
@@ -149,16 +150,16 @@ fn set_help() -> String {
 }
 
 /// Reads a command line; where it cannot be, prints how to write it and answers the exit code.
-pub(crate) fn parse<W: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<W, ExitCode> {
+pub(crate) fn parse<W: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<W, Exit> {
     W::try_parse_from(arguments).map_err(|usage| {
         // Nothing is left to be done when the terminal itself is gone.
         let _ = usage.print();
-        ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2))
+        Exit(u8::try_from(usage.exit_code()).unwrap_or(2))
     })
 }
 
 /// Runs the command that the arguments name. The first argument is the program's own name.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let cli: Cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(code) => return code,
@@ -198,12 +199,12 @@ impl Failed {
     }
 
     /// Prints all errors on standard error; answers the exit code of the first.
-    pub(crate) fn report(&self) -> ExitCode {
+    pub(crate) fn report(&self) -> Exit {
         let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let script = self.script.as_ref().map(|s| Script { name: &s.name, text: &s.text });
         for error in &self.errors {
             eprintln!("{}", render(error, script, color));
         }
-        ExitCode::from(self.errors.first().map_or(1, |e| e.code().exit_code()))
+        Exit(self.errors.first().map_or(1, |e| e.code().exit_code()))
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::pin::pin;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use tokio::sync::mpsc;
 use super::amounts::counted;
 use super::keep::Keep;
 use super::screen::{FRAME, Screen};
-use super::{Failed, RunArgs, script};
+use super::{Exit, Failed, RunArgs, script};
 use crate::engine::{self, StdoutRows, StdoutTarget};
 use crate::settings::Settings;
 
@@ -30,7 +29,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 type Results = mpsc::Receiver<StdoutRows>;
 
-pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failed> {
+pub(super) fn run(args: &RunArgs) -> Result<Exit, Failed> {
     let settings = args.keep.settings(&args.script.set)?;
     let keep = args.keep.keep(args.script.text.file_stem())?;
     let script = script::load(&args.script.text)?;
@@ -58,7 +57,7 @@ pub(crate) fn run_graph(
     parallelism: u32,
     settings: &Settings,
     keep: Option<Keep>,
-) -> Result<ExitCode, Failed> {
+) -> Result<Exit, Failed> {
     let screen = Screen::without_results(keep.is_some());
     let job = engine::job(graph, functions, parallelism, settings, None);
     block_on(kept(job, keep), screen, None)
@@ -73,7 +72,7 @@ fn kept(mut job: Job, keep: Option<Keep>) -> (Job, Option<Keep>) {
     (job, keep)
 }
 
-fn block_on(job: (Job, Option<Keep>), screen: Screen, results: Option<Results>) -> Result<ExitCode, Failed> {
+fn block_on(job: (Job, Option<Keep>), screen: Screen, results: Option<Results>) -> Result<Exit, Failed> {
     // Control runs here; data has threads of its own.
     let control = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -85,20 +84,16 @@ fn block_on(job: (Job, Option<Keep>), screen: Screen, results: Option<Results>) 
     ended.map_err(Failed::from)
 }
 
-async fn run_job(
-    (job, keep): (Job, Option<Keep>),
-    screen: Screen,
-    results: Option<Results>,
-) -> Result<ExitCode> {
+async fn run_job((job, keep): (Job, Option<Keep>), screen: Screen, results: Option<Results>) -> Result<Exit> {
     let mut signals = Stopper::new().map_err(unready)?;
     let world = World::real(None).map_err(unready)?;
     let begun = tokio::select! {
         begun = begin(job, keep.as_ref(), &world) => begun,
         // Nothing runs yet.
-        code = signals.next() => return Ok(ExitCode::from(code)),
+        code = signals.next() => return Ok(Exit(code)),
     };
     let done = match begun {
-        Ok(None) => Ok(ExitCode::SUCCESS),
+        Ok(None) => Ok(Exit::SUCCESS),
         Ok(Some(job)) => watch(&job, keep.as_ref(), signals, screen, results).await,
         Err(error) => Err(error),
     };
@@ -146,7 +141,7 @@ async fn watch(
     mut signals: Stopper,
     mut screen: Screen,
     mut results: Option<Results>,
-) -> Result<ExitCode> {
+) -> Result<Exit> {
     let mut frames = tokio::time::interval(FRAME);
     let mut stopped_by: Option<Stopped> = None;
     let outcome = loop {
@@ -155,7 +150,7 @@ async fn watch(
             code = signals.next() => {
                 if stopped_by.is_some() {
                     keep.iter().for_each(|keep| eprintln!("{}", keep.words_of_abort(&job.progress())));
-                    return Ok(ExitCode::from(ABORTED));
+                    return Ok(Exit(ABORTED));
                 }
                 stopped_by = Some(Stopped { code, at: Instant::now(), told: false });
                 match keep.and_then(|keep| keep.savepoint_on_stop.clone()) {
@@ -180,10 +175,10 @@ async fn watch(
     match outcome {
         Ok(outcome) => {
             report(&outcome, keep, &job.progress());
-            Ok(ExitCode::from(stopped_by.map_or(0, |stopped| stopped.code)))
+            Ok(Exit(stopped_by.map_or(0, |stopped| stopped.code)))
         }
         // Whoever read our output has gone, `head` say: nothing is wrong.
-        Err(error) if error.code() == Code::OutputClosed => Ok(ExitCode::SUCCESS),
+        Err(error) if error.code() == Code::OutputClosed => Ok(Exit::SUCCESS),
         // It has never begun.
         Err(error) if error.code() == Code::CheckpointDamaged => Err(error),
         Err(error) => Err(with_progress(error, job)),

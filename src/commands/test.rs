@@ -1,12 +1,11 @@
 //! `thalweg test`: runs test files and says which failed and why.
 
 use std::path::Path;
-use std::process::ExitCode;
 
-use super::Failed;
+use super::{Exit, Failed};
 use crate::testfile;
 
-pub(super) fn run(path: &Path, verbose: bool) -> Result<ExitCode, Failed> {
+pub(super) fn run(path: &Path, verbose: bool) -> Result<Exit, Failed> {
     let (mut passed, mut failed) = (0, 0);
     for file in testfile::find(path)? {
         let verdict = testfile::run_file(&file)?;
@@ -19,5 +18,5 @@ pub(super) fn run(path: &Path, verbose: bool) -> Result<ExitCode, Failed> {
         if ok { passed += 1 } else { failed += 1 }
     }
     println!("{passed} passed, {failed} failed");
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failed == 0 { Exit::SUCCESS } else { Exit::FAILURE })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arrow::datatypes::DataType;
 use thalweg_dataflow::spec::SourceSpec;
-use thalweg_dataflow::{Code, Error, Functions, Graph, Result};
+use thalweg_dataflow::{Code, Error, Functions, Graph, Operator, Result};
 use thalweg_operators::RowPolicy;
 
 use crate::columns::{Record, Table, VALUE};
@@ -59,6 +59,15 @@ impl Application {
     /// watermark; 5 minutes by default. Holds for the sources that are declared after it.
     pub fn set_max_future_skew(&self, skew: Duration) {
         self.plan.borrow_mut().skew_max = skew;
+    }
+
+    /// Puts something around each operator that calls functions of the program: an interpreter that
+    /// must be entered, say. What wraps an operator passes every call on.
+    pub fn wrap_operators(
+        &self,
+        wrap: impl Fn(Box<dyn Operator>) -> Box<dyn Operator> + Send + Sync + 'static,
+    ) {
+        self.plan.borrow_mut().wrap = Some(Arc::new(wrap));
     }
 
     /// Records from frames: `spec` is a source with a binary column `value`.

@@ -13,7 +13,7 @@ use thalweg_state::OperatorId;
 
 use crate::application::Program;
 use crate::plan::{Inlet, Plan, Planned, Work};
-use crate::segment::SegmentSpec;
+use crate::segment::{SegmentSpec, Wrap};
 use crate::sql::SqlPlanner;
 
 /// Writes the graph of a plan.
@@ -30,6 +30,7 @@ pub(crate) fn build(mut plan: Plan, planner: &dyn SqlPlanner) -> Result<Program,
         application: plan.name.clone(),
         graph: Graph::new(),
         functions: Functions::default(),
+        wrap: plan.wrap.clone(),
         outlets: vec![Vec::new(); plan.nodes.len()],
     };
     let mut failed = Vec::new();
@@ -146,6 +147,7 @@ struct Writer {
     application: String,
     graph: Graph,
     functions: Functions,
+    wrap: Option<Wrap>,
     /// What comes out of each node that is written, by port.
     outlets: Vec<Vec<Outlet>>,
 }
@@ -161,7 +163,12 @@ impl Writer {
             }
             Work::Segment(segment) => {
                 let function = FunctionId(format!("{}/{}", self.application, node.name));
-                self.functions.add(function.clone(), segment.factory());
+                let factory = segment.factory();
+                let factory = match &self.wrap {
+                    Some(wrap) => factory.wrapped(Arc::clone(wrap)),
+                    None => factory,
+                };
+                self.functions.add(function.clone(), factory);
                 let (outputs, label) = (segment.outputs(), segment.label());
                 let stateful = segment.stateful();
                 let fingerprint = segment.fingerprint();

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use thalweg_dataflow::Result;
+
 use crate::columns::{Layout, Record};
 use crate::open::Open;
 use crate::plan::{Place, SharedPlan, inlets};
@@ -57,6 +59,20 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         I: IntoIterator<Item: Send, IntoIter: Send> + 'static,
         F: Fn(&K, T, &mut S) -> I + Send + Sync + 'static,
     {
+        self.try_with_state(state, move |key, record, state| {
+            Ok(function(key, record, state).into_iter().map(Ok))
+        })
+    }
+
+    /// Like [`with_state`](Self::with_state), by a computation that may fail, before it gives anything
+    /// or in between. A failure fails the job; what checkpoints hold is not lost.
+    pub fn try_with_state<S, U, I, F>(self, state: &State<K, S>, function: F) -> Stream<U>
+    where
+        S: Record,
+        U: Send + 'static,
+        I: IntoIterator<Item = Result<U>, IntoIter: Send> + 'static,
+        F: Fn(&K, T, &mut S) -> Result<I> + Send + Sync + 'static,
+    {
         let plan = Rc::clone(&self.stream.plan);
         let (key, record) = (Layout::<K>::find(), Layout::<T>::find());
         if let Err(error) = key.check_key() {
@@ -64,8 +80,8 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         }
         let places = self.close(&state.name, &key, &record);
         let function = Arc::new(function);
-        let head = move |next: Box<dyn Next<I::Item>>| -> Box<dyn Lane<KeyedStates<K, S>>> {
-            Box::new(Keyed::<K, T, I, F>::new(key.clone(), record.clone(), Arc::clone(&function), next))
+        let head = move |next: Box<dyn Next<U>>| -> Box<dyn Lane<KeyedStates<K, S>>> {
+            Box::new(Keyed::<K, T, U, I, F>::new(key.clone(), record.clone(), Arc::clone(&function), next))
         };
         let (port, open) = Open::behind_state(state, head);
         plan.borrow_mut().nodes[state.node].inputs.extend(inlets(&places, Some(vec![KEY_INDEX]), port));

@@ -17,7 +17,7 @@ use thalweg_operators::RowPolicy;
 use thalweg_operators::fingerprint::Fingerprint;
 
 use crate::columns::{Layout, Record};
-use crate::segment::{LaneFactory, OperatorFactory, Remembered, SegmentOperator, SegmentSpec};
+use crate::segment::{LaneFactory, OperatorFactory, Remembered, SegmentOperator, SegmentSpec, Wrap};
 use crate::state::{Init, Key, KeyedStates, State};
 
 /// The plan of one application, shared by the streams that are still being declared.
@@ -107,6 +107,8 @@ pub(crate) struct Plan {
     shared: BTreeMap<String, Declared>,
     pub(crate) policy: RowPolicy,
     pub(crate) skew_max: Duration,
+    /// What is put around the operators that call the program's functions.
+    pub(crate) wrap: Option<Wrap>,
     names: BTreeSet<String>,
 }
 
@@ -119,6 +121,7 @@ impl Plan {
             shared: BTreeMap::new(),
             policy: RowPolicy::Fail,
             skew_max,
+            wrap: None,
             names: BTreeSet::new(),
         }
     }

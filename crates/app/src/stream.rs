@@ -43,8 +43,16 @@ impl<T: Send + 'static> Stream<T> {
         U: Send + 'static,
         F: Fn(T) -> U + Send + Sync + 'static,
     {
-        let function = Arc::new(function);
-        self.then("map", move |next| Box::new(Map { function: Arc::clone(&function), next }))
+        self.try_map(move |record| Ok(function(record)))
+    }
+
+    /// Like [`map`](Self::map), by a function that may fail, which fails the job.
+    pub fn try_map<U, F>(self, function: F) -> Stream<U>
+    where
+        U: Send + 'static,
+        F: Fn(T) -> Result<U> + Send + Sync + 'static,
+    {
+        self.mapped("map", function)
     }
 
     /// The records for which `function` answers true.
@@ -52,8 +60,15 @@ impl<T: Send + 'static> Stream<T> {
     where
         F: Fn(&T) -> bool + Send + Sync + 'static,
     {
-        let function = Arc::new(move |record: T| function(&record).then_some(record));
-        self.then("filter", move |next| Box::new(FilterMap { function: Arc::clone(&function), next }))
+        self.try_filter(move |record| Ok(function(record)))
+    }
+
+    /// Like [`filter`](Self::filter), by a function that may fail, which fails the job.
+    pub fn try_filter<F>(self, function: F) -> Stream<T>
+    where
+        F: Fn(&T) -> Result<bool> + Send + Sync + 'static,
+    {
+        self.filter_mapped("filter", move |record: T| Ok(function(&record)?.then_some(record)))
     }
 
     /// One record for each, or none.
@@ -62,8 +77,16 @@ impl<T: Send + 'static> Stream<T> {
         U: Send + 'static,
         F: Fn(T) -> Option<U> + Send + Sync + 'static,
     {
-        let function = Arc::new(function);
-        self.then("filter_map", move |next| Box::new(FilterMap { function: Arc::clone(&function), next }))
+        self.try_filter_map(move |record| Ok(function(record)))
+    }
+
+    /// Like [`filter_map`](Self::filter_map), by a function that may fail, which fails the job.
+    pub fn try_filter_map<U, F>(self, function: F) -> Stream<U>
+    where
+        U: Send + 'static,
+        F: Fn(T) -> Result<Option<U>> + Send + Sync + 'static,
+    {
+        self.filter_mapped("filter_map", function)
     }
 
     /// Any number of records for each: a list, an option, an iterator. They
@@ -74,8 +97,19 @@ impl<T: Send + 'static> Stream<T> {
         I: IntoIterator<Item: Send, IntoIter: Send> + 'static,
         F: Fn(T) -> I + Send + Sync + 'static,
     {
+        self.try_flat_map(move |record| Ok(function(record).into_iter().map(Ok)))
+    }
+
+    /// Like [`flat_map`](Self::flat_map), by a function that may fail, before it gives anything or in
+    /// between, which fails the job.
+    pub fn try_flat_map<U, I, F>(self, function: F) -> Stream<U>
+    where
+        U: Send + 'static,
+        I: IntoIterator<Item = Result<U>, IntoIter: Send> + 'static,
+        F: Fn(T) -> Result<I> + Send + Sync + 'static,
+    {
         let function = Arc::new(function);
-        self.then("flat_map", move |next| Box::new(FlatMap::<T, I, F>::new(Arc::clone(&function), next)))
+        self.then("flat_map", move |next| Box::new(FlatMap::<T, U, I, F>::new(Arc::clone(&function), next)))
     }
 
     /// The same records, after `function` has seen them.
@@ -83,11 +117,10 @@ impl<T: Send + 'static> Stream<T> {
     where
         F: Fn(&T) + Send + Sync + 'static,
     {
-        let function = Arc::new(move |record: T| {
+        self.mapped("inspect", move |record: T| {
             function(&record);
-            record
-        });
-        self.then("inspect", move |next| Box::new(Map { function: Arc::clone(&function), next }))
+            Ok(record)
+        })
     }
 
     /// Gives each record its event time. No record is taken to come more than
@@ -98,6 +131,14 @@ impl<T: Send + 'static> Stream<T> {
     pub fn with_event_time<F>(self, function: F, max_delay: Duration) -> Stream<T>
     where
         F: Fn(&T) -> EventTime + Send + Sync + 'static,
+    {
+        self.try_with_event_time(move |record| Ok(function(record)), max_delay)
+    }
+
+    /// Like [`with_event_time`](Self::with_event_time), by a function that may fail, which fails the job.
+    pub fn try_with_event_time<F>(self, function: F, max_delay: Duration) -> Stream<T>
+    where
+        F: Fn(&T) -> Result<EventTime> + Send + Sync + 'static,
     {
         let function = Arc::new(function);
         let delay = i64::try_from(max_delay.as_nanos()).unwrap_or(i64::MAX);
@@ -124,9 +165,7 @@ impl<T: Send + 'static> Stream<T> {
         K: Key,
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        let function = Arc::new(move |record: T| (function(&record), record));
-        let keyed = self.then("key_by", move |next| Box::new(Map { function: Arc::clone(&function), next }));
-        KeyedStream::new(keyed)
+        self.mapped("key_by", move |record: T| Ok((function(&record), record))).keyed()
     }
 
     /// Writes each record as one frame: `encoder` appends its bytes.
@@ -159,6 +198,24 @@ impl<T: Send + 'static> Stream<T> {
     /// Lets nobody have the records: the pipeline ends in the state that it has gone through.
     pub fn discard(self) {}
 
+    fn mapped<U, F>(self, step: &'static str, function: F) -> Stream<U>
+    where
+        U: Send + 'static,
+        F: Fn(T) -> Result<U> + Send + Sync + 'static,
+    {
+        let function = Arc::new(function);
+        self.then(step, move |next| Box::new(Map { function: Arc::clone(&function), next }))
+    }
+
+    fn filter_mapped<U, F>(self, step: &'static str, function: F) -> Stream<U>
+    where
+        U: Send + 'static,
+        F: Fn(T) -> Result<Option<U>> + Send + Sync + 'static,
+    {
+        let function = Arc::new(function);
+        self.then(step, move |next| Box::new(FilterMap { function: Arc::clone(&function), next }))
+    }
+
     /// Adds a step to every branch.
     fn then<U, M>(self, step: &'static str, make: M) -> Stream<U>
     where
@@ -183,6 +240,14 @@ impl<T: Send + 'static> Stream<T> {
     ) -> Vec<Place> {
         let mut plan = self.plan.borrow_mut();
         close(self.opens.take(), &mut plan, name, last, output, behind)
+    }
+}
+
+/// Pairs of a key and a record.
+impl<K: Key, T: Record> Stream<(K, T)> {
+    /// Groups the records by the keys that stand before them.
+    pub fn keyed(self) -> KeyedStream<K, T> {
+        KeyedStream::new(self)
     }
 }
 

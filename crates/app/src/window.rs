@@ -171,7 +171,8 @@ impl<K: Key, T: Record> WindowedStream<K, T> {
             }
         };
         let open = Open::records(vec![place], read_windows(key, accumulator), name.to_owned());
-        let output = Arc::new(move |(key, window, accumulator)| aggregation.output(key, window, accumulator));
+        let output =
+            Arc::new(move |(key, window, accumulator)| Ok(aggregation.output(key, window, accumulator)));
         let open = open.then("output", move |next| -> Box<dyn Next<_>> {
             Box::new(Map { function: Arc::clone(&output), next })
         });

@@ -8,5 +8,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     thalweg::log::to_stderr();
-    thalweg::commands::main(std::env::args_os())
+    thalweg::commands::main(std::env::args_os()).into()
 }

@@ -123,6 +123,8 @@ codes! {
     RecordTooLong = "record-too-long", 1;
     /// A row cannot be computed: a division by zero, a cast that fails, an overflow.
     RowFailed = "row-failed", 1;
+    /// A function of a program raised an exception, or gave what cannot be used.
+    FunctionFailed = "function-failed", 1;
     /// An event time is outside of what can be represented.
     TimeOutOfRange = "time-out-of-range", 1;
     /// A resource limit that was set is reached.

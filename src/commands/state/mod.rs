@@ -7,15 +7,13 @@ mod ls;
 mod place;
 mod show;
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 use thalweg_dataflow::{Code, Error, Result};
 
-use super::Failed;
+use super::{Exit, Failed};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Deed {
@@ -32,7 +30,7 @@ pub(super) enum Deed {
     DeleteSavepoint(place::SavepointArgs),
 }
 
-pub(super) fn run(deed: &Deed) -> Result<ExitCode, Failed> {
+pub(super) fn run(deed: &Deed) -> Result<Exit, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -45,7 +43,7 @@ pub(super) fn run(deed: &Deed) -> Result<ExitCode, Failed> {
             Deed::DeleteSavepoint(args) => args.delete().await,
         }
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::SUCCESS)
 }
 
 /// A table like those of the other commands. The columns from `numbers` on hold numbers.

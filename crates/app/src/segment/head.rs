@@ -203,7 +203,7 @@ pub(crate) const KEY_INDEX: usize = 0;
 pub(crate) const RECORD_INDEX: usize = 1;
 
 /// Keyed records, and a state computation that takes each with the state of its key.
-pub(crate) struct Keyed<K, T, I: IntoIterator, F> {
+pub(crate) struct Keyed<K, T, U, I: IntoIterator, F> {
     key: Layout<K>,
     record: Layout<T>,
     function: Arc<F>,
@@ -212,23 +212,23 @@ pub(crate) struct Keyed<K, T, I: IntoIterator, F> {
     records: Values<T>,
     /// What the computation still has to give for the record at hand.
     rest: Option<I::IntoIter>,
-    next: BoxNext<I::Item>,
+    next: BoxNext<U>,
 }
 
-impl<K: Record, T: Record, I: IntoIterator, F> Keyed<K, T, I, F> {
-    pub(crate) fn new(key: Layout<K>, record: Layout<T>, function: Arc<F>, next: BoxNext<I::Item>) -> Self {
+impl<K: Record, T: Record, U, I: IntoIterator, F> Keyed<K, T, U, I, F> {
+    pub(crate) fn new(key: Layout<K>, record: Layout<T>, function: Arc<F>, next: BoxNext<U>) -> Self {
         let (keys, records) = (Box::new(std::iter::empty()), Box::new(std::iter::empty()));
         Self { key, record, function, times: Times::default(), keys, records, rest: None, next }
     }
 }
 
-impl<K, T, S, I, F> Lane<KeyedStates<K, S>> for Keyed<K, T, I, F>
+impl<K, T, S, U, I, F> Lane<KeyedStates<K, S>> for Keyed<K, T, U, I, F>
 where
     K: Key,
     T: Record,
     S: Record,
-    I: IntoIterator<IntoIter: Send>,
-    F: Fn(&K, T, &mut S) -> I + Send + Sync,
+    I: IntoIterator<Item = Result<U>, IntoIter: Send>,
+    F: Fn(&K, T, &mut S) -> Result<I> + Send + Sync,
 {
     fn start(&mut self, batch: RecordBatch, _: &mut Flow) -> Result<()> {
         self.times = Times::of(&batch);
@@ -248,7 +248,7 @@ where
             };
             self.times.next(flow);
             let (key, state) = states.of(key);
-            let records = (self.function)(key, record, state).into_iter();
+            let records = (self.function)(key, record, state)?.into_iter();
             self.rest = push_all(records, &mut *self.next, flow)?;
         }
         Ok(Step::More)

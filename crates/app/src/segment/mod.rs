@@ -23,7 +23,7 @@ pub(crate) mod steps;
 pub(crate) mod tail;
 
 pub(crate) use operator::{Remembered, SegmentOperator, SourceTime};
-pub(crate) use spec::{OperatorFactory, SegmentSpec};
+pub(crate) use spec::{OperatorFactory, SegmentSpec, Wrap};
 
 use std::sync::Arc;
 

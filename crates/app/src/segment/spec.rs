@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use thalweg_dataflow::{FunctionId, Functions, Operator, OperatorSpec, Result, Spec};
 use thalweg_operators::spec;
 
+/// Puts something around an operator.
+pub(crate) type Wrap = Arc<dyn Fn(Box<dyn Operator>) -> Box<dyn Operator> + Send + Sync>;
+
 /// Makes the operator of one subtask. Stands in [`Functions`] under the segment's name.
 #[derive(Clone)]
 pub(crate) struct OperatorFactory(Arc<dyn Fn() -> Result<Box<dyn Operator>> + Send + Sync>);
@@ -15,6 +18,11 @@ pub(crate) struct OperatorFactory(Arc<dyn Fn() -> Result<Box<dyn Operator>> + Se
 impl OperatorFactory {
     pub(crate) fn new(make: impl Fn() -> Result<Box<dyn Operator>> + Send + Sync + 'static) -> Self {
         Self(Arc::new(make))
+    }
+
+    /// The same, with something around each operator.
+    pub(crate) fn wrapped(self, wrap: Wrap) -> Self {
+        Self::new(move || Ok(wrap((self.0)()?)))
     }
 }
 

@@ -16,9 +16,9 @@ pub(crate) struct Map<U, F> {
     pub(crate) next: BoxNext<U>,
 }
 
-impl<T, U, F: Fn(T) -> U + Send + Sync> Next<T> for Map<U, F> {
+impl<T, U, F: Fn(T) -> Result<U> + Send + Sync> Next<T> for Map<U, F> {
     fn push(&mut self, record: T, flow: &mut Flow) -> Result<()> {
-        self.next.push((self.function)(record), flow)
+        self.next.push((self.function)(record)?, flow)
     }
 
     fn resume(&mut self, flow: &mut Flow) -> Result<()> {
@@ -36,9 +36,9 @@ pub(crate) struct FilterMap<U, F> {
     pub(crate) next: BoxNext<U>,
 }
 
-impl<T, U, F: Fn(T) -> Option<U> + Send + Sync> Next<T> for FilterMap<U, F> {
+impl<T, U, F: Fn(T) -> Result<Option<U>> + Send + Sync> Next<T> for FilterMap<U, F> {
     fn push(&mut self, record: T, flow: &mut Flow) -> Result<()> {
-        match (self.function)(record) {
+        match (self.function)(record)? {
             Some(record) => self.next.push(record, flow),
             None => Ok(()),
         }
@@ -54,26 +54,26 @@ impl<T, U, F: Fn(T) -> Option<U> + Send + Sync> Next<T> for FilterMap<U, F> {
 }
 
 /// Any number of records for one. Keeps the rest of them while the output is full.
-pub(crate) struct FlatMap<T, I: IntoIterator, F> {
+pub(crate) struct FlatMap<T, U, I: IntoIterator, F> {
     function: Arc<F>,
-    next: BoxNext<I::Item>,
+    next: BoxNext<U>,
     rest: Option<I::IntoIter>,
     takes: PhantomData<fn(T)>,
 }
 
-impl<T, I: IntoIterator, F> FlatMap<T, I, F> {
-    pub(crate) fn new(function: Arc<F>, next: BoxNext<I::Item>) -> Self {
+impl<T, U, I: IntoIterator, F> FlatMap<T, U, I, F> {
+    pub(crate) fn new(function: Arc<F>, next: BoxNext<U>) -> Self {
         Self { function, next, rest: None, takes: PhantomData }
     }
 }
 
-impl<T, I, F> Next<T> for FlatMap<T, I, F>
+impl<T, U, I, F> Next<T> for FlatMap<T, U, I, F>
 where
-    I: IntoIterator<IntoIter: Send>,
-    F: Fn(T) -> I + Send + Sync,
+    I: IntoIterator<Item = Result<U>, IntoIter: Send>,
+    F: Fn(T) -> Result<I> + Send + Sync,
 {
     fn push(&mut self, record: T, flow: &mut Flow) -> Result<()> {
-        let records = (self.function)(record).into_iter();
+        let records = (self.function)(record)?.into_iter();
         self.rest = push_all(records, &mut *self.next, flow)?;
         Ok(())
     }
@@ -92,14 +92,14 @@ where
 }
 
 /// Pushes records until the output is full. Gives back what is left, if so.
-pub(crate) fn push_all<I: Iterator>(
+pub(crate) fn push_all<U, I: Iterator<Item = Result<U>>>(
     mut records: I,
-    next: &mut dyn Next<I::Item>,
+    next: &mut dyn Next<U>,
     flow: &mut Flow,
 ) -> Result<Option<I>> {
     while !flow.is_full() {
         match records.next() {
-            Some(record) => next.push(record, flow)?,
+            Some(record) => next.push(record?, flow)?,
             None => return Ok(None),
         }
     }
@@ -113,9 +113,9 @@ pub(crate) struct Timed<T, F> {
     pub(crate) next: BoxNext<T>,
 }
 
-impl<T, F: Fn(&T) -> EventTime + Send + Sync> Next<T> for Timed<T, F> {
+impl<T, F: Fn(&T) -> Result<EventTime> + Send + Sync> Next<T> for Timed<T, F> {
     fn push(&mut self, record: T, flow: &mut Flow) -> Result<()> {
-        let EventTime(time) = (self.function)(&record);
+        let EventTime(time) = (self.function)(&record)?;
         flow.at(time, time.saturating_sub(self.delay));
         self.next.push(record, flow)
     }

@@ -1,0 +1,241 @@
+//! Python objects on their way through columns.
+//!
+//! An object is written down where it crosses to another subtask, is kept as
+//! state, or branches. What is common has a form of its own, one byte that says
+//! what it is and then its value; all else is pickled.
+//!
+//! ```text
+//!  None  False  True  int of 64 bits  float  str  bytes  tuple of such  │  anything else
+//!  N     f      t     i + 8 bytes     d + 8  s    b      ( + count      │  p + pickle
+//! ```
+//!
+//! Keys are found again by their bytes, so equal keys must have equal bytes:
+//! `1`, `1.0` and `True` are one key, as in a `dict`, and what is pickled is no key.
+
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
+use serde::de::{Error as _, Visitor};
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Tuples within tuples beyond this are pickled, or are no key.
+const DEPTH_MAX: usize = 32;
+/// A key is written beside each record and kept for ever.
+const KEY_BYTES_MAX: usize = 1 << 16;
+
+/// Any Python object.
+pub(crate) struct Object(pub(crate) Py<PyAny>);
+
+/// Appends an object.
+pub(crate) fn write(object: &Bound<'_, PyAny>, to: &mut Vec<u8>) -> PyResult<()> {
+    let start = to.len();
+    if !write_plain(object, to, 0)? {
+        to.truncate(start);
+        to.push(b'p');
+        to.extend_from_slice(
+            pickle(object.py())?.dumps.bind(object.py()).call1((object, 5))?.cast::<PyBytes>()?.as_bytes(),
+        );
+    }
+    Ok(())
+}
+
+/// Appends an object if it has a form of its own; what was appended if not means nothing.
+fn write_plain(object: &Bound<'_, PyAny>, to: &mut Vec<u8>, depth: usize) -> PyResult<bool> {
+    if let Ok(text) = object.cast_exact::<PyString>() {
+        // A lone surrogate has no bytes in UTF-8, and is pickled.
+        let Ok(text) = text.to_str() else { return Ok(false) };
+        sized(b's', text.as_bytes(), to);
+    } else if let Ok(number) = object.cast_exact::<PyInt>() {
+        let Ok(number) = number.extract::<i64>() else { return Ok(false) };
+        fixed(b'i', &number.to_le_bytes(), to);
+    } else if object.is_none() {
+        to.push(b'N');
+    } else if let Ok(flag) = object.cast_exact::<PyBool>() {
+        to.push(if flag.is_true() { b't' } else { b'f' });
+    } else if let Ok(number) = object.cast_exact::<PyFloat>() {
+        fixed(b'd', &number.value().to_le_bytes(), to);
+    } else if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+        sized(b'b', bytes.as_bytes(), to);
+    } else if let Ok(items) = object.cast_exact::<PyTuple>() {
+        if depth == DEPTH_MAX {
+            return Ok(false);
+        }
+        fixed(b'(', &length(items.len())?, to);
+        for item in items.iter_borrowed() {
+            if !write_plain(&item, to, depth + 1)? {
+                return Ok(false);
+            }
+        }
+    } else {
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// Appends a key.
+///
+/// # Errors
+/// If it is of a type that is no key, or too long.
+pub(crate) fn write_key(key: &Bound<'_, PyAny>, to: &mut Vec<u8>) -> PyResult<()> {
+    let start = to.len();
+    write_part(key, to, 0)?;
+    match to.len() - start {
+        ..=KEY_BYTES_MAX => Ok(()),
+        bytes => Err(PyValueError::new_err(format!("a key of {bytes} bytes is longer than {KEY_BYTES_MAX}"))),
+    }
+}
+
+fn write_part(key: &Bound<'_, PyAny>, to: &mut Vec<u8>, depth: usize) -> PyResult<()> {
+    if let Ok(flag) = key.cast_exact::<PyBool>() {
+        fixed(b'i', &i64::from(flag.is_true()).to_le_bytes(), to);
+    } else if let Ok(number) = key.cast_exact::<PyFloat>() {
+        // -2^63 and 2^63 are floats; all whole ones between have an integer that is equal.
+        let (value, bound) = (number.value(), 9_223_372_036_854_775_808.0);
+        if value.trunc() == value && (-bound..bound).contains(&value) {
+            fixed(b'i', &(value as i64).to_le_bytes(), to);
+        } else if value.is_nan() {
+            return Err(PyValueError::new_err("NaN is not equal to itself, so it is no key"));
+        } else {
+            fixed(b'd', &value.to_le_bytes(), to);
+        }
+    } else if let Ok(items) = key.cast_exact::<PyTuple>() {
+        if depth == DEPTH_MAX {
+            return Err(PyValueError::new_err(format!(
+                "a key has tuples within tuples, more than {DEPTH_MAX}"
+            )));
+        }
+        fixed(b'(', &length(items.len())?, to);
+        for item in items.iter_borrowed() {
+            write_part(&item, to, depth + 1)?;
+        }
+    } else if key.cast_exact::<PyInt>().is_ok() && key.extract::<i64>().is_err() {
+        sized(b'I', key.str()?.to_str()?.as_bytes(), to);
+    } else if !write_plain(key, to, depth)? {
+        return Err(PyTypeError::new_err(format!(
+            "a '{}' is no key: keys are str, bytes, int, float, bool, None, and tuples of these",
+            key.get_type().qualname()?
+        )));
+    }
+    Ok(())
+}
+
+/// Reads an object that [`write`] wrote.
+pub(crate) fn read<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let mut rest = bytes;
+    let object = read_one(py, &mut rest, 0)?;
+    if rest.is_empty() { Ok(object) } else { Err(damaged()) }
+}
+
+fn read_one<'py>(py: Python<'py>, rest: &mut &[u8], depth: usize) -> PyResult<Bound<'py, PyAny>> {
+    let tag = take(rest, 1)?[0];
+    Ok(match tag {
+        b'N' => py.None().into_bound(py),
+        b'f' | b't' => PyBool::new(py, tag == b't').to_owned().into_any(),
+        b'i' => i64::from_le_bytes(eight(rest)?).into_pyobject(py)?.into_any(),
+        b'd' => PyFloat::new(py, f64::from_le_bytes(eight(rest)?)).into_any(),
+        b's' => {
+            let text = std::str::from_utf8(take_sized(rest)?).map_err(|_| damaged())?;
+            PyString::new(py, text).into_any()
+        }
+        b'b' => PyBytes::new(py, take_sized(rest)?).into_any(),
+        b'(' if depth < DEPTH_MAX => {
+            let count = take_length(rest)?;
+            // Each item takes a byte at least.
+            if count > rest.len() {
+                return Err(damaged());
+            }
+            let items: PyResult<Vec<_>> = (0..count).map(|_| read_one(py, rest, depth + 1)).collect();
+            PyTuple::new(py, items?)?.into_any()
+        }
+        b'p' if depth == 0 => pickle(py)?.loads.bind(py).call1((PyBytes::new(py, std::mem::take(rest)),))?,
+        _ => return Err(damaged()),
+    })
+}
+
+fn fixed(tag: u8, value: &[u8], to: &mut Vec<u8>) {
+    to.push(tag);
+    to.extend_from_slice(value);
+}
+
+fn sized(tag: u8, value: &[u8], to: &mut Vec<u8>) {
+    to.push(tag);
+    // Longer ones than a column can hold are refused there.
+    to.extend_from_slice(&(value.len() as u64).to_le_bytes());
+    to.extend_from_slice(value);
+}
+
+fn length(items: usize) -> PyResult<[u8; 8]> {
+    let items = u64::try_from(items).map_err(|_| PyOverflowError::new_err("too many items"))?;
+    Ok(items.to_le_bytes())
+}
+
+fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> PyResult<&'a [u8]> {
+    let (taken, behind) = rest.split_at_checked(bytes).ok_or_else(damaged)?;
+    *rest = behind;
+    Ok(taken)
+}
+
+fn eight(rest: &mut &[u8]) -> PyResult<[u8; 8]> {
+    take(rest, 8)?.try_into().map_err(|_| damaged())
+}
+
+fn take_length(rest: &mut &[u8]) -> PyResult<usize> {
+    usize::try_from(u64::from_le_bytes(eight(rest)?)).map_err(|_| damaged())
+}
+
+fn take_sized<'a>(rest: &mut &'a [u8]) -> PyResult<&'a [u8]> {
+    let bytes = take_length(rest)?;
+    take(rest, bytes)
+}
+
+fn damaged() -> PyErr {
+    PyValueError::new_err("the bytes of an object are damaged")
+}
+
+struct Pickle {
+    dumps: Py<PyAny>,
+    loads: Py<PyAny>,
+}
+
+fn pickle(py: Python<'_>) -> PyResult<&Pickle> {
+    static PICKLE: PyOnceLock<Pickle> = PyOnceLock::new();
+    PICKLE.get_or_try_init(py, || {
+        let module = py.import("pickle")?;
+        Ok(Pickle { dumps: module.getattr("dumps")?.unbind(), loads: module.getattr("loads")?.unbind() })
+    })
+}
+
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::new();
+        Python::attach(|py| write(self.0.bind(py), &mut bytes)).map_err(S::Error::custom)?;
+        serializer.serialize_bytes(&bytes)
+    }
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("the bytes of an object")
+            }
+
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Object, E> {
+                Python::attach(|py| match bytes {
+                    // What stands where the form of a type is asked for.
+                    [] => Ok(Object(py.None())),
+                    bytes => read(py, bytes).map(|object| Object(object.unbind())),
+                })
+                .map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_bytes(Bytes).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,73 @@
+"""Decorators that say what a function is for.
+
+A decorated function is still the function: it can be called and tested by
+itself. They are a shorthand, and a check: a decoder is refused where an encoder is wanted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK = "__thalweg__"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a function is for."""
+
+    kind: str
+    name: str | None = None
+    many: bool = False
+    state: Any = None
+
+
+def mark_of(function: Any) -> Mark | None:
+    """How a function was decorated, if it was."""
+    mark = getattr(function, _MARK, None)
+    return mark if isinstance(mark, Mark) else None
+
+
+def _marks(function: F, mark: Mark) -> F:
+    if not callable(function):
+        raise TypeError(f"a {mark.kind} is a function, not {function!r}")
+    if mark_of(function) is not None:
+        raise TypeError(f"'{getattr(function, '__name__', function)}' is decorated twice")
+    setattr(function, _MARK, mark)
+    return function
+
+
+def _decorator(kind: str, many: bool) -> Callable[..., Any]:
+    def decorate(function: Any = None, *, name: str | None = None) -> Any:
+        mark = Mark(kind, name, many)
+        if function is None:
+            return lambda function: _marks(function, mark)
+        return _marks(function, mark)
+
+    return decorate
+
+
+computation = _decorator("computation", many=False)
+computation.__doc__ = "One record for each, or none where it gives `None`."
+computation_multi = _decorator("computation", many=True)
+computation_multi.__doc__ = "Any number of records for each."
+key_extractor = _decorator("key extractor", many=False)
+key_extractor.__doc__ = "The key of a record."
+decoder = _decorator("decoder", many=False)
+decoder.__doc__ = "A record of a frame's bytes, or none where it gives `None`."
+decoder_multi = _decorator("decoder", many=True)
+decoder_multi.__doc__ = "Any number of records of a frame's bytes."
+encoder = _decorator("encoder", many=False)
+encoder.__doc__ = "A record as bytes or text."
+
+
+def state_computation(*, state: Any, name: str | None = None) -> Callable[[F], F]:
+    """A function of a record and the state of its key, which `state()` makes."""
+    return lambda function: _marks(function, Mark("state computation", name, False, state))
+
+
+def state_computation_multi(*, state: Any, name: str | None = None) -> Callable[[F], F]:
+    """The same, giving any number of records."""
+    return lambda function: _marks(function, Mark("state computation", name, True, state))
