@@ -1,7 +1,7 @@
 """The engine itself. Programs use the package around it."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 from .application import Application
 
@@ -20,6 +20,7 @@ class Driver:
     def end(self) -> None: ...
     def restart(self) -> None: ...
     def frames(self, sink: str) -> list[bytes]: ...
+    def rows(self, sink: str) -> list[dict[str, Any]]: ...
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command that the arguments name; the first is the command's own name. Answers the exit code."""

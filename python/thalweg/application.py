@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Optional
 
 from .functions import Mark, mark_of
+from .rows import columns_of
+from .windows import Aggregation, Windows, aggregation_of
 
 
 @dataclass
@@ -19,8 +21,10 @@ class Step:
     kind: str
     inputs: list[int]
     name: str
-    function: Optional[Callable[..., Any]] = None
+    function: Optional[Any] = None
     options: dict[str, str] = field(default_factory=dict)
+    columns: list[tuple[str, str]] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
     many: bool = False
     max_delay: float = 0.0
 
@@ -55,6 +59,27 @@ class Application:
         state = State(self, self._add(Step("state", [], name, _callable(make, "what makes a state"))), make)
         self._states[name] = state
         return state
+
+    def sql(self, text: str, **tables: Rows) -> Stream:
+        """The rows that SQL answers, each a `dict` of its columns: `application.sql("SELECT …", orders=rows)`.
+
+        `text` ends with one `SELECT`, which reads the given rows as tables by their names, and what the
+        statements before it declare. Times come as `datetime` in UTC, to the microsecond; NULL as `None`.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"SQL is a text, not {text!r}")
+        for name, rows in tables.items():
+            if not isinstance(rows, Rows):
+                raise TypeError(f"the table '{name}' is made of a stream by its method 'rows', not {rows!r}")
+            if rows._application is not self:
+                raise ValueError(f"the table '{name}' is of another application")
+        inputs = [rows._place for rows in tables.values()]
+        step = Step("sql", inputs, "sql", options={"text": text}, tables=list(tables))
+        return Stream(self, self._add(step))
+
+    def view(self, script: str, name: str) -> Stream:
+        """The rows of a table or view that a script of SQL declares, each a `dict` of its columns."""
+        return self.sql(f"{script.rstrip().rstrip(';')};\nSELECT * FROM {name}")
 
     def _add(self, step: Step) -> int:
         self.steps.append(step)
@@ -121,6 +146,21 @@ class Stream(_Flow):
         step = self._then("with_event_time", _callable(function, "an event time"), max_delay=float(max_delay))
         return Stream(self._application, step)
 
+    def rows(self, columns: Any) -> Rows:
+        """The records as rows of SQL. `columns` are a `dict` of names and types of SQL, or a class with type
+        hints: a dataclass, a `TypedDict`, a `NamedTuple`.
+
+        Records are `dict`s, or objects with attributes. A column of a `dict` holds NULL where a record has
+        `None` or nothing, unless it is `NOT NULL`; of a class only one that is `Optional` does.
+        """
+        name = getattr(columns, "__name__", "columns")
+        return Rows(self._application, self._then("rows", None, name=name, columns=columns_of(columns)))
+
+    def sql(self, text: str, columns: Any) -> Stream:
+        """The rows that SQL answers, each a `dict` of its columns. This stream is the table `stream`, with these
+        columns: see `rows`."""
+        return self._application.sql(text, stream=self.rows(columns))
+
     def key_by(self, function: Callable[[Any], Any]) -> KeyedStream:
         """Groups records: what follows has a state for each key. Keys are texts, bytes, numbers, flags,
         `None`, and tuples of these."""
@@ -137,9 +177,22 @@ class Stream(_Flow):
         function, _ = _function(encoder or _same, "encoder")
         self._then("sink", function, name=name, options=_options(connector, options))
 
+    def sink_rows(self, name: str, columns: Any, *, connector: str, **options: Any) -> None:
+        """Writes records as rows of these columns (see `rows`), in the `format` that the options name:
+        `sink_rows("out", Order, connector="single_file", path="orders.json", type="sink", format="json")`."""
+        self._then("sink_rows", None, name=name, columns=columns_of(columns), options=_options(connector, options))
+
     def discard(self) -> None:
         """Ends the pipeline in the state that it has gone through."""
         self._then("discard", None)
+
+
+class Rows(_Flow):
+    """A stream as a table of SQL."""
+
+    def sql(self, text: str) -> Stream:
+        """The rows that SQL answers, each a `dict` of its columns. These rows are the table `stream`."""
+        return self._application.sql(text, stream=self)
 
 
 class KeyedStream(_Flow):
@@ -167,11 +220,35 @@ class KeyedStream(_Flow):
         also, many = [shared._place], many or mark.many
         return Stream(self._application, self._then("stateful", function, also=also, name=name, many=many))
 
+    def window(self, windows: Windows) -> WindowedStream:
+        """Groups the records of each key into windows of event time: `thalweg.tumble`, `hop`, `session`,
+        or `count`."""
+        if not isinstance(windows, Windows):
+            raise TypeError(f"windows are 'tumble', 'hop', 'session' or 'count', not {windows!r}")
+        return WindowedStream(self, windows)
+
     def merge(self, other: KeyedStream) -> KeyedStream:
         """The records of both, under their keys."""
         if not isinstance(other, KeyedStream):
             raise TypeError("a keyed stream is merged with a keyed stream")
         return KeyedStream(self._application, self._join(other))
+
+
+class WindowedStream:
+    """Records by key and window."""
+
+    def __init__(self, keyed: KeyedStream, windows: Windows) -> None:
+        self._keyed = keyed
+        self._windows = windows
+
+    def aggregate(self, name: str, aggregation: Aggregation[Any] | type[Aggregation[Any]]) -> Stream:
+        """One record for each key and window, when the window closes: what the aggregation's `output` gives.
+
+        Records that come later than that are counted and left out.
+        """
+        function = aggregation_of(aggregation)
+        step = self._keyed._then("aggregate", function, name=name, options=self._windows.options)
+        return Stream(self._keyed._application, step)
 
 
 def _same(record: Any) -> Any:
@@ -181,7 +258,8 @@ def _same(record: Any) -> Any:
 def _callable(function: Any, what: str) -> Callable[..., Any]:
     if not callable(function):
         raise TypeError(f"{what} is a function, not {function!r}")
-    return function
+    checked: Callable[..., Any] = function
+    return checked
 
 
 def _function(function: Any, kind: str) -> tuple[Callable[..., Any], Mark]:

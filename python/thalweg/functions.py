@@ -7,7 +7,7 @@ itself. They are a shorthand, and a check: a decoder is refused where an encoder
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Protocol, TypeVar, cast, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,28 +39,38 @@ def _marks(function: F, mark: Mark) -> F:
     return function
 
 
-def _decorator(kind: str, many: bool) -> Callable[..., Any]:
+class Decorator(Protocol):
+    """Used as it is, or with a name: `@computation`, `@computation(name="split")`."""
+
+    @overload
+    def __call__(self, function: F) -> F: ...
+
+    @overload
+    def __call__(self, *, name: str | None = None) -> Callable[[F], F]: ...
+
+
+def _decorator(kind: str, many: bool) -> Decorator:
     def decorate(function: Any = None, *, name: str | None = None) -> Any:
         mark = Mark(kind, name, many)
         if function is None:
             return lambda function: _marks(function, mark)
         return _marks(function, mark)
 
-    return decorate
+    return cast(Decorator, decorate)
 
 
 computation = _decorator("computation", many=False)
-computation.__doc__ = "One record for each, or none where it gives `None`."
+"""One record for each, or none where it gives `None`."""
 computation_multi = _decorator("computation", many=True)
-computation_multi.__doc__ = "Any number of records for each."
+"""Any number of records for each."""
 key_extractor = _decorator("key extractor", many=False)
-key_extractor.__doc__ = "The key of a record."
+"""The key of a record."""
 decoder = _decorator("decoder", many=False)
-decoder.__doc__ = "A record of a frame's bytes, or none where it gives `None`."
+"""A record of a frame's bytes, or none where it gives `None`."""
 decoder_multi = _decorator("decoder", many=True)
-decoder_multi.__doc__ = "Any number of records of a frame's bytes."
+"""Any number of records of a frame's bytes."""
 encoder = _decorator("encoder", many=False)
-encoder.__doc__ = "A record as bytes or text."
+"""A record as bytes or text."""
 
 
 def state_computation(*, state: Any, name: str | None = None) -> Callable[[F], F]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn, Sequence
 
 from . import _engine
 from .application import Application
 
 _WORDS = ("run", "explain")
+
+# What the module of a program is called that the command loads. State names the module of its classes,
+# and one way to start a program reads what another has kept: each knows the module by both names.
+_PROGRAM = "__thalweg__"
 
 
 def run(application: Application, arguments: Sequence[str] | None = None) -> None:
@@ -25,6 +29,9 @@ def run(application: Application, arguments: Sequence[str] | None = None) -> Non
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] not in (*_WORDS, "help", "--help", "-h", "--version"):
         given.insert(0, "run")
+    sys.modules.setdefault(_PROGRAM, sys.modules["__main__"])
+    # The engine writes past Python's own buffer: what was printed so far comes first.
+    sys.stdout.flush()
     code = _engine.run(application, [Path(sys.argv[0]).name or application.name, *given])
     if code != 0:
         raise SystemExit(code)
@@ -45,8 +52,11 @@ def load(path: str) -> Application:
     if not Path(path).is_file():
         _fail(4, f"error[file-not-found]: there is no file '{path}'")
     sys.path.insert(0, str(Path(path).resolve().parent))
-    names = runpy.run_path(path, run_name="__thalweg__")
-    found = list({id(value): value for value in names.values() if isinstance(value, Application)}.values())
+    module = ModuleType(_PROGRAM)
+    module.__file__ = path
+    sys.modules[_PROGRAM] = sys.modules["__main__"] = module
+    exec(compile(Path(path).read_bytes(), path, "exec"), vars(module))
+    found = list({id(value): value for value in vars(module).values() if isinstance(value, Application)}.values())
     if not found:
         _fail(3, f"error[invalid-program]: '{path}' declares no application\n  help: write `application = thalweg.Application('name')` at its top level")
     if len(found) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from . import _engine
 from .application import Application
@@ -37,6 +38,10 @@ class Driver:
     def frames(self, sink: str) -> list[bytes]:
         """The frames that came to a sink so far."""
         return self._driver.frames(sink)
+
+    def rows(self, sink: str) -> list[dict[str, Any]]:
+        """The rows that came to a sink of rows so far, each a `dict` of its columns."""
+        return self._driver.rows(sink)
 
     def text(self, sink: str) -> str:
         """The same, one behind the other, as text."""

@@ -5,17 +5,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use thalweg_dataflow::spec::SourceSpec;
-use thalweg_dataflow::{Code, Error, Functions, Graph, Operator, Result};
+use thalweg_dataflow::{Code, Error, Functions, Graph, Result};
 use thalweg_operators::RowPolicy;
 
-use crate::columns::{Record, Table, VALUE};
+use crate::columns::{Record, Table, VALUE, Values, without_own};
 use crate::decode::Decoder;
 use crate::open::Open;
 use crate::plan::{Place, Plan, SharedPlan, Work};
-use crate::segment::head::{Frames, Records, TimeFrom, read_table};
-use crate::segment::{Lane, Next, SourceTime};
+use crate::segment::head::{Frames, ReadBatch, Records, TimeFrom, read_table};
+use crate::segment::{Enter, Lane, Next, SourceTime};
 use crate::sql::SqlPlanner;
 use crate::state::{Key, State};
 use crate::stream::{Rows, Stream};
@@ -61,13 +62,10 @@ impl Application {
         self.plan.borrow_mut().skew_max = skew;
     }
 
-    /// Puts something around each operator that calls functions of the program: an interpreter that
-    /// must be entered, say. What wraps an operator passes every call on.
-    pub fn wrap_operators(
-        &self,
-        wrap: impl Fn(Box<dyn Operator>) -> Box<dyn Operator> + Send + Sync + 'static,
-    ) {
-        self.plan.borrow_mut().wrap = Some(Arc::new(wrap));
+    /// Puts something around the calls of the program's functions: an interpreter that must be entered,
+    /// say. `around` gets the work of a batch, or of another call of the engine, and does it before it returns.
+    pub fn enter_with(&self, around: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) {
+        self.plan.borrow_mut().enter = Enter::new(around);
     }
 
     /// Records from frames: `spec` is a source with a binary column `value`.
@@ -139,11 +137,21 @@ impl Application {
     /// The rows that SQL answers, as records of type `U`. `text` ends with one `SELECT`, which may read these
     /// streams as tables by their names.
     pub fn sql<U: Record>(&self, text: &str, tables: &[(&str, Rows)]) -> Stream<U> {
-        if tables.iter().any(|(_, rows)| !Rc::ptr_eq(&rows.plan, &self.plan)) {
-            let what = "SQL reads a stream of another application";
-            self.plan.borrow_mut().errors.push(Error::new(Code::InvalidQuery, what));
-        }
         crate::sql::sql(&self.plan, text, tables)
+    }
+
+    /// Like [`sql`](Self::sql), with records that `read` makes of the rows, in their order. It gets the columns
+    /// that the `SELECT` names.
+    pub fn sql_with<U, F>(&self, text: &str, tables: &[(&str, Rows)], read: F) -> Stream<U>
+    where
+        U: Send + 'static,
+        F: Fn(&RecordBatch) -> Result<Vec<U>> + Send + Sync + 'static,
+    {
+        let read: ReadBatch<U> = Arc::new(move |batch| {
+            let records: Values<U> = Box::new(read(&without_own(batch)?)?.into_iter());
+            Ok(records)
+        });
+        crate::sql::sql_with(&self.plan, text, tables, |_| Ok(()), read)
     }
 
     /// The rows of a table or view that a script declares, as records of type `U`.

@@ -13,7 +13,7 @@ use thalweg_state::OperatorId;
 
 use crate::application::Program;
 use crate::plan::{Inlet, Plan, Planned, Work};
-use crate::segment::{SegmentSpec, Wrap};
+use crate::segment::{Enter, SegmentSpec};
 use crate::sql::SqlPlanner;
 
 /// Writes the graph of a plan.
@@ -30,7 +30,7 @@ pub(crate) fn build(mut plan: Plan, planner: &dyn SqlPlanner) -> Result<Program,
         application: plan.name.clone(),
         graph: Graph::new(),
         functions: Functions::default(),
-        wrap: plan.wrap.clone(),
+        enter: plan.enter.clone(),
         outlets: vec![Vec::new(); plan.nodes.len()],
     };
     let mut failed = Vec::new();
@@ -147,7 +147,7 @@ struct Writer {
     application: String,
     graph: Graph,
     functions: Functions,
-    wrap: Option<Wrap>,
+    enter: Enter,
     /// What comes out of each node that is written, by port.
     outlets: Vec<Vec<Outlet>>,
 }
@@ -163,12 +163,7 @@ impl Writer {
             }
             Work::Segment(segment) => {
                 let function = FunctionId(format!("{}/{}", self.application, node.name));
-                let factory = segment.factory();
-                let factory = match &self.wrap {
-                    Some(wrap) => factory.wrapped(Arc::clone(wrap)),
-                    None => factory,
-                };
-                self.functions.add(function.clone(), factory);
+                self.functions.add(function.clone(), segment.factory().within(self.enter.clone()));
                 let (outputs, label) = (segment.outputs(), segment.label());
                 let stateful = segment.stateful();
                 let fingerprint = segment.fingerprint();
@@ -177,7 +172,7 @@ impl Writer {
                 self.node(node, Piece::Operator(Arc::new(spec)), parallelism, outputs)
             }
             Work::Operator { spec, functions } => {
-                functions(&mut self.functions);
+                functions(&mut self.functions, &self.enter);
                 let keyed = node.inputs.iter().any(|inlet| inlet.key.is_some());
                 let parallelism = if keyed { None } else { self.parallelism_of(&node.inputs) };
                 self.node(node, Piece::Operator(Arc::clone(spec)), parallelism, vec![spec.output_schema()])

@@ -16,7 +16,7 @@ mod traced;
 
 use std::any::type_name;
 
-use arrow::array::{ArrayRef, new_empty_array};
+use arrow::array::{ArrayRef, RecordBatch, new_empty_array};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,6 +43,25 @@ pub(crate) trait Write<T>: Send {
 
     /// The column of all values since the last call.
     fn finish(&mut self) -> Result<ArrayRef>;
+}
+
+/// Records on their way into the columns of a table, which a program may choose itself; see
+/// [`Stream::rows_with`](crate::Stream::rows_with).
+pub trait WriteRows<T>: Send {
+    /// Appends a record; answers about how many bytes it takes.
+    fn push(&mut self, record: &T) -> Result<usize>;
+
+    /// The columns of all records since the last call.
+    fn finish(&mut self) -> Result<Vec<ArrayRef>>;
+}
+
+/// The rows without the engine's own columns.
+pub(crate) fn without_own(batch: &RecordBatch) -> Result<RecordBatch> {
+    let schema = batch.schema_ref();
+    let own = |name: &str| [columns::TIMESTAMP, columns::ROW_WATERMARK].contains(&name);
+    let others: Vec<usize> =
+        (0..schema.fields().len()).filter(|&index| !own(schema.field(index).name())).collect();
+    batch.project(&others).map_err(|e| Error::internal("rows have lost a column").because(e))
 }
 
 /// How values of a type lie in one column.
@@ -219,15 +238,15 @@ impl<T: Record> Table<T> {
     }
 }
 
-impl<T: Record> TableWriter<T> {
-    pub(crate) fn push(&mut self, value: &T) -> Result<usize> {
+impl<T: Record> WriteRows<T> for TableWriter<T> {
+    fn push(&mut self, value: &T) -> Result<usize> {
         match self {
             TableWriter::Fields(writer) => writer.push(value),
             TableWriter::Value(writer) => writer.push(value),
         }
     }
 
-    pub(crate) fn finish(&mut self) -> Result<Vec<ArrayRef>> {
+    fn finish(&mut self) -> Result<Vec<ArrayRef>> {
         match self {
             TableWriter::Fields(writer) => writer.finish(),
             TableWriter::Value(writer) => Ok(vec![writer.finish()?]),

@@ -28,7 +28,7 @@ use thalweg_dataflow::{
 use thalweg_state::{Epoch, KeySpace, Restored, SplitId, Subtask};
 
 use crate::application::{Application, Program};
-use crate::columns::{Record, Table, VALUE};
+use crate::columns::{Record, Table, VALUE, WriteRows, without_own};
 use crate::sql::NoSql;
 use node::{Driven, Inputs, Node, Target};
 
@@ -201,15 +201,9 @@ impl Driver {
 
     /// The records that came to a sink of rows so far.
     pub fn output<U: Record>(&self, sink: &str) -> Result<Vec<U>> {
-        let name = format!("{sink}/sink");
-        let found = self.nodes.iter().find_map(|node| match &node.driven {
-            Driven::Sink(batches) if node.name == name || node.name == sink => Some(batches),
-            Driven::Sink(_) | Driven::Source(_) | Driven::Operator(_) => None,
-        });
-        let batches = found.ok_or_else(|| wrong(format!("there is no sink '{sink}'")))?;
         let table = Table::<U>::find();
         let mut records = Vec::new();
-        for batch in batches {
+        for batch in self.kept(sink)? {
             let schema = batch.schema();
             table.check(&schema)?;
             let indices = table.columns_of(&schema);
@@ -218,6 +212,20 @@ impl Driver {
             records.extend(table.read(&fields, &columns)?);
         }
         Ok(records)
+    }
+
+    /// The rows that came to a sink so far, without the engine's own columns.
+    pub fn rows(&self, sink: &str) -> Result<Vec<RecordBatch>> {
+        self.kept(sink)?.iter().map(without_own).collect()
+    }
+
+    fn kept(&self, sink: &str) -> Result<&[RecordBatch]> {
+        let name = format!("{sink}/sink");
+        let found = self.nodes.iter().find_map(|node| match &node.driven {
+            Driven::Sink(batches) if node.name == name || node.name == sink => Some(batches),
+            Driven::Sink(_) | Driven::Source(_) | Driven::Operator(_) => None,
+        });
+        found.map(Vec::as_slice).ok_or_else(|| wrong(format!("there is no sink '{sink}'")))
     }
 
     /// What an operator, source or sink has counted, by its name in the graph.

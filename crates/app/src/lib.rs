@@ -57,7 +57,7 @@ mod window;
 
 pub use application::{Application, Program};
 pub use arguments::Arguments;
-pub use columns::Record;
+pub use columns::{Record, WriteRows};
 pub use driver::Driver;
 pub use float::Float;
 pub use keyed::KeyedStream;

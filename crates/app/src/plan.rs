@@ -17,7 +17,7 @@ use thalweg_operators::RowPolicy;
 use thalweg_operators::fingerprint::Fingerprint;
 
 use crate::columns::{Layout, Record};
-use crate::segment::{LaneFactory, OperatorFactory, Remembered, SegmentOperator, SegmentSpec, Wrap};
+use crate::segment::{Enter, LaneFactory, OperatorFactory, Remembered, SegmentOperator, SegmentSpec};
 use crate::state::{Init, Key, KeyedStates, State};
 
 /// The plan of one application, shared by the streams that are still being declared.
@@ -68,8 +68,8 @@ pub(crate) enum Work {
 /// Fails if rows are not fit for their reader.
 pub(crate) type Fits = Box<dyn Fn(&Outlet) -> Result<()>>;
 
-/// Makes functions known.
-pub(crate) type AddFunctions = Box<dyn Fn(&mut Functions)>;
+/// Makes functions known, and what stands around their calls.
+pub(crate) type AddFunctions = Box<dyn Fn(&mut Functions, &Enter)>;
 
 /// A node with its inputs.
 pub(crate) struct Planned {
@@ -107,8 +107,8 @@ pub(crate) struct Plan {
     shared: BTreeMap<String, Declared>,
     pub(crate) policy: RowPolicy,
     pub(crate) skew_max: Duration,
-    /// What is put around the operators that call the program's functions.
-    pub(crate) wrap: Option<Wrap>,
+    /// What stands around all calls of the program's functions.
+    pub(crate) enter: Enter,
     names: BTreeSet<String>,
 }
 
@@ -121,7 +121,7 @@ impl Plan {
             shared: BTreeMap::new(),
             policy: RowPolicy::Fail,
             skew_max,
-            wrap: None,
+            enter: Enter::default(),
             names: BTreeSet::new(),
         }
     }

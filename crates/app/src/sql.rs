@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
+use arrow::datatypes::Schema;
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Code, Error, Graph, Outlet, Result};
 
 use crate::columns::{Record, Table};
 use crate::open::Open;
 use crate::plan::{Place, SharedPlan, Work, inlets};
-use crate::segment::head::read_table;
+use crate::segment::head::{ReadBatch, read_table};
 use crate::stream::{Rows, Stream};
 
 /// Writes what SQL means into a graph. The planner of SQL stands on another side of the house; whoever knows
@@ -41,9 +42,24 @@ impl SqlPlanner for NoSql {
 pub(crate) fn sql<U: Record>(plan: &SharedPlan, text: &str, tables: &[(&str, Rows)]) -> Stream<U> {
     let table = Table::<U>::find();
     let checked = table.clone();
+    sql_with(plan, text, tables, move |schema| checked.check(schema), read_table(table))
+}
+
+/// The rows that SQL answers, as records that `read` makes of them, if their columns are `fit`.
+pub(crate) fn sql_with<U: Send + 'static>(
+    plan: &SharedPlan,
+    text: &str,
+    tables: &[(&str, Rows)],
+    fit: impl Fn(&Schema) -> Result<()> + 'static,
+    read: ReadBatch<U>,
+) -> Stream<U> {
+    if tables.iter().any(|(_, rows)| !Rc::ptr_eq(&rows.plan, plan)) {
+        let what = "SQL reads a stream of another application";
+        plan.borrow_mut().errors.push(Error::new(Code::InvalidQuery, what));
+    }
     let fits = move |outlet: &Outlet| {
         check_rows(outlet.rows)?;
-        checked.check(&outlet.schema)
+        fit(&outlet.schema)
     };
     let names = tables.iter().map(|(name, _)| (*name).to_owned()).collect();
     let inputs = tables.iter().zip(0..);
@@ -51,7 +67,7 @@ pub(crate) fn sql<U: Record>(plan: &SharedPlan, text: &str, tables: &[(&str, Row
     let work = Work::Sql { text: text.to_owned(), tables: names, fits: Box::new(fits) };
     let node = plan.borrow_mut().add("sql".to_owned(), work, inputs);
     let place = Place { node, port: 0 };
-    Stream::new(Rc::clone(plan), Open::records(vec![place], read_table(table), "sql".to_owned()))
+    Stream::new(Rc::clone(plan), Open::records(vec![place], read, "sql".to_owned()))
 }
 
 /// Rows that change cannot be records.

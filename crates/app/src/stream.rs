@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Fields, SchemaRef};
 use thalweg_dataflow::spec::SinkSpec;
 use thalweg_dataflow::{Code, Error, EventTime, Result};
 
-use crate::columns::{Layout, Record, Table};
+use crate::columns::{Layout, Record, Table, WriteRows};
 use crate::encode::{Always, Encode, EncodeError, Fallible};
 use crate::keyed::KeyedStream;
 use crate::open::{End, Open};
@@ -198,6 +198,66 @@ impl<T: Send + 'static> Stream<T> {
     /// Lets nobody have the records: the pipeline ends in the state that it has gone through.
     pub fn discard(self) {}
 
+    /// Like [`rows`](Self::rows), with columns that the program chooses: `make` makes what writes them, once for
+    /// each subtask.
+    pub fn rows_with<F>(self, columns: Fields, make: F) -> Rows
+    where
+        F: Fn() -> Result<Box<dyn WriteRows<T>>> + Send + Sync + 'static,
+    {
+        let plan = Rc::clone(&self.plan);
+        let places = self.close_rows("sql", &columns, Along::TimeAndWatermark, make);
+        let place = match places[..] {
+            [place] => place,
+            _ => {
+                let inputs = places.iter().zip(0..);
+                let inputs = inputs.map(|(&from, port)| Inlet { from, port, key: None }).collect();
+                let node = plan.borrow_mut().add("sql/union".into(), Work::Union, inputs);
+                Place { node, port: 0 }
+            }
+        };
+        Rows { plan, place }
+    }
+
+    /// Like [`sink_rows`](Self::sink_rows), with columns that the program chooses: `write` makes what writes them,
+    /// once for each subtask.
+    pub fn sink_rows_with<F, W>(self, name: &str, columns: Fields, make: F, write: W)
+    where
+        F: FnOnce(SchemaRef) -> Result<Arc<dyn SinkSpec>>,
+        W: Fn() -> Result<Box<dyn WriteRows<T>>> + Send + Sync + 'static,
+    {
+        let plan = Rc::clone(&self.plan);
+        let spec = make(schema_of(columns.iter().cloned(), Along::Time));
+        let places = self.close_rows(name, &columns, Along::Time, write);
+        let mut plan = plan.borrow_mut();
+        match spec {
+            Ok(spec) => {
+                plan.add_named(name, "sink", Work::Sink(spec), inlets(&places, None, 0));
+            }
+            Err(error) => plan.errors.push(error.in_site(format!("sink '{name}'"))),
+        }
+    }
+
+    fn close_rows(
+        self,
+        name: &str,
+        columns: &Fields,
+        along: Along,
+        make: impl Fn() -> Result<Box<dyn WriteRows<T>>> + Send + Sync + 'static,
+    ) -> Vec<Place> {
+        for field in columns {
+            let reserved = [thalweg_dataflow::columns::TIMESTAMP, thalweg_dataflow::columns::ROW_WATERMARK];
+            if reserved.contains(&field.name().as_str()) {
+                let what = format!("the field '{}' has a name that is the engine's own", field.name());
+                self.plan.borrow_mut().errors.push(Error::new(Code::InvalidColumn, what));
+            }
+        }
+        let schema = schema_of(columns.iter().cloned(), along);
+        let output = Arc::clone(&schema);
+        self.close(name, "rows", output, move || {
+            Ok(Box::new(TableTail::new(Arc::clone(&schema), make()?, along)))
+        })
+    }
+
     fn mapped<U, F>(self, step: &'static str, function: F) -> Stream<U>
     where
         U: Send + 'static,
@@ -258,18 +318,8 @@ impl<T: Record> Stream<T> {
     where
         F: FnOnce(SchemaRef) -> Result<Arc<dyn SinkSpec>>,
     {
-        let plan = Rc::clone(&self.plan);
         let table = Table::<T>::find();
-        let schema = schema_of(table.fields(), Along::Time);
-        let spec = make(Arc::clone(&schema));
-        let places = self.close_table(name, table, schema, Along::Time);
-        let mut plan = plan.borrow_mut();
-        match spec {
-            Ok(spec) => {
-                plan.add_named(name, "sink", Work::Sink(spec), inlets(&places, None, 0));
-            }
-            Err(error) => plan.errors.push(error.in_site(format!("sink '{name}'"))),
-        }
+        self.sink_rows_with(name, table.fields().into(), make, move || Ok(Box::new(table.writer()?)));
     }
 
     /// The rows that SQL answers, as records of type `U`. This stream is the table `stream`.
@@ -283,34 +333,8 @@ impl<T: Record> Stream<T> {
 
     /// The stream as a table for [`Application::sql`](crate::Application::sql).
     pub fn rows(self) -> Rows {
-        let plan = Rc::clone(&self.plan);
         let table = Table::<T>::find();
-        let schema = schema_of(table.fields(), Along::TimeAndWatermark);
-        let places = self.close_table("sql", table, schema, Along::TimeAndWatermark);
-        let place = match places[..] {
-            [place] => place,
-            _ => {
-                let inputs = places.iter().zip(0..);
-                let inputs = inputs.map(|(&from, port)| Inlet { from, port, key: None }).collect();
-                let node = plan.borrow_mut().add("sql/union".into(), Work::Union, inputs);
-                Place { node, port: 0 }
-            }
-        };
-        Rows { plan, place }
-    }
-
-    fn close_table(self, name: &str, table: Table<T>, schema: SchemaRef, along: Along) -> Vec<Place> {
-        for field in table.fields() {
-            let reserved = [thalweg_dataflow::columns::TIMESTAMP, thalweg_dataflow::columns::ROW_WATERMARK];
-            if reserved.contains(&field.name().as_str()) {
-                let what = format!("the field '{}' has a name that is the engine's own", field.name());
-                self.plan.borrow_mut().errors.push(Error::new(Code::InvalidColumn, what));
-            }
-        }
-        let output = Arc::clone(&schema);
-        self.close(name, "rows", output, move || {
-            Ok(Box::new(TableTail::new(Arc::clone(&schema), &table, along)?))
-        })
+        self.rows_with(table.fields().into(), move || Ok(Box::new(table.writer()?)))
     }
 
     /// Ends every branch, so that any number of others can read what comes out.
@@ -345,6 +369,7 @@ impl<T: Record> Clone for Stream<T> {
 
 /// A stream as a table of SQL.
 #[must_use = "a table that no SQL reads does nothing"]
+#[derive(Clone)]
 pub struct Rows {
     pub(crate) plan: SharedPlan,
     pub(crate) place: Place,

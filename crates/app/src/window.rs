@@ -38,10 +38,11 @@ use accumulator::Groups;
 ///
 /// A window is aggregated in parts, whose number and bounds depend on how rows
 /// happen to come; so `combine` must give what `update` would have given, and
-/// an accumulator of no records must change nothing.
+/// an accumulator of no records must change nothing. A failure fails the job.
 ///
 /// ```
 /// use thalweg_app::{Aggregation, Window};
+/// use thalweg_dataflow::Result;
 ///
 /// struct Total;
 ///
@@ -49,20 +50,22 @@ use accumulator::Groups;
 ///     type Accumulator = u64;
 ///     type Output = (String, u64);
 ///
-///     fn initial(&self) -> u64 {
-///         0
+///     fn initial(&self) -> Result<u64> {
+///         Ok(0)
 ///     }
 ///
-///     fn update(&self, record: u64, total: &mut u64) {
+///     fn update(&self, record: u64, total: &mut u64) -> Result<()> {
 ///         *total += record;
+///         Ok(())
 ///     }
 ///
-///     fn combine(&self, total: &mut u64, other: u64) {
+///     fn combine(&self, total: &mut u64, other: u64) -> Result<()> {
 ///         *total += other;
+///         Ok(())
 ///     }
 ///
-///     fn output(&self, key: String, _: Window, total: u64) -> (String, u64) {
-///         (key, total)
+///     fn output(&self, key: String, _: Window, total: u64) -> Result<(String, u64)> {
+///         Ok((key, total))
 ///     }
 /// }
 /// ```
@@ -73,16 +76,16 @@ pub trait Aggregation<K, T>: Send + Sync + 'static {
     type Output: Send + 'static;
 
     /// The accumulator of no records.
-    fn initial(&self) -> Self::Accumulator;
+    fn initial(&self) -> Result<Self::Accumulator>;
 
     /// Takes a record in.
-    fn update(&self, record: T, accumulator: &mut Self::Accumulator);
+    fn update(&self, record: T, accumulator: &mut Self::Accumulator) -> Result<()>;
 
     /// Takes in what is known of other records of the same key and window. Which of both came first is not promised.
-    fn combine(&self, accumulator: &mut Self::Accumulator, other: Self::Accumulator);
+    fn combine(&self, accumulator: &mut Self::Accumulator, other: Self::Accumulator) -> Result<()>;
 
     /// The result of a window that is closed. Its event time is the last instant of the window.
-    fn output(&self, key: K, window: Window, accumulator: Self::Accumulator) -> Self::Output;
+    fn output(&self, key: K, window: Window, accumulator: Self::Accumulator) -> Result<Self::Output>;
 }
 
 /// An interval of event time: all instants from `start` to before `end`. Of a
@@ -171,8 +174,7 @@ impl<K: Key, T: Record> WindowedStream<K, T> {
             }
         };
         let open = Open::records(vec![place], read_windows(key, accumulator), name.to_owned());
-        let output =
-            Arc::new(move |(key, window, accumulator)| Ok(aggregation.output(key, window, accumulator)));
+        let output = Arc::new(move |(key, window, accumulator)| aggregation.output(key, window, accumulator));
         let open = open.then("output", move |next| -> Box<dyn Next<_>> {
             Box::new(Map { function: Arc::clone(&output), next })
         });
@@ -187,11 +189,13 @@ fn functions<K: Key, T: Record, A: Aggregation<K, T>>(
     record: Layout<T>,
     accumulator: Layout<A::Accumulator>,
 ) -> AddFunctions {
-    Box::new(move |functions| {
+    Box::new(move |functions, enter| {
         let (aggregation, record, accumulator) =
             (Arc::clone(&aggregation), record.clone(), accumulator.clone());
+        let enter = enter.clone();
         let make = move || -> Result<Box<dyn GroupsAccumulator>> {
-            Ok(Box::new(Groups::new(Arc::clone(&aggregation), record.clone(), accumulator.clone())))
+            let (aggregation, enter) = (Arc::clone(&aggregation), enter.clone());
+            Ok(Box::new(Groups::new(aggregation, record.clone(), accumulator.clone(), enter)))
         };
         functions.add(name.clone(), ProgramAggregate::new(make));
     })
@@ -258,7 +262,7 @@ impl Writer<'_> {
         let mut inputs: Vec<Inlet> = Vec::new();
         for place in places {
             let spec = Arc::clone(&operators.before);
-            let work = Work::Operator { spec, functions: Box::new(|_| ()) };
+            let work = Work::Operator { spec, functions: Box::new(|_, _| ()) };
             let before = plan.add(format!("{}/before", self.name), work, inlets(&[*place], None, 0));
             inputs.extend(inlets(&[Place { node: before, port: 0 }], Some(vec![KEY_INDEX]), 0));
         }

@@ -8,6 +8,10 @@ use thalweg_app::driver::{frames, kept};
 use thalweg_app::{
     Aggregation, Application, Driver, EventTime, Incomplete, Stream, Window, Windows, decode, encode,
 };
+use thalweg_dataflow::{Code, Error, Result};
+
+/// The aggregation fails at this number.
+const UNLUCKY: i64 = 13;
 
 /// Least and greatest of a key's numbers, which are also their times.
 struct Range;
@@ -23,27 +27,32 @@ impl Aggregation<String, (String, i64)> for Range {
     type Accumulator = Bounds;
     type Output = String;
 
-    fn initial(&self) -> Bounds {
-        Bounds { least: f64::INFINITY, greatest: f64::NEG_INFINITY, seen: Vec::new() }
+    fn initial(&self) -> Result<Bounds> {
+        Ok(Bounds { least: f64::INFINITY, greatest: f64::NEG_INFINITY, seen: Vec::new() })
     }
 
-    fn update(&self, (_, number): (String, i64), bounds: &mut Bounds) {
+    fn update(&self, (_, number): (String, i64), bounds: &mut Bounds) -> Result<()> {
+        if number == UNLUCKY {
+            return Err(Error::new(Code::FunctionFailed, "this number is unlucky"));
+        }
         bounds.least = bounds.least.min(number as f64);
         bounds.greatest = bounds.greatest.max(number as f64);
         bounds.seen.push(number);
+        Ok(())
     }
 
-    fn combine(&self, bounds: &mut Bounds, other: Bounds) {
+    fn combine(&self, bounds: &mut Bounds, other: Bounds) -> Result<()> {
         bounds.least = bounds.least.min(other.least);
         bounds.greatest = bounds.greatest.max(other.greatest);
         bounds.seen.extend(other.seen);
+        Ok(())
     }
 
-    fn output(&self, key: String, window: Window, bounds: Bounds) -> String {
+    fn output(&self, key: String, window: Window, bounds: Bounds) -> Result<String> {
         let Window { start, end } = window;
         let mut seen = bounds.seen;
         seen.sort_unstable();
-        format!("{key} {}..{}: {}..{} {seen:?}\n", start.0, end.0, bounds.least, bounds.greatest)
+        Ok(format!("{key} {}..{}: {}..{} {seen:?}\n", start.0, end.0, bounds.least, bounds.greatest))
     }
 }
 
@@ -164,4 +173,79 @@ fn windows_that_cannot_be_are_refused() {
         .sink("out", kept(), encode::display);
     let errors = Driver::new(application).err().expect("an unsound application");
     assert!(errors[0].to_string().contains("[invalid-window] in window 'ranges'"), "{}", errors[0]);
+}
+
+#[test]
+fn an_aggregation_that_fails_fails_the_job_in_its_own_words() {
+    for windows in [Windows::tumble(Duration::from_nanos(10)), Windows::session(Duration::from_nanos(5))] {
+        let application = Application::new("unlucky");
+        numbers(&application, "numbers")
+            .key_by(|record| record.0.clone())
+            .window(windows)
+            .aggregate("ranges", Range)
+            .sink("out", kept(), encode::display);
+        let mut driver = Driver::new(application).expect("a sound application");
+        let done = driver.frame("numbers", "a13").and_then(|()| driver.end());
+        let error = done.expect_err("the number is unlucky");
+        assert_eq!((error.code(), error.what()), (Code::FunctionFailed, "this number is unlucky"));
+    }
+}
+
+#[test]
+fn functions_are_called_only_within_what_the_application_put_around_them() {
+    use std::cell::Cell;
+    thread_local!(static WITHIN: Cell<bool> = const { Cell::new(false) });
+
+    struct Checked;
+
+    impl Aggregation<u8, u64> for Checked {
+        type Accumulator = u64;
+        type Output = u64;
+
+        fn initial(&self) -> Result<u64> {
+            assert!(WITHIN.get());
+            Ok(0)
+        }
+
+        fn update(&self, record: u64, total: &mut u64) -> Result<()> {
+            assert!(WITHIN.get());
+            *total += record;
+            Ok(())
+        }
+
+        fn combine(&self, total: &mut u64, other: u64) -> Result<()> {
+            assert!(WITHIN.get());
+            *total += other;
+            Ok(())
+        }
+
+        fn output(&self, _: u8, _: Window, total: u64) -> Result<u64> {
+            assert!(WITHIN.get());
+            Ok(total)
+        }
+    }
+
+    let application = Application::new("within");
+    application.enter_with(|work| {
+        WITHIN.set(true);
+        work();
+        WITHIN.set(false);
+    });
+    application
+        .source("numbers", frames(), decode::one(|frame: &[u8]| frame.len().try_into()))
+        .map(|number: u64| {
+            assert!(WITHIN.get());
+            number
+        })
+        .key_by(|_| 0_u8)
+        .window(Windows::count(2, Incomplete::Emit))
+        .aggregate("totals", Checked)
+        .sink("out", kept(), encode::display);
+    let mut driver = Driver::new(application).expect("a sound application");
+    for frame in ["a", "ab", "abc"] {
+        driver.frame("numbers", frame).unwrap();
+        driver.restart().unwrap();
+    }
+    driver.end().unwrap();
+    assert_eq!(driver.text("out"), "33");
 }

@@ -221,8 +221,13 @@ impl fmt::Debug for AggregateCall {
     }
 }
 
-/// An accumulator failed: its own words, under our code.
+/// An accumulator failed: its own words, under our code unless it has one.
 pub(crate) fn failed(error: DataFusionError) -> Error {
+    if let DataFusionError::External(own) = error.find_root()
+        && let Some(own) = own.downcast_ref::<Error>()
+    {
+        return own.clone();
+    }
     Error::new(Code::OperatorFailed, "an aggregate cannot be computed").because(error.strip_backtrace())
 }
 

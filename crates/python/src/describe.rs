@@ -8,16 +8,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::{FieldRef, Fields};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use thalweg::connect;
 use thalweg_app::decode::{DecodeError, Decoder};
-use thalweg_app::{Application, KeyedStream, State, Stream};
+use thalweg_app::{Application, KeyedStream, Rows, State, Stream, WriteRows};
 use thalweg_dataflow::{Code, Error, EventTime, Result};
 
-use crate::attached::Attached;
+use crate::aggregate::{Methods, windows};
+use crate::attached::enter;
 use crate::function::{Function, Given};
 use crate::object::{Object, read, write, write_key};
+use crate::rows;
 
 /// One step, as `thalweg.application.Step` holds it.
 #[derive(FromPyObject)]
@@ -27,6 +30,10 @@ struct Step<'py> {
     name: String,
     function: Bound<'py, PyAny>,
     options: BTreeMap<String, String>,
+    /// The names of columns, and their types in SQL.
+    columns: Vec<(String, String)>,
+    /// Under which names SQL reads the inputs.
+    tables: Vec<String>,
     /// Whether the function gives any number of records.
     many: bool,
     /// Seconds.
@@ -41,6 +48,7 @@ enum Open {
     Stream(Stream<Object>),
     Keyed(Keyed),
     State(State<Vec<u8>, Slot>),
+    Rows(Rows),
     /// Everybody who reads it has taken it, or there is nothing to read.
     Taken,
 }
@@ -62,7 +70,7 @@ pub(crate) fn application(declared: &Bound<'_, PyAny>, ends: Ends) -> PyResult<R
     let name: String = declared.getattr("name")?.extract()?;
     let steps: Vec<Step<'_>> = declared.getattr("steps")?.extract()?;
     let application = Application::new(&name);
-    application.wrap_operators(|operator| Box::new(Attached(operator)));
+    application.enter_with(enter);
     let mut readers = vec![0; steps.len()];
     steps.iter().flat_map(|step| &step.inputs).for_each(|&input| readers[input] += 1);
     let mut writer = Writer { application, ends, readers, open: Vec::new(), makers: Vec::new() };
@@ -190,6 +198,34 @@ impl Writer {
                     })
                 })
             }
+            "aggregate" => {
+                let Open::Keyed(keyed) = self.read(step.inputs[0])? else {
+                    return Err(misread("windows read a keyed stream"));
+                };
+                let methods = Methods::new(&step.function, &step.name)
+                    .map_err(|raised| misread("this is no aggregation").because(raised))?;
+                let results = keyed.window(windows(&step.options)?).aggregate(&step.name, methods);
+                results.filter_map(|result| result)
+            }
+            "rows" => {
+                let columns = columns(&step.columns)?;
+                let (fields, name) = (fields(&columns), Arc::from(format!("rows '{}'", step.name)));
+                let make = move || -> Result<Box<dyn WriteRows<Object>>> {
+                    Ok(Box::new(rows::Rows::new(Arc::clone(&name), &columns)?))
+                };
+                return Ok(Open::Rows(self.stream(step)?.rows_with(fields, make)));
+            }
+            "sql" => {
+                let mut tables = Vec::new();
+                for (name, &input) in step.tables.iter().zip(&step.inputs) {
+                    match self.read(input)? {
+                        Open::Rows(rows) => tables.push((name.as_str(), rows)),
+                        _ => return Err(misread("SQL reads rows")),
+                    }
+                }
+                let text = step.options.get("text").map_or("", String::as_str);
+                self.application.sql_with(text, &tables, rows::read)
+            }
             "sink" => {
                 let spec = match self.ends {
                     Ends::Connectors => connect::sink(&step.name, &step.options)?,
@@ -197,6 +233,20 @@ impl Writer {
                 };
                 let encode = move |record: &Object, frame: &mut Vec<u8>| encode(&function, record, frame);
                 self.stream(step)?.try_sink(&step.name, spec, encode);
+                return Ok(Open::Taken);
+            }
+            "sink_rows" => {
+                let columns = columns(&step.columns)?;
+                let (fields, name) = (fields(&columns), Arc::from(format!("sink '{}'", step.name)));
+                let ends = self.ends;
+                let spec = move |schema| match ends {
+                    Ends::Connectors => connect::sink_rows(&step.name, &step.options, schema),
+                    Ends::Hands => Ok(thalweg_app::driver::kept()),
+                };
+                let make = move || -> Result<Box<dyn WriteRows<Object>>> {
+                    Ok(Box::new(rows::Rows::new(Arc::clone(&name), &columns)?))
+                };
+                self.stream(step)?.sink_rows_with(&step.name, fields, spec, make);
                 return Ok(Open::Taken);
             }
             "discard" => {
@@ -211,7 +261,7 @@ impl Writer {
     fn stream(&mut self, step: &Step<'_>) -> Result<Stream<Object>> {
         match self.read(step.inputs[0])? {
             Open::Stream(stream) => Ok(stream),
-            Open::Keyed(_) | Open::State(_) | Open::Taken => {
+            Open::Keyed(_) | Open::State(_) | Open::Rows(_) | Open::Taken => {
                 Err(misread(&format!("'{}' reads a stream that is not keyed", step.kind)))
             }
         }
@@ -225,9 +275,24 @@ impl Writer {
             (_, Open::Stream(stream)) => Open::Stream(stream.clone()),
             (_, Open::Keyed(keyed)) => Open::Keyed(keyed.clone()),
             (_, Open::State(state)) => Open::State(state.clone()),
+            (_, Open::Rows(rows)) => Open::Rows(rows.clone()),
             (_, Open::Taken) => return Err(misread("there is nothing to read")),
         })
     }
+}
+
+/// Columns as a program declares them: each with its type, as the program wrote it.
+fn columns(declared: &[(String, String)]) -> Result<Vec<(FieldRef, Arc<str>)>> {
+    let column = |(name, declared): &(String, String)| {
+        let field =
+            connect::column(name, declared).map_err(|error| error.in_site(format!("column '{name}'")))?;
+        Ok((FieldRef::new(field), Arc::from(declared.as_str())))
+    };
+    declared.iter().map(column).collect()
+}
+
+fn fields(columns: &[(FieldRef, Arc<str>)]) -> Fields {
+    columns.iter().map(|(field, _)| Arc::clone(field)).collect()
 }
 
 /// Within the interpreter, which the operator around has entered.
@@ -241,7 +306,7 @@ fn misread(what: &str) -> Error {
 }
 
 /// An instant: seconds since 1970, or a `datetime` that knows its time zone.
-fn nanos(time: &Bound<'_, PyAny>) -> Option<EventTime> {
+pub(crate) fn nanos(time: &Bound<'_, PyAny>) -> Option<EventTime> {
     const PER_SECOND: i64 = 1_000_000_000;
     if let Ok(seconds) = time.extract::<i64>() {
         return seconds.checked_mul(PER_SECOND).map(EventTime);

@@ -36,6 +36,11 @@ impl Function {
         self.function.bind(py).call1((record, state)).map_err(|raised| self.failed(py, &raised, record))
     }
 
+    /// The function itself.
+    pub(crate) fn bound<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.function.bind(py)
+    }
+
     /// Calls it with nothing.
     pub(crate) fn make<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
         self.function.bind(py).call0().map_err(|raised| {
@@ -148,7 +153,7 @@ fn traceback(py: Python<'_>, raised: &PyErr) -> String {
 }
 
 /// A record, for people.
-fn shown(record: &Bound<'_, PyAny>) -> String {
+pub(crate) fn shown(record: &Bound<'_, PyAny>) -> String {
     match record.repr() {
         Ok(text) => cut(&text.to_string_lossy()),
         Err(_) => "one that cannot be shown".to_owned(),

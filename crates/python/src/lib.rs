@@ -4,12 +4,14 @@
 //! The interpreter is the user's own, and loads the engine; the engine embeds
 //! none. Whoever calls the engine leaves the interpreter to others until it answers.
 
+mod aggregate;
 mod attached;
 mod command;
 mod describe;
 mod function;
 mod object;
 mod program;
+mod rows;
 mod signals;
 
 /// The same as in the binary: batches are large, and made and freed on different threads. Python's own

@@ -121,7 +121,7 @@ fn write_part(key: &Bound<'_, PyAny>, to: &mut Vec<u8>, depth: usize) -> PyResul
     Ok(())
 }
 
-/// Reads an object that [`write`] wrote.
+/// Reads an object that [`write`] or [`write_key`] wrote.
 pub(crate) fn read<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let mut rest = bytes;
     let object = read_one(py, &mut rest, 0)?;
@@ -134,6 +134,10 @@ fn read_one<'py>(py: Python<'py>, rest: &mut &[u8], depth: usize) -> PyResult<Bo
         b'N' => py.None().into_bound(py),
         b'f' | b't' => PyBool::new(py, tag == b't').to_owned().into_any(),
         b'i' => i64::from_le_bytes(eight(rest)?).into_pyobject(py)?.into_any(),
+        b'I' => {
+            let digits = std::str::from_utf8(take_sized(rest)?).map_err(|_| damaged())?;
+            py.get_type::<PyInt>().call1((digits,))?
+        }
         b'd' => PyFloat::new(py, f64::from_le_bytes(eight(rest)?)).into_any(),
         b's' => {
             let text = std::str::from_utf8(take_sized(rest)?).map_err(|_| damaged())?;

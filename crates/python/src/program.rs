@@ -6,6 +6,7 @@ use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use thalweg::settings::Settings;
 use thalweg_dataflow::{Code, Error, EventTime};
 
 use crate::command::as_command;
@@ -38,11 +39,12 @@ impl Driver {
     fn new(declared: &Bound<'_, PyAny>) -> PyResult<Self> {
         let application =
             application(declared, Ends::Hands)?.map_err(|error| raised(declared.py(), &error))?;
-        let driver = thalweg_app::Driver::new(application);
-        driver.map(Self).map_err(|errors| match errors.first() {
+        let program = thalweg::program::build(application, &Settings::default());
+        let program = program.map_err(|errors| match errors.first() {
             Some(error) => raised(declared.py(), error),
             None => PyValueError::new_err("the application cannot be built"),
-        })
+        })?;
+        thalweg_app::Driver::of(program).map(Self).map_err(|error| raised(declared.py(), &error))
     }
 
     fn frame(&mut self, py: Python<'_>, source: &str, split: &str, frame: &[u8]) -> PyResult<()> {
@@ -60,6 +62,17 @@ impl Driver {
 
     fn restart(&mut self, py: Python<'_>) -> PyResult<()> {
         self.0.restart().map_err(|error| raised(py, &error))
+    }
+
+    /// The rows that came to a sink of rows, each a `dict`.
+    fn rows(&self, py: Python<'_>, sink: &str) -> PyResult<Vec<Py<PyAny>>> {
+        let batches = self.0.rows(sink).map_err(|error| raised(py, &error))?;
+        let mut rows = Vec::new();
+        for batch in &batches {
+            let records = crate::rows::read(batch).map_err(|error| raised(py, &error))?;
+            rows.extend(records.into_iter().map(|record| record.0));
+        }
+        Ok(rows)
     }
 
     fn frames<'py>(&self, py: Python<'py>, sink: &str) -> PyResult<Vec<Bound<'py, PyBytes>>> {

@@ -19,7 +19,10 @@ use crate::catalog::{Column, EventTime, Table, Watermark, check_name};
 use crate::errors::{suggest, unknown_column};
 use crate::logical::Logical;
 use crate::markers::event_time_type;
-use crate::parser::{ColumnKind, CreateTable, Name, OptionDeclaration, WatermarkDeclaration, arrow_type};
+use crate::parser::{
+    ColumnKind, CreateTable, Name, OptionDeclaration, Script, Statement, WatermarkDeclaration, arrow_type,
+    parse,
+};
 
 /// The older options that name the event time, and the column that is its watermark.
 const EVENT_TIME_FIELD: &str = "event_time_field";
@@ -50,6 +53,29 @@ pub(crate) fn declare(
             .table(options, connectors)
             .map(|table| Declared::Table(Box::new(table))),
         None => memory(create).map(Declared::Memory),
+    }
+}
+
+/// A column as `CREATE TABLE` declares it: `declared` is its type, and `NOT NULL` if it holds no nulls.
+///
+/// ```
+/// let column = thalweg_sql::column("amount", "DOUBLE NOT NULL")?;
+/// assert!(!column.is_nullable());
+/// # Ok::<(), thalweg_dataflow::Error>(())
+/// ```
+pub fn column(name: &str, declared: &str) -> Result<Field> {
+    let unread = || Error::new(Code::InvalidType, format!("there is no type '{declared}'"));
+    check_name(name)?;
+    let text = format!("CREATE TABLE declared (declared {declared}\n)");
+    let script = Script::new(&text)?;
+    let statements = parse(&script).map_err(|errors| errors.into_iter().next().unwrap_or_else(unread))?;
+    let [Statement::CreateTable(create)] = &statements[..] else { return Err(unread()) };
+    let schema = memory(create)?;
+    match schema.fields().as_ref() {
+        [one] if create.primary_key.is_empty() && create.options.is_none() => {
+            Ok(one.as_ref().clone().with_name(name))
+        }
+        _ => Err(unread()),
     }
 }
 

@@ -31,6 +31,7 @@ mod planner;
 mod row_windows;
 mod windows;
 
+pub use declare::column;
 pub use explain::{Explanation, explain};
 pub use parser::SCRIPT_BYTES_MAX;
 pub use planner::{Plan, Planner, PlannerSettings, SinkPlan};

@@ -16,14 +16,16 @@
 //! head and every step that gives several records for one stop where they are,
 //! and go on when the batch has left. A closure is never asked twice about one record.
 
+mod entered;
 pub(crate) mod head;
 mod operator;
 mod spec;
 pub(crate) mod steps;
 pub(crate) mod tail;
 
+pub(crate) use entered::Enter;
 pub(crate) use operator::{Remembered, SegmentOperator, SourceTime};
-pub(crate) use spec::{OperatorFactory, SegmentSpec, Wrap};
+pub(crate) use spec::{OperatorFactory, SegmentSpec};
 
 use std::sync::Arc;
 

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use thalweg_dataflow::{FunctionId, Functions, Operator, OperatorSpec, Result, Spec};
 use thalweg_operators::spec;
 
-/// Puts something around an operator.
-pub(crate) type Wrap = Arc<dyn Fn(Box<dyn Operator>) -> Box<dyn Operator> + Send + Sync>;
+use super::Enter;
 
 /// Makes the operator of one subtask. Stands in [`Functions`] under the segment's name.
 #[derive(Clone)]
@@ -20,9 +19,9 @@ impl OperatorFactory {
         Self(Arc::new(make))
     }
 
-    /// The same, with something around each operator.
-    pub(crate) fn wrapped(self, wrap: Wrap) -> Self {
-        Self::new(move || Ok(wrap((self.0)()?)))
+    /// The same, with this around the calls of each operator.
+    pub(crate) fn within(self, enter: Enter) -> Self {
+        Self::new(move || Ok(enter.around((self.0)()?)))
     }
 }
 

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use thalweg_dataflow::{Error, Result, columns};
 
 use super::{Flow, Next};
-use crate::columns::{Layout, Record, Table, TableWriter, VALUE, Write};
+use crate::columns::{Layout, Record, VALUE, Write, WriteRows};
 use crate::encode::Encode;
 
 /// The column of keys.
@@ -157,17 +157,17 @@ impl<T: Record> Next<T> for RecordTail<T> {
 /// To SQL, or to a sink of columns: the fields of the record, the times.
 pub(crate) struct TableTail<T> {
     schema: SchemaRef,
-    rows: TableWriter<T>,
+    rows: Box<dyn WriteRows<T>>,
     times: Times,
 }
 
-impl<T: Record> TableTail<T> {
-    pub(crate) fn new(schema: SchemaRef, table: &Table<T>, along: Along) -> Result<Self> {
-        Ok(Self { schema, rows: table.writer()?, times: Times::new(along) })
+impl<T> TableTail<T> {
+    pub(crate) fn new(schema: SchemaRef, rows: Box<dyn WriteRows<T>>, along: Along) -> Self {
+        Self { schema, rows, times: Times::new(along) }
     }
 }
 
-impl<T: Record> Next<T> for TableTail<T> {
+impl<T> Next<T> for TableTail<T> {
     fn push(&mut self, record: T, flow: &mut Flow) -> Result<()> {
         let bytes = self.rows.push(&record)?;
         self.times.push(flow);
