@@ -1,9 +1,11 @@
 """Words per CPU second of a word count over TCP, beside Bytewax: the same functions, the same text.
 
+    pip install bytewax==0.21.1
     python python/benchmarks/word_count.py [FRAMES]
 
 The feeder and the collector are threads of this process; what is measured is the CPU time, user and
-system, of the other one between the first frame and the last line.
+system, of the other one between the first frame and the last line. A bare loop that calls the
+functions and does nothing else says how much of that is theirs.
 """
 
 import os
@@ -15,6 +17,9 @@ import sys
 import threading
 import time
 from pathlib import Path
+
+from functions import count as count_word
+from functions import encode, partition, split
 
 WORDS = 10
 VOCABULARY = [f"{letter}{number}" for letter in "abcdefghijklmnopqrstuvwxyz0" for number in range(100)]
@@ -74,6 +79,19 @@ def measure(script: str, count: int) -> tuple[float, float]:
         process.wait()
 
 
+def bare(count: int) -> float:
+    """CPU seconds of the functions alone."""
+    choose = random.Random(7).choices
+    texts = [" ".join(choose(VOCABULARY, k=WORDS)) for _ in range(1000)]
+    totals: dict[str, dict] = {}
+    before = time.thread_time()
+    for _ in range(count // 1000):
+        for text in texts:
+            for word in split(text):
+                encode(count_word(word, totals.setdefault(partition(word), {})))
+    return time.thread_time() - before
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     sides = {"ours": "ours.py", "bytewax": "peer.py"}
@@ -83,6 +101,7 @@ def main() -> None:
             used, took = measure(script, count)
             rates[side] = count * WORDS / used
             print(f"{side}: {rates[side]:,.0f} words per CPU second, {count * WORDS / took:,.0f} a second")
+        print(f"bare: {count * WORDS / bare(count):,.0f} words per CPU second")
         print(f"ratio {rates['ours'] / rates['bytewax']:.2f}")
 
 

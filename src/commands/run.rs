@@ -175,7 +175,9 @@ async fn watch(
     match outcome {
         Ok(outcome) => {
             report(&outcome, keep, &job.progress());
-            Ok(Exit(stopped_by.map_or(0, |stopped| stopped.code)))
+            // A signal that came when all was done has stopped nothing.
+            let stopped = stopped_by.filter(|_| outcome.how != How::Ended);
+            Ok(Exit(stopped.map_or(0, |stopped| stopped.code)))
         }
         // Whoever read our output has gone, `head` say: nothing is wrong.
         Err(error) if error.code() == Code::OutputClosed => Ok(Exit::SUCCESS),
