@@ -49,7 +49,9 @@ def metadata(project: dict, version: str) -> str:
 
 
 def entry_points(project: dict) -> str:
-    return "[console_scripts]\n" + "".join(f"{name} = {place}\n" for name, place in project["scripts"].items())
+    groups = {"console_scripts": project["scripts"], **project.get("entry-points", {})}
+    lines = ([f"[{group}]", *(f"{name} = {place}" for name, place in of.items())] for group, of in groups.items())
+    return "\n".join(line for group in lines for line in group) + "\n"
 
 
 def record(members: dict[str, bytes], itself: str) -> str:

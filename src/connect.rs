@@ -1,7 +1,7 @@
 //! Connectors for programs, by the options that SQL has for them.
 //!
 //! A source gives frames, a sink takes them: tables of one binary column,
-//! `value`, in the format `raw_bytes`. A sink of rows has columns and a format like any table of SQL.
+//! `value`, in the format `raw_bytes`. Sources and sinks of rows have columns and a format like any table of SQL.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +27,20 @@ pub fn source(name: &str, options: &BTreeMap<String, String>) -> Result<Arc<dyn 
         return Err(wrong_role(options, "read"));
     }
     table.source(&[SourceColumn::whole(0)], &[])
+}
+
+/// A source of rows with these columns, by options among which are `connector` and `format`.
+pub fn source_rows(
+    name: &str,
+    options: &BTreeMap<String, String>,
+    columns: SchemaRef,
+) -> Result<Arc<dyn SourceSpec>> {
+    let whole: Vec<SourceColumn> = (0..columns.fields().len()).map(SourceColumn::whole).collect();
+    let table = declare(name, &mut read(options), columns)?;
+    if table.as_source().is_none() {
+        return Err(wrong_role(options, "read"));
+    }
+    table.source(&whole, &[])
 }
 
 /// A sink of frames, by options among which is `connector`.

@@ -13,6 +13,12 @@ use thalweg_world::World;
 use crate::settings::{BadData, Settings};
 
 pub use thalweg_connectors::{StdoutRows, StdoutTarget};
+pub use thalweg_operators::aggregate::{DataFusionError, EmitTo, GroupsAccumulator};
+pub use thalweg_operators::expression::sql_type;
+pub use thalweg_sql::{
+    Argument, Computation, ForeignFunction, ForeignFunctions, FunctionLanguage, FunctionSignature,
+    ProgramAggregate, ProgramFunction,
+};
 
 /// Every KIND that a graph of this version may name.
 pub fn registry() -> Registry {
@@ -35,16 +41,31 @@ pub fn plan(
     connectors: Vec<Arc<dyn Connector>>,
     settings: &Settings,
 ) -> std::result::Result<Plan, Vec<Error>> {
-    planner(connectors, settings).plan(script)
+    plan_with_functions(script, connectors, &ForeignFunctions::default(), settings)
 }
 
-/// A planner with these settings.
-pub fn planner(connectors: Vec<Arc<dyn Connector>>, settings: &Settings) -> Planner {
+/// Plans a script that may also call these functions.
+pub fn plan_with_functions(
+    script: &str,
+    connectors: Vec<Arc<dyn Connector>>,
+    functions: &ForeignFunctions,
+    settings: &Settings,
+) -> std::result::Result<Plan, Vec<Error>> {
+    planner(connectors, functions, settings).plan(script)
+}
+
+/// A planner with these settings, of scripts that may also call these functions.
+pub fn planner(
+    connectors: Vec<Arc<dyn Connector>>,
+    functions: &ForeignFunctions,
+    settings: &Settings,
+) -> Planner {
     let row_policy = match settings.bad_data {
         BadData::Fail => RowPolicy::Fail,
         BadData::Drop => RowPolicy::Drop,
     };
-    Planner::new(connectors, PlannerSettings { row_policy, max_future_skew: settings.max_future_skew })
+    let settings = PlannerSettings { row_policy, max_future_skew: settings.max_future_skew };
+    Planner::new(connectors, settings).with_functions(functions.clone())
 }
 
 /// Starts a planned script in this process, as [`start_graph`] does.
@@ -55,7 +76,7 @@ pub async fn start(
     shuffle_seed: Option<u64>,
     world: &World,
 ) -> Result<JobHandle> {
-    start_graph(plan.graph.clone(), Functions::default(), parallelism, settings, shuffle_seed, world).await
+    start_graph(plan.graph.clone(), plan.functions.clone(), parallelism, settings, shuffle_seed, world).await
 }
 
 /// Starts a graph in this process; its specs find their functions in `functions`.

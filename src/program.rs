@@ -25,13 +25,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use thalweg_app::{Program, SqlPlanner};
-use thalweg_dataflow::{Error, Graph, Outlet, Result};
+use thalweg_dataflow::{Error, Functions, Graph, Outlet, Result};
 use thalweg_sql::Planner;
 
 pub use thalweg_app::{Application, Arguments};
 
 use crate::commands::{Exit, Failed, KeepArgs, SetArgs, parse, print_explanation, run_graph};
-use crate::engine::{self, StdoutTarget};
+use crate::engine::{self, ForeignFunctions, StdoutTarget};
 use crate::settings::Settings;
 
 /// A stream program on one dataflow engine.
@@ -90,6 +90,14 @@ pub fn main_with(
     arguments: impl IntoIterator<Item = OsString>,
     application: impl FnOnce(&Arguments) -> Result<Application>,
 ) -> Exit {
+    main_with_functions(arguments, |arguments| Ok((application(arguments)?, ForeignFunctions::default())))
+}
+
+/// Like [`main_with`], for an application whose SQL may also call the functions that come with it.
+pub fn main_with_functions(
+    arguments: impl IntoIterator<Item = OsString>,
+    application: impl FnOnce(&Arguments) -> Result<(Application, ForeignFunctions)>,
+) -> Exit {
     let words: Words = match parse(arguments) {
         Ok(words) => words,
         Err(code) => return code,
@@ -104,10 +112,11 @@ pub fn main_with(
 fn run(
     args: &ProgramArgs,
     keep: &KeepArgs,
-    application: impl FnOnce(&Arguments) -> Result<Application>,
+    application: impl FnOnce(&Arguments) -> Result<(Application, ForeignFunctions)>,
 ) -> Result<Exit, Failed> {
     let settings = keep.settings(&args.set)?;
-    let program = build(application(&Arguments::new(args.own.clone()))?, &settings)?;
+    let (application, functions) = application(&Arguments::new(args.own.clone()))?;
+    let program = build_with_functions(application, &functions, &settings)?;
     let keep = keep.keep(Some(&program.name))?;
     run_graph(program.graph, program.functions, args.parallelism.get(), &settings, keep)
 }
@@ -115,18 +124,28 @@ fn run(
 fn explain(
     args: &ProgramArgs,
     json: bool,
-    application: impl FnOnce(&Arguments) -> Result<Application>,
+    application: impl FnOnce(&Arguments) -> Result<(Application, ForeignFunctions)>,
 ) -> Result<Exit, Failed> {
     let settings = args.set.settings()?;
-    let program = build(application(&Arguments::new(args.own.clone()))?, &settings)?;
+    let (application, functions) = application(&Arguments::new(args.own.clone()))?;
+    let program = build_with_functions(application, &functions, &settings)?;
     print_explanation(&thalweg_sql::explain(&program.graph, &[], args.parallelism.get()), json)?;
     Ok(Exit::SUCCESS)
 }
 
 /// The graph and the functions of an application, its SQL planned.
 pub fn build(application: Application, settings: &Settings) -> Result<Program, Vec<Error>> {
+    build_with_functions(application, &ForeignFunctions::default(), settings)
+}
+
+/// Like [`build`], where SQL may also call these functions.
+pub fn build_with_functions(
+    application: Application,
+    functions: &ForeignFunctions,
+    settings: &Settings,
+) -> Result<Program, Vec<Error>> {
     let connectors = engine::connectors(settings, &StdoutTarget::process());
-    application.build(&Sql(engine::planner(connectors, settings)))
+    application.build(&Sql(engine::planner(connectors, functions, settings)))
 }
 
 /// Plans the SQL within an application.
@@ -136,11 +155,12 @@ impl SqlPlanner for Sql {
     fn plan(
         &self,
         graph: &mut Graph,
+        functions: &mut Functions,
         name: &str,
         text: &str,
         inputs: &[(String, Outlet)],
     ) -> Result<Outlet, Vec<Error>> {
-        let (extended, outlet) = self.0.extend(std::mem::take(graph), name, text, inputs)?;
+        let (extended, outlet) = self.0.extend(std::mem::take(graph), functions, name, text, inputs)?;
         *graph = extended;
         Ok(outlet)
     }

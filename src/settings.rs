@@ -26,6 +26,10 @@ pub struct Settings {
     pub checkpoint_interval: Duration,
     /// What happens to bad records and rows, where the table does not say.
     pub bad_data: BadData,
+    /// How long one call of a Python function may take.
+    pub call_timeout: Option<Duration>,
+    /// The most memory that a process with Python functions may have.
+    pub memory_max: Option<usize>,
 }
 
 impl Default for Settings {
@@ -38,6 +42,8 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(300),
             checkpoint_interval: Duration::from_secs(10),
             bad_data: BadData::Fail,
+            call_timeout: None,
+            memory_max: None,
         }
     }
 }
@@ -100,6 +106,18 @@ const KEYS: &[Key] = &[
             s.bad_data = policy;
             Some(())
         },
+    },
+    Key {
+        name: "call-timeout",
+        about: "how long a call of a Python function may take; without it, any time",
+        expects: "a duration such as 50ms, 10s or 5m",
+        read: |s, v| parse_duration(v).filter(|d| !d.is_zero()).map(|d| s.call_timeout = Some(d)),
+    },
+    Key {
+        name: "memory-max",
+        about: "the most memory of a process with Python functions; without it, any",
+        expects: "a size such as 512MiB or 4GiB",
+        read: |s, v| parse_size(v).filter(|&n| n > 0).map(|n| s.memory_max = Some(n)),
     },
 ];
 

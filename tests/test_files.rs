@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use thalweg::engine::ForeignFunctions;
 use thalweg::testfile;
 
 #[test]
@@ -19,8 +20,8 @@ fn every_test_file_gives_one_answer_in_all_worlds() {
             continue;
         }
         for round in 0..rounds {
-            let verdict =
-                testfile::run_file_again(&file, round).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            let verdict = testfile::run_file_again(&file, &ForeignFunctions::default(), round)
+                .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
             if verdict.failures.is_empty() {
                 continue;
             }

@@ -33,8 +33,10 @@ def free_port() -> int:
 
 
 def cpu(pid: int) -> float:
+    """CPU seconds of a process and of those that it has forked, which live."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    forked = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return (int(fields[11]) + int(fields[12])) / TICKS + sum(cpu(int(child)) for child in forked)
 
 
 def frames(count: int) -> bytes:

@@ -55,7 +55,7 @@ def run_blocks(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
             (folder / name[1]).write_text(block)
         else:
             # So that an error shows the line in the document.
-            code = compile("\n" * (line - 1) + block, "docs/python.md", "exec")
+            code = compile("\n" * (line - 1) + block, "docs/python.md", "exec", dont_inherit=True)
             exec(code, namespaces.setdefault(section, {"__name__": "docs"}))
     return count
 

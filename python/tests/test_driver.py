@@ -283,3 +283,14 @@ def test_decorated_functions_are_steps() -> None:
     driver.frame("in", "a b")
     assert driver.text("out") == "A 1\nA 2\nB 1\nB 2\n"
     assert shout("x") == "X"
+
+
+def test_what_is_discarded_is_done() -> None:
+    seen: list[bytes] = []
+    application = thalweg.Application("seen")
+    records = application.source("in", connector="tcp")
+    records.map(seen.append).discard()
+    records.filter(lambda record: bool(seen.append(record))).discard()
+    driver = Driver(application)
+    driver.frame("in", "x")
+    assert seen == [b"x", b"x"]

@@ -1,7 +1,13 @@
 """Thalweg: programs in Python on the engine of streaming SQL."""
 
+import sys
+
+# Before anything that an older interpreter would stumble over without such words.
+if sys.version_info < (3, 10):
+    raise ImportError("thalweg needs Python 3.10 or newer, and this is Python %d.%d" % sys.version_info[:2])
+
 from ._engine import EngineError, __version__
-from .application import Application, KeyedStream, Rows, State, Stream, WindowedStream
+from .application import Application, DeadLetters, KeyedStream, OnError, Rows, State, Stream, WindowedStream
 from .codecs import decode_json, decode_utf8, encode_json
 from .functions import (
     computation,
@@ -13,14 +19,19 @@ from .functions import (
     state_computation,
     state_computation_multi,
 )
+from .policies import DeadLetter
 from .running import run
+from .sql_functions import udaf, udf
 from .windows import Aggregation, Window, count, hop, session, tumble
 
 __all__ = [
     "Aggregation",
     "Application",
+    "DeadLetter",
+    "DeadLetters",
     "EngineError",
     "KeyedStream",
+    "OnError",
     "Rows",
     "State",
     "Stream",
@@ -43,4 +54,6 @@ __all__ = [
     "state_computation",
     "state_computation_multi",
     "tumble",
+    "udaf",
+    "udf",
 ]

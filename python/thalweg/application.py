@@ -6,17 +6,27 @@ An application only says what is to be computed. Nothing runs before
 
 from __future__ import annotations
 
+import os
+import inspect
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Optional
+from typing import Any, Awaitable, Callable, Iterable, Literal, Optional, TypeVar, Union
 
+from .asynchronous import AsyncCalls
 from .functions import Mark, mark_of
+from .lowering import LETTERS, lowered
+from .policies import Guard
 from .rows import columns_of
+from .shapes import shape_of
+from .sql_functions import SqlFunction, function_of
 from .windows import Aggregation, Windows, aggregation_of
+
+F = TypeVar("F")
 
 
 @dataclass
 class Step:
-    """One step, as the engine reads it: `inputs` are places in the list of all steps."""
+    """One step: `inputs` are places in the list of all steps. The engine reads all but `guard` and `letters`, which
+    is the place of a stream of dead letters."""
 
     kind: str
     inputs: list[int]
@@ -27,6 +37,10 @@ class Step:
     tables: list[str] = field(default_factory=list)
     many: bool = False
     max_delay: float = 0.0
+    guard: Optional[Guard] = None
+    letters: Optional[int] = None
+    shape: Optional[Any] = None
+    column: Optional[str] = None
 
 
 class Application:
@@ -36,10 +50,24 @@ class Application:
         if not isinstance(name, str) or not name:
             raise TypeError("an application has a name, which is a text")
         self.name = name
-        self.steps: list[Step] = []
+        self._declared: list[Step] = []
         self._states: dict[str, State] = {}
+        self.functions: list[SqlFunction] = []
 
-    def source(self, name: str, *, connector: str, decoder: Callable[[bytes], Any] | None = None, **options: Any) -> Stream:
+    @property
+    def steps(self) -> list[Step]:
+        """The steps as the engine reads them, each behind those that it reads."""
+        return lowered(self._declared)
+
+    def source(
+        self,
+        name: str,
+        *,
+        connector: str,
+        decoder: Callable[[bytes], Any] | None = None,
+        on_error: OnError | str | None = None,
+        **options: Any,
+    ) -> Stream:
         """Records from the frames of a connector, each decoded by `decoder`; without one they are `bytes`.
 
         `options` are those of the connector in SQL. One whose name has a dot is written with two
@@ -47,7 +75,33 @@ class Application:
         """
         function, mark = _function(decoder or _same, "decoder")
         given = _options(connector, options)
-        return Stream(self, self._add(Step("source", [], name, function, given, many=mark.many)))
+        step = Step("source", [], name, function, given, many=mark.many)
+        return Stream(self, self._add_with(step, on_error or mark.on_error))
+
+    def table(
+        self,
+        name: str,
+        columns: Any,
+        *,
+        connector: str,
+        event_time: str | None = None,
+        max_delay: float = 0.0,
+        **options: Any,
+    ) -> Rows:
+        """Rows with these columns (see `rows`) from a connector, in the `format` that the options name. They stay
+        columns: no object of Python is made of them.
+
+        `event_time` names the column of event times, behind whose newest no row comes by more than `max_delay`
+        seconds; without it that is when a row was read.
+        """
+        given, declared = _options(connector, options), columns_of(columns)
+        step = Step("table", [], name, None, given, declared, max_delay=float(max_delay), column=event_time)
+        return Rows(self, self._add(step))
+
+    def dead_letters(self, name: str = "dead letters") -> DeadLetters:
+        """A stream of `thalweg.DeadLetter`: the records that failed in the steps to which it is given as
+        `on_error`."""
+        return DeadLetters(self, self._add(Step(LETTERS, [], name)))
 
     def state(self, name: str, make: Callable[[], Any]) -> State:
         """A state that several pipelines share: `make()` makes the state of a key when it is first seen."""
@@ -56,9 +110,21 @@ class Application:
             if known.make is not make:
                 raise ValueError(f"the state '{name}' is declared twice, with different makers")
             return known
-        state = State(self, self._add(Step("state", [], name, _callable(make, "what makes a state"))), make)
+        step = Step("state", [], name, _callable(make, "what makes a state"), shape=shape_of(make))
+        state = State(self, self._add(step), make)
         self._states[name] = state
         return state
+
+    def function(self, function: F, *, name: str | None = None) -> F:
+        """Lets all SQL of the application call a function under its name, and gives it back: `@app.function`.
+
+        It is what `thalweg.udf` or `thalweg.udaf` decorates, or a function or class with such hints.
+        """
+        declared = function_of(function, name)
+        if any(known.name == declared.name for known in self.functions):
+            raise ValueError(f"there is a function '{declared.name}' already")
+        self.functions.append(declared)
+        return function
 
     def sql(self, text: str, **tables: Rows) -> Stream:
         """The rows that SQL answers, each a `dict` of its columns: `application.sql("SELECT …", orders=rows)`.
@@ -82,11 +148,50 @@ class Application:
         return self.sql(f"{script.rstrip().rstrip(';')};\nSELECT * FROM {name}")
 
     def _add(self, step: Step) -> int:
-        self.steps.append(step)
-        return len(self.steps) - 1
+        self._declared.append(step)
+        return len(self._declared) - 1
+
+    def _add_with(self, step: Step, on_error: OnError | str | None) -> int:
+        """Adds a step whose function may raise, with what then becomes of the record."""
+        if on_error is None or on_error == "fail":
+            return self._add(step)
+        step.letters = self._letters(step, on_error)
+        step.guard = Guard(f"{step.kind} '{step.name}'", step.letters)
+        return self._add(step)
+
+    def _letters(self, step: Step, on_error: OnError | str) -> int | None:
+        """The step that declares where the dead letters of another go, if it does not skip."""
+        if on_error == "skip":
+            return None
+        if not isinstance(on_error, DeadLetters):
+            raise TypeError(f"'on_error' is 'fail', 'skip' or what 'dead_letters' gives, not {on_error!r}")
+        if on_error._application is not self:
+            raise ValueError("the dead letters are of another application")
+        letters, before = on_error._place, list(step.inputs)
+        for place in before:
+            if place == letters:
+                name = self._declared[letters].name
+                raise ValueError(f"{step.kind} '{step.name}' reads '{name}', so its own cannot go there: that is a loop")
+            also = [giver for giver, other in enumerate(self._declared) if other.letters == place]
+            before.extend(place for place in [*self._declared[place].inputs, *also] if place not in before)
+        return letters
+
+    def _left_out(self) -> dict[str, int]:
+        """How many records each step has left out that skips what fails, since the last `_begin`."""
+        counts: dict[str, int] = {}
+        for guard in self._guards():
+            counts[guard.step] = counts.get(guard.step, 0) + guard.left_out
+        return {step: count for step, count in counts.items() if count > 0}
+
+    def _begin(self) -> None:
+        for guard in self._guards():
+            guard.left_out = 0
+
+    def _guards(self) -> Iterable[Guard]:
+        return (step.guard for step in self._declared if step.guard is not None)
 
     def __repr__(self) -> str:
-        return f"<Application {self.name!r} of {len(self.steps)} steps>"
+        return f"<Application {self.name!r} of {len(self._declared)} steps>"
 
 
 @dataclass(frozen=True)
@@ -103,9 +208,18 @@ class _Flow:
         self._application = application
         self._place = place
 
-    def _then(self, kind: str, function: Callable[..., Any] | None, *, also: Iterable[int] = (), **rest: Any) -> int:
-        name = rest.pop("name", None) or _name(function) or kind
-        return self._application._add(Step(kind, [self._place, *also], name, function, **rest))
+    def _then(
+        self,
+        kind: str,
+        function: Callable[..., Any] | None,
+        *,
+        also: Iterable[int] = (),
+        on_error: OnError | str | None = None,
+        **rest: Any,
+    ) -> int:
+        name, mark = rest.pop("name", None) or _name(function) or kind, mark_of(function)
+        step = Step(kind, [self._place, *also], name, function, **rest)
+        return self._application._add_with(step, on_error or (mark.on_error if mark else None))
 
     def _join(self, other: _Flow) -> int:
         if other._application is not self._application:
@@ -123,28 +237,59 @@ class Stream(_Flow):
             raise TypeError(f"{_shown(function)} has no decorator of thalweg: use 'map', 'filter' or 'flat_map'")
         if mark.kind != "computation":
             raise TypeError(f"{_shown(function)} is a {mark.kind}, which reads a keyed stream: call 'key_by' before")
+        if mark.batch:
+            raise TypeError(f"{_shown(function)} is a computation of batches, which reads rows: call 'rows' before")
+        if inspect.iscoroutinefunction(function) and not mark.many:
+            return self.async_map(function)
         return self.flat_map(function) if mark.many else self.map(function)
 
-    def map(self, function: Callable[[Any], Any]) -> Stream:
+    def map(self, function: Callable[[Any], Any], *, on_error: OnError | None = None) -> Stream:
         """One record for each, or none where the function gives `None`."""
-        return Stream(self._application, self._then("map", _function(function, "computation")[0]))
+        function, _ = _function(function, "computation")
+        return Stream(self._application, self._then("map", function, on_error=on_error))
 
-    def filter(self, function: Callable[[Any], bool]) -> Stream:
+    def filter(self, function: Callable[[Any], bool], *, on_error: OnError | None = None) -> Stream:
         """The records for which the function answers true."""
-        return Stream(self._application, self._then("filter", _function(function, "computation")[0]))
+        function, _ = _function(function, "computation")
+        return Stream(self._application, self._then("filter", function, on_error=on_error))
 
-    def flat_map(self, function: Callable[[Any], Iterable[Any] | None]) -> Stream:
+    def flat_map(self, function: Callable[[Any], Iterable[Any] | None], *, on_error: OnError | None = None) -> Stream:
         """Any number of records for each: a list, a generator, `None`. A generator is asked for the next
-        record only when there is room for it."""
-        return Stream(self._application, self._then("flat_map", _function(function, "computation")[0]))
+        record only when there is room for it; what it gave before it raised stays given."""
+        function, _ = _function(function, "computation")
+        return Stream(self._application, self._then("flat_map", function, on_error=on_error))
 
-    def with_event_time(self, function: Callable[[Any], Any], *, max_delay: float = 0.0) -> Stream:
+    def async_map(
+        self,
+        function: Callable[[Any], Awaitable[Any]],
+        *,
+        in_flight: int = 100,
+        timeout: float = 60.0,
+        on_error: OnError | None = None,
+    ) -> Stream:
+        """Like `map`, by an `async def` function. Up to `in_flight` calls are on their way at once, and what they
+        give goes on in the order of the records. A call that takes longer than `timeout` seconds has failed.
+
+        Calls are of the records that have come together; none waits for records that have yet to come. A
+        checkpoint waits for the calls before it.
+        """
+        name, mark = _name(function) or "async_map", mark_of(function)
+        if mark is not None and mark.kind != "computation":
+            raise TypeError(f"{_shown(function)} is a {mark.kind}, and a computation is wanted here")
+        calls = _async_calls(function, in_flight, timeout)
+        error = on_error or (mark.on_error if mark else None)
+        options = {"in_flight": str(in_flight)}
+        return Stream(self._application, self._then("async_map", calls, name=name, options=options, on_error=error))
+
+    def with_event_time(
+        self, function: Callable[[Any], Any], *, max_delay: float = 0.0, on_error: OnError | None = None
+    ) -> Stream:
         """Gives each record its event time: seconds since 1970, or a `datetime` with a time zone.
 
         No record is taken to come more than `max_delay` seconds behind the newest of its split.
         """
-        step = self._then("with_event_time", _callable(function, "an event time"), max_delay=float(max_delay))
-        return Stream(self._application, step)
+        function, delay = _callable(function, "an event time"), float(max_delay)
+        return Stream(self._application, self._then("with_event_time", function, max_delay=delay, on_error=on_error))
 
     def rows(self, columns: Any) -> Rows:
         """The records as rows of SQL. `columns` are a `dict` of names and types of SQL, or a class with type
@@ -156,15 +301,23 @@ class Stream(_Flow):
         name = getattr(columns, "__name__", "columns")
         return Rows(self._application, self._then("rows", None, name=name, columns=columns_of(columns)))
 
+    def map_batches(
+        self, function: Callable[[Any], Any], columns: Any, output: Any = None, *, origin: str | None = None
+    ) -> Rows:
+        """The records as rows of `columns`, and what a function of whole batches makes of them: see
+        `Rows.map_batches`."""
+        return self.rows(columns).map_batches(function, output, origin=origin)
+
     def sql(self, text: str, columns: Any) -> Stream:
         """The rows that SQL answers, each a `dict` of its columns. This stream is the table `stream`, with these
         columns: see `rows`."""
         return self._application.sql(text, stream=self.rows(columns))
 
-    def key_by(self, function: Callable[[Any], Any]) -> KeyedStream:
+    def key_by(self, function: Callable[[Any], Any], *, on_error: OnError | None = None) -> KeyedStream:
         """Groups records: what follows has a state for each key. Keys are texts, bytes, numbers, flags,
         `None`, and tuples of these."""
-        return KeyedStream(self._application, self._then("key_by", _function(function, "key extractor")[0]))
+        function, _ = _function(function, "key extractor")
+        return KeyedStream(self._application, self._then("key_by", function, on_error=on_error))
 
     def merge(self, other: Stream) -> Stream:
         """The records of both, in the order in which they come."""
@@ -172,10 +325,18 @@ class Stream(_Flow):
             raise TypeError("a stream is merged with a stream")
         return Stream(self._application, self._join(other))
 
-    def sink(self, name: str, *, connector: str, encoder: Callable[[Any], bytes | str] | None = None, **options: Any) -> None:
+    def sink(
+        self,
+        name: str,
+        *,
+        connector: str,
+        encoder: Callable[[Any], bytes | str] | None = None,
+        on_error: OnError | str | None = None,
+        **options: Any,
+    ) -> None:
         """Writes each record as one frame. `encoder` gives its bytes or text; without one the records are that."""
         function, _ = _function(encoder or _same, "encoder")
-        self._then("sink", function, name=name, options=_options(connector, options))
+        self._then("sink", function, name=name, options=_options(connector, options), on_error=on_error)
 
     def sink_rows(self, name: str, columns: Any, *, connector: str, **options: Any) -> None:
         """Writes records as rows of these columns (see `rows`), in the `format` that the options name:
@@ -187,12 +348,52 @@ class Stream(_Flow):
         self._then("discard", None)
 
 
+class DeadLetters(Stream):
+    """The records that failed in the steps to which this is given as `on_error`."""
+
+
+OnError = Union[Literal["fail", "skip"], DeadLetters]
+"""What becomes of a record whose function raises: it fails the job, is left out, or becomes a dead letter."""
+
+
 class Rows(_Flow):
-    """A stream as a table of SQL."""
+    """A stream as a table: rows in columns, which no step takes apart that works on batches."""
 
     def sql(self, text: str) -> Stream:
         """The rows that SQL answers, each a `dict` of its columns. These rows are the table `stream`."""
         return self._application.sql(text, stream=self)
+
+    def to(self, function: Callable[..., Any]) -> Rows:
+        """The step of a function that is decorated with `@computation(batch=True, columns=…)`."""
+        return self.map_batches(function)
+
+    def map_batches(self, function: Callable[[Any], Any], columns: Any = None, *, origin: str | None = None) -> Rows:
+        """Rows with these `columns`, made by a function of whole batches.
+
+        The function is called once for each batch, however small, with a `pyarrow.RecordBatch`; where there is
+        no pyarrow, with an object that has the methods of the Arrow PyCapsule interface. It gives anything
+        that has columns: a batch, a table, a frame of pandas or polars, a `dict` of arrays. Columns that are
+        not among `columns` are left out. Row by row the result takes over the event times of the input, so
+        it has as many rows; unless `origin` names a column of the result that says from which row of the
+        batch, from 0, each row comes.
+        """
+        mark = mark_of(function)
+        if mark is not None and not mark.batch:
+            raise TypeError(f"{_shown(function)} is no computation of batches: write '@computation(batch=True)'")
+        declared = mark.columns if columns is None and mark is not None else columns
+        if declared is None:
+            raise TypeError(f"the columns that {_shown(function)} gives are not declared")
+        _callable(function, "what maps batches")
+        step = self._then("map_batches", function, columns=columns_of(declared), column=origin)
+        return Rows(self._application, step)
+
+    def records(self) -> Stream:
+        """Each row as a `dict` of its columns."""
+        return Stream(self._application, self._then("records", None))
+
+    def sink_rows(self, name: str, *, connector: str, **options: Any) -> None:
+        """Writes the rows, in the `format` that the options name."""
+        self._then("sink_of_rows", None, name=name, options=_options(connector, options))
 
 
 class KeyedStream(_Flow):
@@ -205,7 +406,15 @@ class KeyedStream(_Flow):
             raise TypeError(f"{_shown(function)} is no state computation: use 'stateful', or '@state_computation'")
         return self.stateful(mark.name or _name(function) or "state", function, state=mark.state)
 
-    def stateful(self, name: str, function: Callable[[Any, Any], Any], *, state: Any, many: bool = False) -> Stream:
+    def stateful(
+        self,
+        name: str,
+        function: Callable[[Any, Any], Any],
+        *,
+        state: Any,
+        many: bool = False,
+        on_error: OnError | None = None,
+    ) -> Stream:
         """Calls the function with each record and the state of its key, which it may change.
 
         What it gives is the record that goes on; `None` is nothing. With `many`, or by
@@ -218,7 +427,8 @@ class KeyedStream(_Flow):
         if shared._application is not self._application:
             raise ValueError("the state is of another application")
         also, many = [shared._place], many or mark.many
-        return Stream(self._application, self._then("stateful", function, also=also, name=name, many=many))
+        step = self._then("stateful", function, also=also, name=name, many=many, on_error=on_error)
+        return Stream(self._application, step)
 
     def window(self, windows: Windows) -> WindowedStream:
         """Groups the records of each key into windows of event time: `thalweg.tumble`, `hop`, `session`,
@@ -262,10 +472,23 @@ def _callable(function: Any, what: str) -> Callable[..., Any]:
     return checked
 
 
+def _async_calls(function: Any, in_flight: Any, timeout: Any) -> AsyncCalls:
+    _callable(function, "what 'async_map' calls")
+    if isinstance(in_flight, bool) or not isinstance(in_flight, int) or in_flight < 1:
+        raise ValueError(f"'in_flight' is a number of calls that is at least 1, not {in_flight!r}")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise ValueError(f"'timeout' is a number of seconds above 0, not {timeout!r}")
+    return AsyncCalls(function, in_flight, float(timeout))
+
+
 def _function(function: Any, kind: str) -> tuple[Callable[..., Any], Mark]:
     """A function, if it is not marked as something else."""
     _callable(function, f"a {kind}")
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(f"{_shown(function)} is an 'async def' function, which 'async_map' calls")
     mark = mark_of(function)
+    if mark is not None and mark.batch:
+        raise TypeError(f"{_shown(function)} is a computation of batches: make rows of the records, and use 'map_batches'")
     if mark is None:
         return function, Mark(kind)
     if mark.kind != kind:
@@ -281,7 +504,7 @@ def _name(function: Any) -> str | None:
 
 
 def _shown(function: Any) -> str:
-    return f"'{_name(function) or function!r}'"
+    return f"'{_name(function) or function}'"
 
 
 def _options(connector: str, options: dict[str, Any]) -> dict[str, str]:
@@ -291,7 +514,9 @@ def _options(connector: str, options: dict[str, Any]) -> dict[str, str]:
             text = "true" if value else "false"
         elif isinstance(value, (str, int, float)):
             text = str(value)
+        elif isinstance(value, os.PathLike):
+            text = os.fsdecode(value)
         else:
-            raise TypeError(f"the option '{name}' is a text, a number or a flag, not {value!r}")
+            raise TypeError(f"the option '{name}' is a text, a number, a flag or a path, not {value!r}")
         given[name.replace("__", ".")] = text
     return given

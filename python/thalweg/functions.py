@@ -11,7 +11,7 @@ from typing import Any, Callable, Protocol, TypeVar, cast, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_MARK = "__thalweg__"
+MARK = "__thalweg__"
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,15 @@ class Mark:
     name: str | None = None
     many: bool = False
     state: Any = None
+    on_error: Any = None
+    batch: bool = False
+    """Whether it is a function of whole batches, which gives these columns."""
+    columns: Any = None
 
 
 def mark_of(function: Any) -> Mark | None:
     """How a function was decorated, if it was."""
-    mark = getattr(function, _MARK, None)
+    mark = getattr(function, MARK, None)
     return mark if isinstance(mark, Mark) else None
 
 
@@ -35,23 +39,40 @@ def _marks(function: F, mark: Mark) -> F:
         raise TypeError(f"a {mark.kind} is a function, not {function!r}")
     if mark_of(function) is not None:
         raise TypeError(f"'{getattr(function, '__name__', function)}' is decorated twice")
-    setattr(function, _MARK, mark)
+    setattr(function, MARK, mark)
     return function
 
 
 class Decorator(Protocol):
-    """Used as it is, or with a name: `@computation`, `@computation(name="split")`."""
+    """Used as it is, or with a name and what becomes of records with which the function raises:
+    `@computation`, `@computation(name="split", on_error="skip")`."""
 
     @overload
     def __call__(self, function: F) -> F: ...
 
     @overload
-    def __call__(self, *, name: str | None = None) -> Callable[[F], F]: ...
+    def __call__(self, *, name: str | None = None, on_error: Any = None) -> Callable[[F], F]: ...
+
+
+class ComputationDecorator(Decorator, Protocol):
+    """Of whole batches too: `@computation(batch=True, columns=Scored)`."""
+
+    @overload
+    def __call__(self, function: F) -> F: ...
+
+    @overload
+    def __call__(
+        self, *, name: str | None = None, on_error: Any = None, batch: bool = False, columns: Any = None
+    ) -> Callable[[F], F]: ...
 
 
 def _decorator(kind: str, many: bool) -> Decorator:
-    def decorate(function: Any = None, *, name: str | None = None) -> Any:
-        mark = Mark(kind, name, many)
+    def decorate(function: Any = None, *, name: str | None = None, on_error: Any = None, **batches: Any) -> Any:
+        mark = Mark(kind, name, many, on_error=on_error, **batches)
+        if mark.columns is not None and not mark.batch:
+            raise TypeError("only a computation of batches gives columns: write 'batch=True'")
+        if mark.batch and mark.on_error is not None:
+            raise TypeError("a batch is no record: what becomes of one that fails cannot be said")
         if function is None:
             return lambda function: _marks(function, mark)
         return _marks(function, mark)
@@ -59,8 +80,9 @@ def _decorator(kind: str, many: bool) -> Decorator:
     return cast(Decorator, decorate)
 
 
-computation = _decorator("computation", many=False)
-"""One record for each, or none where it gives `None`."""
+computation = cast(ComputationDecorator, _decorator("computation", many=False))
+"""One record for each, or none where it gives `None`; with `batch=True` a batch of rows with these `columns` for
+each, see `Rows.map_batches`."""
 computation_multi = _decorator("computation", many=True)
 """Any number of records for each."""
 key_extractor = _decorator("key extractor", many=False)
@@ -73,11 +95,11 @@ encoder = _decorator("encoder", many=False)
 """A record as bytes or text."""
 
 
-def state_computation(*, state: Any, name: str | None = None) -> Callable[[F], F]:
+def state_computation(*, state: Any, name: str | None = None, on_error: Any = None) -> Callable[[F], F]:
     """A function of a record and the state of its key, which `state()` makes."""
-    return lambda function: _marks(function, Mark("state computation", name, False, state))
+    return lambda function: _marks(function, Mark("state computation", name, False, state, on_error))
 
 
-def state_computation_multi(*, state: Any, name: str | None = None) -> Callable[[F], F]:
+def state_computation_multi(*, state: Any, name: str | None = None, on_error: Any = None) -> Callable[[F], F]:
     """The same, giving any number of records."""
-    return lambda function: _marks(function, Mark("state computation", name, True, state))
+    return lambda function: _marks(function, Mark("state computation", name, True, state, on_error))

@@ -30,7 +30,7 @@ def columns_of(declared: Any) -> list[tuple[str, str]]:
                 raise TypeError(f"a column is a name and a type of SQL, not {name!r}: {sql!r}")
         columns = list(declared.items())
     elif isinstance(declared, type):
-        columns = [(name, _column(declared, name, hint)) for name, hint in _hints(declared)]
+        columns = [(name, _column(declared, name, hint)) for name, hint in hints_of(declared)]
     else:
         raise TypeError(f"columns are a dict of names and types of SQL, or a class with type hints, not {declared!r}")
     if not columns:
@@ -38,7 +38,8 @@ def columns_of(declared: Any) -> list[tuple[str, str]]:
     return columns
 
 
-def _hints(declared: type) -> list[tuple[str, Any]]:
+def hints_of(declared: type) -> list[tuple[str, Any]]:
+    """The fields of a class, each with its hint."""
     hints = typing.get_type_hints(declared, include_extras=True)
     if dataclasses.is_dataclass(declared):
         return [(field.name, hints[field.name]) for field in dataclasses.fields(declared)]
@@ -46,8 +47,8 @@ def _hints(declared: type) -> list[tuple[str, Any]]:
 
 
 def _column(declared: type, name: str, hint: Any) -> str:
-    inner, nullable = _without_none(hint)
-    sql = _sql(inner)
+    inner, nullable = without_none(hint)
+    sql = sql_type(inner)
     if sql is None:
         raise TypeError(
             f"'{declared.__name__}.{name}' is {hint!r}, which is no type of a column: those are "
@@ -57,30 +58,30 @@ def _column(declared: type, name: str, hint: Any) -> str:
     return sql if nullable or "NOT NULL" in sql.upper() else f"{sql} NOT NULL"
 
 
-def _without_none(hint: Any) -> tuple[Any, bool]:
+def without_none(hint: Any) -> tuple[Any, bool]:
     """A hint, and whether it allows `None`."""
     if get_origin(hint) in (Union, UnionType):
         others = [part for part in get_args(hint) if part is not type(None)]
         if len(others) == 1 and len(others) < len(get_args(hint)):
             return others[0], True
     if getattr(get_origin(hint), "__name__", None) in ("NotRequired", "Required"):
-        inner, nullable = _without_none(get_args(hint)[0])
+        inner, nullable = without_none(get_args(hint)[0])
         return inner, nullable or get_origin(hint).__name__ == "NotRequired"
     return hint, False
 
 
-def _sql(hint: Any) -> str | None:
+def sql_type(hint: Any) -> str | None:
     """The type in SQL of values of a type in Python."""
     if get_origin(hint) is Annotated:
         named = [note for note in get_args(hint)[1:] if isinstance(note, str)]
-        return named[0] if named else _sql(get_args(hint)[0])
+        return named[0] if named else sql_type(get_args(hint)[0])
     if get_origin(hint) is list:
-        item = _sql(_without_none(get_args(hint)[0])[0])
+        item = sql_type(without_none(get_args(hint)[0])[0])
         return None if item is None else f"{item}[]"
     if hint in _NAMES:
         return _NAMES[hint]
     if isinstance(hint, type) and (dataclasses.is_dataclass(hint) or typing.is_typeddict(hint) or hasattr(hint, "_fields")):
-        parts = [(name, _sql(_without_none(part)[0])) for name, part in _hints(hint)]
+        parts = [(name, sql_type(without_none(part)[0])) for name, part in hints_of(hint)]
         if all(part is not None for _, part in parts):
             declared = ", ".join(f'"{name}" {part}' for name, part in parts)
             return f"STRUCT<{declared}>"

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn, Sequence
+from typing import Callable, NoReturn, Sequence
 
 from . import _engine
 from .application import Application
+from .interactive import answered, interactive
+from .policies import tell_left_out
+from .supervision import alone, supervised
 
 _WORDS = ("run", "explain")
+
+# The flag that only Python has.
+_NO_PICKLE = "--no-pickle"
 
 # What the module of a program is called that the command loads. State names the module of its classes,
 # and one way to start a program reads what another has kept: each knows the module by both names.
 _PROGRAM = "__thalweg__"
-
-# The exit code of a job that a second signal has aborted.
-_ABORTED = 131
 
 # While the command loads a file: the applications that the file itself would run.
 _loading: list[Application] | None = None
@@ -32,32 +34,58 @@ def run(application: Application, arguments: Sequence[str] | None = None) -> Non
     --state-dir state`. `python app.py explain` prints the topology instead. Ends the process with the
     exit code of the engine if that is not 0. In a file that the command `thalweg` loads it runs nothing:
     the command does, with flags of its own.
+
+    With the flags of this process the work is done by a fork of it, and this one watches. With flags from
+    `arguments` it is done here. At a prompt or in a notebook there are no flags but these, and what would
+    end the process is raised: `EngineError`, or `KeyboardInterrupt`.
     """
     if not isinstance(application, Application):
         raise TypeError(f"an Application is run, not {application!r}")
     if _loading is not None:
         _loading.append(application)
         return
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    here = interactive()
+    # What stands behind the name of a notebook's process is for the notebook.
+    own = [] if here else sys.argv[1:]
+    given = list(own if arguments is None else arguments)
     if not given or given[0] not in (*_WORDS, "help", "--help", "-h"):
         given.insert(0, "run")
     sys.modules.setdefault(_PROGRAM, sys.modules["__main__"])
-    code = _run(application, [Path(sys.argv[0]).name or application.name, *given])
+    name = Path(sys.argv[0]).name or application.name
+    if here:
+        return answered(_work(application, [name, *given]))
+    code = _run(application, [name, *given], watched=arguments is None and given[0] == "run")
     if code != 0:
         raise SystemExit(code)
 
 
-def _run(application: Application, arguments: list[str]) -> int:
-    # The engine writes past Python's own buffer: what was printed so far comes first.
-    sys.stdout.flush()
-    code = _engine.run(application, arguments)
-    if code == _ABORTED:
-        # A function may still be running and never return. An interpreter that is taken down around
-        # it crashes, so the process ends as it is.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+def _run(application: Application, arguments: list[str], *, watched: bool) -> int:
+    work = _work(application, arguments)
+    return supervised(work, arguments) if watched else alone(work)
+
+
+def _work(application: Application, arguments: list[str]) -> Callable[[], int]:
+    refuse, arguments = _without_own(arguments)
+
+    def work() -> int:
+        application._begin()
+        _engine.refuse_pickles(refuse)
+        code = _engine.run(application, arguments)
+        tell_left_out(application._left_out())
+        return code
+
+    return work
+
+
+def _without_own(arguments: list[str]) -> tuple[bool, list[str]]:
+    """Whether pickles are refused, and the arguments without the flag that says so."""
+    refuse = _NO_PICKLE in _flags(arguments)
+    return refuse, [argument for argument in arguments if not refuse or argument != _NO_PICKLE]
+
+
+def _flags(arguments: list[str]) -> list[str]:
+    """The arguments before those that are the application's own."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
 def main() -> NoReturn:
@@ -66,8 +94,15 @@ def main() -> NoReturn:
     program = next((at for at, argument in enumerate(arguments) if argument.endswith(".py")), 0)
     if program > 0 and arguments[0] in _WORDS:
         application = load(arguments.pop(program))
-        raise SystemExit(_run(application, ["thalweg", *arguments]))
-    raise SystemExit(_engine.main(["thalweg", *arguments]))
+        raise SystemExit(_run(application, ["thalweg", *arguments], watched=arguments[0] == "run"))
+
+    refuse, arguments = _without_own(arguments)
+
+    def work() -> int:
+        _engine.refuse_pickles(refuse)
+        return _engine.main(["thalweg", *arguments])
+
+    raise SystemExit(supervised(work, arguments) if arguments[:1] == ["run"] else alone(work))
 
 
 def load(path: str) -> Application:

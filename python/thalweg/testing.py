@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Callable, Iterable
 
 from . import _engine
-from .application import Application
+from .application import Application, Step
+
+# What a frame begins with that stands for a record, which no decoder is to see.
+_RECORD = b"\x00thalweg record "
 
 
 class Driver:
@@ -17,11 +21,32 @@ class Driver:
     """
 
     def __init__(self, application: Application) -> None:
-        self._driver = _engine.Driver(application)
+        if not isinstance(application, Application):
+            raise TypeError(f"an Application is driven, not {application!r}")
+        self._application = application
+        self._records: dict[bytes, Any] = {}
+        self._given = 0
+        application._begin()
+        self._driver = _engine.Driver(_Fed(application, self._records))
 
     def frame(self, source: str, frame: bytes | str, *, split: str = "0") -> None:
         """Gives one frame to a source, and carries it through the program."""
         self._driver.frame(source, split, frame.encode() if isinstance(frame, str) else frame)
+
+    def record(self, source: str, record: Any, *, split: str = "0") -> None:
+        """Gives one record to a source, as if its decoder had given it, and carries it through the program."""
+        self._given += 1
+        frame = _RECORD + str(self._given).encode()
+        self._records[frame] = record
+        try:
+            self._driver.frame(source, split, frame)
+        finally:
+            self._records.pop(frame, None)
+
+    def rows_in(self, source: str, rows: Iterable[Any], *, split: str = "0") -> None:
+        """Gives rows to a table, and carries them through the program as one batch. Each is a `dict` of its
+        columns, or an object with attributes."""
+        self._driver.rows_in(source, split, list(rows))
 
     def watermark(self, source: str, time: float | datetime) -> None:
         """The source says that no more records before `time` will come."""
@@ -44,5 +69,32 @@ class Driver:
         return self._driver.rows(sink)
 
     def text(self, sink: str) -> str:
-        """The same, one behind the other, as text."""
+        """The frames that came to a sink so far, one behind the other, as text."""
         return b"".join(self.frames(sink)).decode()
+
+    def left_out(self) -> dict[str, int]:
+        """How many records each step has left out whose `on_error` is `skip`, by its kind and name."""
+        return self._application._left_out()
+
+
+class _Fed(Application):
+    """An application whose decoders give the records that a driver was given."""
+
+    def __init__(self, application: Application, records: dict[bytes, Any]) -> None:
+        super().__init__(application.name)
+        self.functions = application.functions
+        self._declared = [
+            replace(step, function=_fed(step, records)) if step.kind == "source" else step for step in application.steps
+        ]
+
+
+def _fed(step: Step, records: dict[bytes, Any]) -> Callable[[bytes], Any]:
+    decode: Any = step.function
+
+    def decode_or_take(frame: bytes) -> Any:
+        if frame not in records:
+            return decode(frame)
+        record = records.pop(frame)
+        return [record] if step.many else record
+
+    return decode_or_take

@@ -88,12 +88,11 @@ _METHODS = ("initial", "update", "combine", "output")
 
 def aggregation_of(given: Any) -> Any:
     """An aggregation, or one made by its class."""
-    made = given() if isinstance(given, type) else given
     for name in _METHODS:
-        if not callable(getattr(made, name, None)):
+        if not callable(getattr(given, name, None)):
             wanted = "', '".join(_METHODS)
             raise TypeError(f"an aggregation has the methods '{wanted}': {given!r} has no '{name}'")
-    return made
+    return given() if isinstance(given, type) else given
 
 
 def _seconds(name: str, length: Seconds) -> str:

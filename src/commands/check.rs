@@ -1,13 +1,13 @@
 //! `thalweg check`: says what is wrong, runs nothing.
 
 use super::{Exit, Failed, ScriptArgs, script};
-use crate::engine::{self, StdoutTarget};
+use crate::engine::{self, ForeignFunctions, StdoutTarget};
 
-pub(super) fn run(args: &ScriptArgs) -> Result<Exit, Failed> {
+pub(super) fn run(args: &ScriptArgs, functions: &ForeignFunctions) -> Result<Exit, Failed> {
     let settings = args.settings()?;
     let script = script::load(&args.text)?;
     let connectors = engine::connectors(&settings, &StdoutTarget::process());
-    match engine::plan(&script.text, connectors, &settings) {
+    match engine::plan_with_functions(&script.text, connectors, functions, &settings) {
         Ok(plan) => {
             plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             println!("{}: ok", script.name);

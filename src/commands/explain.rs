@@ -4,13 +4,18 @@ use thalweg_dataflow::Error;
 use thalweg_sql::Explanation;
 
 use super::{Exit, Failed, ScriptArgs, script};
-use crate::engine::{self, StdoutTarget};
+use crate::engine::{self, ForeignFunctions, StdoutTarget};
 
-pub(super) fn run(args: &ScriptArgs, parallelism: u32, json: bool) -> Result<Exit, Failed> {
+pub(super) fn run(
+    args: &ScriptArgs,
+    functions: &ForeignFunctions,
+    parallelism: u32,
+    json: bool,
+) -> Result<Exit, Failed> {
     let settings = args.settings()?;
     let script = script::load(&args.text)?;
     let connectors = engine::connectors(&settings, &StdoutTarget::process());
-    let plan = match engine::plan(&script.text, connectors, &settings) {
+    let plan = match engine::plan_with_functions(&script.text, connectors, functions, &settings) {
         Ok(plan) => plan,
         Err(errors) => return Err(Failed::in_script(errors, script)),
     };

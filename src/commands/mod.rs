@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use thalweg_dataflow::Error;
 
+use crate::engine::ForeignFunctions;
 use crate::report::{Script, render};
 use crate::settings::Settings;
 
@@ -160,17 +161,27 @@ pub(crate) fn parse<W: Parser>(arguments: impl IntoIterator<Item = OsString>) ->
 
 /// Runs the command that the arguments name. The first argument is the program's own name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    main_with_functions(arguments, &ForeignFunctions::default())
+}
+
+/// Like [`main`], with scripts that may also call these functions.
+pub fn main_with_functions(
+    arguments: impl IntoIterator<Item = OsString>,
+    functions: &ForeignFunctions,
+) -> Exit {
     let cli: Cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(code) => return code,
     };
     let done = match cli.command {
-        Command::Run(args) => run::run(&args),
-        Command::Check(args) => check::run(&args),
-        Command::Explain { script, parallelism, json } => explain::run(&script, parallelism.get(), json),
+        Command::Run(args) => run::run(&args, functions),
+        Command::Check(args) => check::run(&args, functions),
+        Command::Explain { script, parallelism, json } => {
+            explain::run(&script, functions, parallelism.get(), json)
+        }
         Command::State { deed } => state::run(&deed),
         Command::Bench { workload } => bench::run(&workload),
-        Command::Test { path, verbose } => test::run(&path, verbose),
+        Command::Test { path, verbose } => test::run(&path, functions, verbose),
     };
     done.unwrap_or_else(|failed| failed.report())
 }

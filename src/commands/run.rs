@@ -15,7 +15,7 @@ use super::amounts::counted;
 use super::keep::Keep;
 use super::screen::{FRAME, Screen};
 use super::{Exit, Failed, RunArgs, script};
-use crate::engine::{self, StdoutRows, StdoutTarget};
+use crate::engine::{self, ForeignFunctions, StdoutRows, StdoutTarget};
 use crate::settings::Settings;
 
 /// Batches of results that wait to be drawn. A full screen is back-pressure like any sink.
@@ -29,7 +29,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 type Results = mpsc::Receiver<StdoutRows>;
 
-pub(super) fn run(args: &RunArgs) -> Result<Exit, Failed> {
+pub(super) fn run(args: &RunArgs, functions: &ForeignFunctions) -> Result<Exit, Failed> {
     let settings = args.keep.settings(&args.script.set)?;
     let keep = args.keep.keep(args.script.text.file_stem())?;
     let script = script::load(&args.script.text)?;
@@ -41,12 +41,12 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failed> {
         (StdoutTarget::process(), None)
     };
     let connectors = engine::connectors(&settings, &target);
-    let plan = match engine::plan(&script.text, connectors, &settings) {
+    let plan = match engine::plan_with_functions(&script.text, connectors, functions, &settings) {
         Ok(plan) => plan,
         Err(errors) => return Err(Failed::in_script(errors, script)),
     };
     plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    let job = engine::job(plan.graph, Functions::default(), args.parallelism.get(), &settings, None);
+    let job = engine::job(plan.graph, plan.functions, args.parallelism.get(), &settings, None);
     block_on(kept(Job { script: script.text, ..job }, keep), screen, results)
 }
 

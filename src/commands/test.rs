@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use super::{Exit, Failed};
+use crate::engine::ForeignFunctions;
 use crate::testfile;
 
-pub(super) fn run(path: &Path, verbose: bool) -> Result<Exit, Failed> {
+pub(super) fn run(path: &Path, functions: &ForeignFunctions, verbose: bool) -> Result<Exit, Failed> {
     let (mut passed, mut failed) = (0, 0);
     for file in testfile::find(path)? {
-        let verdict = testfile::run_file(&file)?;
+        let verdict = testfile::run_file(&file, functions)?;
         let ok = verdict.failures.is_empty();
         println!("{} {}", if ok { "ok    " } else { "FAILED" }, file.display());
         if verbose || !ok {

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use thalweg_dataflow::{Code, Error, Result};
 
+use crate::engine::ForeignFunctions;
 use crate::report::{Script, render};
 use crate::settings::Settings;
 use connector::Feed;
@@ -57,19 +58,19 @@ pub fn find(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Runs one test file in all its worlds.
+/// Runs one test file, which may also call these functions, in all its worlds.
 ///
 /// # Errors
 /// If the file cannot be read or is malformed. A test that fails is a verdict.
-pub fn run_file(path: &Path) -> Result<Verdict> {
-    run_file_again(path, 0)
+pub fn run_file(path: &Path, functions: &ForeignFunctions) -> Result<Verdict> {
+    run_file_again(path, functions, 0)
 }
 
 /// Runs one test file in all its worlds; each `round` brings other kills, rescales and interleavings.
 ///
 /// # Errors
 /// As [`run_file`].
-pub fn run_file_again(path: &Path, round: u64) -> Result<Verdict> {
+pub fn run_file_again(path: &Path, functions: &ForeignFunctions, round: u64) -> Result<Verdict> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|why| Error::new(Code::FileNotFound, format!("'{name}' cannot be read")).because(why))?;
@@ -81,7 +82,8 @@ pub fn run_file_again(path: &Path, round: u64) -> Result<Verdict> {
     let mut verdict = Verdict { path: path.to_owned(), deeds: Vec::new(), failures: Vec::new() };
     for world in worlds(&file) {
         let feeds = feeds(&file, &settings);
-        let result = world::run(world, &file.script, feeds, &settings, seed(path, world).wrapping_add(round));
+        let seed = seed(path, world).wrapping_add(round);
+        let result = world::run(world, &file.script, functions, feeds, &settings, seed);
         let mut failures = Vec::new();
         match (&result, expected_error(&file)) {
             (Ok(outcome), None) => {

@@ -19,6 +19,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use thalweg::engine::ForeignFunctions;
 use thalweg::settings::Settings;
 use thalweg::testfile::connector::{Feed, Stretch};
 use thalweg::testfile::world::{self, Deeds, World};
@@ -106,7 +107,7 @@ fn stream_all(
     let script = format!("{}\n{sql};", declarations.join("\n"));
     let splits = 1 + (seed % 3) as usize;
     let feeds = tables.iter().map(|(name, table)| ((*name).to_owned(), feed(table, splits)));
-    let outcome = world::run(world, &script, feeds.collect(), settings, seed)
+    let outcome = world::run(world, &script, &ForeignFunctions::default(), feeds.collect(), settings, seed)
         .map_err(|errors| errors.iter().map(|e| format!("{e:?}")).collect::<Vec<_>>().join("\n"))?;
     if outcome.late > 0 {
         return Err(format!("{} rows are late, so nothing can be compared", outcome.late));

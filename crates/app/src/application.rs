@@ -11,15 +11,16 @@ use thalweg_dataflow::spec::SourceSpec;
 use thalweg_dataflow::{Code, Error, Functions, Graph, Result};
 use thalweg_operators::RowPolicy;
 
-use crate::columns::{Record, Table, VALUE, Values, without_own};
+use crate::columns::{Columnar, Layout, Record, Table, VALUE, Values, without_own};
 use crate::decode::Decoder;
 use crate::open::Open;
 use crate::plan::{Place, Plan, SharedPlan, Work};
+use crate::rows::{RowTime, Rows};
 use crate::segment::head::{Frames, ReadBatch, Records, TimeFrom, read_table};
 use crate::segment::{Enter, Lane, Next, SourceTime};
 use crate::sql::SqlPlanner;
 use crate::state::{Key, State};
-use crate::stream::{Rows, Stream};
+use crate::stream::Stream;
 
 /// How far ahead of the wall clock a record of a live source may move its watermark, unless it is set.
 const MAX_FUTURE_SKEW: Duration = Duration::from_secs(5 * 60);
@@ -101,6 +102,11 @@ impl Application {
         self.begin(name, spec, head, "read")
     }
 
+    /// The rows of a source of columns, which stay columns. `time` says where their event times come from.
+    pub fn rows(&self, name: &str, spec: Arc<dyn SourceSpec>, time: RowTime) -> Rows {
+        crate::rows::source(&self.plan, name, spec, time)
+    }
+
     fn begin<T: Send + 'static>(
         &self,
         name: &str,
@@ -132,6 +138,15 @@ impl Application {
         N: Fn(&K) -> S + Send + Sync + 'static,
     {
         self.plan.borrow_mut().shared_state(name, Arc::new(init))
+    }
+
+    /// A state of a name that is given once, made by `S::default()`, in a column that the program describes.
+    pub fn state_in<K: Key, S: Record + Default>(
+        &self,
+        name: &str,
+        column: Arc<dyn Columnar<S>>,
+    ) -> State<K, S> {
+        self.plan.borrow_mut().state_in(name, Layout::given(column), Arc::new(|_| S::default()))
     }
 
     /// The rows that SQL answers, as records of type `U`. `text` ends with one `SELECT`, which may read these

@@ -187,7 +187,7 @@ impl Writer {
             Work::Sql { text, tables, fits } => {
                 let inputs = node.inputs.iter().map(|inlet| self.outlet(inlet).clone());
                 let inputs: Vec<(String, Outlet)> = tables.iter().cloned().zip(inputs).collect();
-                let outlet = planner.plan(&mut self.graph, &node.name, text, &inputs)?;
+                let outlet = planner.plan(&mut self.graph, &mut self.functions, &node.name, text, &inputs)?;
                 fits(&outlet).map_err(|error| vec![error.in_site(format!("'{}'", node.name))])?;
                 vec![outlet]
             }

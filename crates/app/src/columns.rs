@@ -7,6 +7,7 @@
 //!
 //! ```text
 //!  String, Vec<u8>, bool, integers, floats  ─► native   one column, without serde
+//!  what a program describes itself          ─► given    one column, without serde
 //!  structs, tuples, options, lists, maps    ─► traced   one column, nested by serde_arrow
 //!  enums with data, recursion, any value    ─► opaque   one column of JSON
 //! ```
@@ -34,15 +35,31 @@ pub trait Record: Serialize + DeserializeOwned + Send + 'static {}
 impl<T: Serialize + DeserializeOwned + Send + 'static> Record for T {}
 
 /// Values read from columns, in row order.
-pub(crate) type Values<T> = Box<dyn Iterator<Item = T> + Send>;
+pub type Values<T> = Box<dyn Iterator<Item = T> + Send>;
 
 /// Values on their way into a column.
-pub(crate) trait Write<T>: Send {
+pub trait Write<T>: Send {
     /// Appends a value; answers about how many bytes it takes.
     fn push(&mut self, value: &T) -> Result<usize>;
 
     /// The column of all values since the last call.
     fn finish(&mut self) -> Result<ArrayRef>;
+}
+
+/// How values lie in one column, where a program says so itself; see
+/// [`Application::state_in`](crate::Application::state_in) and [`Stream::keyed_in`](crate::Stream::keyed_in).
+pub trait Columnar<T>: Send + Sync {
+    /// The type of the column.
+    fn data_type(&self) -> DataType;
+
+    /// Whether a value may be null.
+    fn is_nullable(&self) -> bool;
+
+    /// An empty column to write into.
+    fn writer(&self) -> Result<Box<dyn Write<T>>>;
+
+    /// The values of a column that was written so.
+    fn read(&self, column: &ArrayRef) -> Result<Values<T>>;
 }
 
 /// Records on their way into the columns of a table, which a program may choose itself; see
@@ -73,6 +90,7 @@ pub(crate) struct Layout<T> {
 
 enum Form<T> {
     Native(Native<T>),
+    Given(Arc<dyn Columnar<T>>),
     Traced(FieldRef),
     Opaque,
 }
@@ -81,6 +99,7 @@ impl<T> Clone for Layout<T> {
     fn clone(&self) -> Self {
         let form = match &self.form {
             Form::Native(native) => Form::Native(native.clone()),
+            Form::Given(given) => Form::Given(Arc::clone(given)),
             Form::Traced(field) => Form::Traced(Arc::clone(field)),
             Form::Opaque => Form::Opaque,
         };
@@ -104,6 +123,11 @@ impl<T: Record> Layout<T> {
         }
     }
 
+    /// Values look as the program says.
+    pub(crate) fn given(given: Arc<dyn Columnar<T>>) -> Self {
+        Self { data_type: given.data_type(), nullable: given.is_nullable(), form: Form::Given(given) }
+    }
+
     /// The column, under this name.
     pub(crate) fn field(&self, name: &str) -> FieldRef {
         Arc::new(Field::new(name, self.data_type.clone(), self.nullable))
@@ -121,6 +145,7 @@ impl<T: Record> Layout<T> {
     pub(crate) fn writer(&self) -> Result<Box<dyn Write<T>>> {
         match &self.form {
             Form::Native(native) => Ok((native.writer)()),
+            Form::Given(given) => given.writer(),
             Form::Traced(field) => Ok(Box::new(traced::ItemWriter::new(field)?)),
             Form::Opaque => Ok(Box::new(traced::OpaqueWriter::default())),
         }
@@ -130,6 +155,7 @@ impl<T: Record> Layout<T> {
     pub(crate) fn read(&self, column: &ArrayRef) -> Result<Values<T>> {
         match &self.form {
             Form::Native(native) => (native.read)(column),
+            Form::Given(given) => given.read(column),
             Form::Traced(field) => traced::read_items(field, column),
             Form::Opaque => traced::read_opaque(column),
         }

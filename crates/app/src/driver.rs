@@ -11,13 +11,13 @@
 mod hand;
 mod node;
 
-pub use hand::{frames, kept, records};
+pub use hand::{frames, kept, records, table};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use thalweg_dataflow::counters::OperatorCounters;
 use thalweg_dataflow::operator::Settings;
 use thalweg_dataflow::source::SplitEvent;
@@ -122,7 +122,7 @@ impl Driver {
         let node = self.source(source)?;
         let value = Field::new(VALUE, DataType::Binary, false);
         let frames: ArrayRef = Arc::new(BinaryArray::from_iter_values([frame]));
-        self.row(node, source, split, &[Arc::new(value)], &[frames])
+        self.give_rows(node, source, split, &[Arc::new(value)], &[frames], 1)
     }
 
     /// Gives one record to a source of columns, seen at `time`, and carries it through the program.
@@ -135,7 +135,24 @@ impl Driver {
         writer.push(record)?;
         let columns = writer.finish()?;
         self.at(ProcessingTime(time.0))?;
-        self.row(node, source, SPLIT, &table.fields(), &columns)
+        self.give_rows(node, source, SPLIT, &table.fields(), &columns, 1)
+    }
+
+    /// Gives rows of a split to a source of columns, in batches that are as large as may be.
+    pub fn feed_rows(&mut self, source: &str, split: &str, rows: &RecordBatch) -> Result<()> {
+        let node = self.source(source)?;
+        let fields = rows.schema();
+        let most = self.settings.batch_rows_max;
+        for start in (0..rows.num_rows()).step_by(most) {
+            let piece = rows.slice(start, most.min(rows.num_rows() - start));
+            self.give_rows(node, source, split, fields.fields(), piece.columns(), piece.num_rows())?;
+        }
+        Ok(())
+    }
+
+    /// The columns of a source.
+    pub fn columns_of(&self, source: &str) -> Result<SchemaRef> {
+        self.nodes[self.source(source)?].schema()
     }
 
     /// The source says that no more records before `time` will come.
@@ -257,28 +274,29 @@ impl Driver {
         Ok(())
     }
 
-    /// Gives one row with these columns to a source, nulls in all others that it has.
-    fn row(
+    /// Gives rows with these columns to a source, nulls in all others that it has.
+    fn give_rows(
         &mut self,
         node: usize,
         source: &str,
         split: &str,
         fields: &[FieldRef],
         columns: &[ArrayRef],
+        rows: usize,
     ) -> Result<()> {
         let schema = self.nodes[node].schema()?;
         let column = |wanted: &FieldRef| {
             let fits = |own: &FieldRef| own.name() == wanted.name() && own.data_type() == wanted.data_type();
             match fields.iter().position(fits) {
                 Some(at) => Ok(Arc::clone(&columns[at])),
-                None if wanted.is_nullable() => Ok(new_null_array(wanted.data_type(), 1)),
+                None if wanted.is_nullable() => Ok(new_null_array(wanted.data_type(), rows)),
                 None => {
                     Err(wrong(format!("nothing fits the column '{}' of source '{source}'", wanted.name())))
                 }
             }
         };
         let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let records = RecordBatch::try_new_with_options(schema, columns, &options)
             .map_err(|e| Error::internal("a row does not fit its source").because(e))?;
         let split = SplitId::new(split);

@@ -20,11 +20,13 @@ use crate::window::{WindowedStream, Windows};
 #[must_use = "a stream leads somewhere, or to 'discard'"]
 pub struct KeyedStream<K, T> {
     stream: Stream<(K, T)>,
+    /// How key and record lie in their columns.
+    layout: (Layout<K>, Layout<T>),
 }
 
 impl<K: Key, T: Record> KeyedStream<K, T> {
-    pub(crate) fn new(stream: Stream<(K, T)>) -> Self {
-        Self { stream }
+    pub(crate) fn new(stream: Stream<(K, T)>, record: Layout<T>) -> Self {
+        Self { stream, layout: (Layout::find(), record) }
     }
 
     /// Computes with a state of its own, one for each key, made by `S::default()`
@@ -74,7 +76,7 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         F: Fn(&K, T, &mut S) -> Result<I> + Send + Sync + 'static,
     {
         let plan = Rc::clone(&self.stream.plan);
-        let (key, record) = (Layout::<K>::find(), Layout::<T>::find());
+        let (key, record) = self.layout();
         if let Err(error) = key.check_key() {
             plan.borrow_mut().errors.push(error.in_site(format!("state '{}'", state.name)));
         }
@@ -90,12 +92,16 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
 
     /// The records of both, under their keys.
     pub fn merge(self, other: KeyedStream<K, T>) -> KeyedStream<K, T> {
-        Self { stream: self.stream.merge(other.stream) }
+        Self { stream: self.stream.merge(other.stream), layout: self.layout }
     }
 
     /// Groups the records of each key into windows.
     pub fn window(self, windows: Windows) -> WindowedStream<K, T> {
         WindowedStream { keyed: self, windows }
+    }
+
+    pub(crate) fn layout(&self) -> (Layout<K>, Layout<T>) {
+        self.layout.clone()
     }
 
     pub(crate) fn plan(&self) -> &SharedPlan {
@@ -113,6 +119,6 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
 
 impl<K: Key, T: Record> Clone for KeyedStream<K, T> {
     fn clone(&self) -> Self {
-        Self { stream: self.stream.clone() }
+        Self { stream: self.stream.clone(), layout: self.layout.clone() }
     }
 }

@@ -11,6 +11,7 @@
 //!
 //! * [`Application`]: pipelines that are deployed together, with their sources, states and SQL.
 //! * [`Stream`], [`KeyedStream`], [`State`]: what pipelines are made of.
+//! * [`Rows`]: streams that stay columns, through functions of whole batches.
 //! * [`Windows`], [`Aggregation`]: what is computed over windows.
 //! * [`decode`], [`encode`]: from frames to records, and back.
 //! * [`Driver`]: a program in a test, by hand and without a clock.
@@ -49,6 +50,7 @@ mod float;
 mod keyed;
 mod open;
 mod plan;
+mod rows;
 mod segment;
 mod sql;
 mod state;
@@ -57,13 +59,14 @@ mod window;
 
 pub use application::{Application, Program};
 pub use arguments::Arguments;
-pub use columns::{Record, WriteRows};
+pub use columns::{Columnar, Record, Values, Write, WriteRows};
 pub use driver::Driver;
 pub use float::Float;
 pub use keyed::KeyedStream;
+pub use rows::{Mapped, RowTime, Rows};
 pub use sql::{NoSql, SqlPlanner};
 pub use state::{Key, State};
-pub use stream::{Rows, Stream};
+pub use stream::Stream;
 pub use thalweg_dataflow::{EventTime, Outlet};
 pub use thalweg_operators::RowPolicy;
 pub use thalweg_operators::window::Incomplete;

@@ -142,7 +142,17 @@ impl Plan {
 
     /// A state that one pipeline uses.
     pub(crate) fn private_state<K: Key, S: Record>(&mut self, name: &str, init: Init<K, S>) -> State<K, S> {
-        let layout = (Layout::find(), Layout::find());
+        self.state_in(name, Layout::find(), init)
+    }
+
+    /// A state that lies in a column of this layout.
+    pub(crate) fn state_in<K: Key, S: Record>(
+        &mut self,
+        name: &str,
+        layout: Layout<S>,
+        init: Init<K, S>,
+    ) -> State<K, S> {
+        let layout = (Layout::find(), layout);
         let remembered = move || KeyedStates::new(layout.clone(), Arc::clone(&init));
         let lanes = Rc::new(Lanes::new(Arc::new(remembered)));
         let segment: Rc<dyn Segment> = lanes.clone();

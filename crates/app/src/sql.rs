@@ -4,23 +4,25 @@ use std::rc::Rc;
 
 use arrow::datatypes::Schema;
 use thalweg_dataflow::spec::RowKind;
-use thalweg_dataflow::{Code, Error, Graph, Outlet, Result};
+use thalweg_dataflow::{Code, Error, Functions, Graph, Outlet, Result};
 
 use crate::columns::{Record, Table};
 use crate::open::Open;
 use crate::plan::{Place, SharedPlan, Work, inlets};
+use crate::rows::Rows;
 use crate::segment::head::{ReadBatch, read_table};
-use crate::stream::{Rows, Stream};
+use crate::stream::Stream;
 
 /// Writes what SQL means into a graph. The planner of SQL stands on another side of the house; whoever knows
 /// both brings them together.
 pub trait SqlPlanner {
     /// Adds to `graph` what computes the rows of the last `SELECT` of `text`,
     /// which may read `inputs` by name, and answers where they come out. What
-    /// is added is named under `name`.
+    /// is added is named under `name`. What the graph calls of functions is added to `functions`.
     fn plan(
         &self,
         graph: &mut Graph,
+        functions: &mut Functions,
         name: &str,
         text: &str,
         inputs: &[(String, Outlet)],
@@ -32,7 +34,14 @@ pub trait SqlPlanner {
 pub struct NoSql;
 
 impl SqlPlanner for NoSql {
-    fn plan(&self, _: &mut Graph, _: &str, _: &str, _: &[(String, Outlet)]) -> Result<Outlet, Vec<Error>> {
+    fn plan(
+        &self,
+        _: &mut Graph,
+        _: &mut Functions,
+        _: &str,
+        _: &str,
+        _: &[(String, Outlet)],
+    ) -> Result<Outlet, Vec<Error>> {
         let what = "SQL is used where there is no planner for it";
         Err(vec![Error::new(Code::NotSupported, what)])
     }

@@ -9,15 +9,17 @@ use arrow::datatypes::{Fields, SchemaRef};
 use thalweg_dataflow::spec::SinkSpec;
 use thalweg_dataflow::{Code, Error, EventTime, Result};
 
-use crate::columns::{Layout, Record, Table, WriteRows};
+use crate::columns::{Columnar, Layout, Record, Table, WriteRows};
 use crate::encode::{Always, Encode, EncodeError, Fallible};
 use crate::keyed::KeyedStream;
 use crate::open::{End, Open};
 use crate::plan::{Inlet, Place, Plan, SharedPlan, Work, inlets};
+use crate::rows::Rows;
 use crate::segment::Next;
 use crate::segment::head::read_item;
 use crate::segment::steps::{FilterMap, FlatMap, Map, Timed};
 use crate::segment::tail::{Along, FrameTail, RecordTail, TableTail, schema_of};
+use crate::segment::together::Together;
 use crate::state::Key;
 
 /// A stream of records of type `T`.
@@ -110,6 +112,20 @@ impl<T: Send + 'static> Stream<T> {
     {
         let function = Arc::new(function);
         self.then("flat_map", move |next| Box::new(FlatMap::<T, U, I, F>::new(Arc::clone(&function), next)))
+    }
+
+    /// One record for each, or none, by a function that gets up to `records_max` of them at once and answers for
+    /// each: for calls that wait, and can wait at the same time. They are those of one batch, so none waits
+    /// for records that have yet to come.
+    pub fn try_map_together<U, F>(self, records_max: usize, function: F) -> Stream<U>
+    where
+        U: Send + 'static,
+        F: Fn(Vec<T>) -> Result<Vec<Option<U>>> + Send + Sync + 'static,
+    {
+        let function = Arc::new(function);
+        self.then("map_together", move |next| {
+            Box::new(Together::new(Arc::clone(&function), records_max, next))
+        })
     }
 
     /// The same records, after `function` has seen them.
@@ -205,6 +221,7 @@ impl<T: Send + 'static> Stream<T> {
         F: Fn() -> Result<Box<dyn WriteRows<T>>> + Send + Sync + 'static,
     {
         let plan = Rc::clone(&self.plan);
+        let schema = schema_of(columns.iter().cloned(), Along::TimeAndWatermark);
         let places = self.close_rows("sql", &columns, Along::TimeAndWatermark, make);
         let place = match places[..] {
             [place] => place,
@@ -215,7 +232,7 @@ impl<T: Send + 'static> Stream<T> {
                 Place { node, port: 0 }
             }
         };
-        Rows { plan, place }
+        Rows { plan, place, schema }
     }
 
     /// Like [`sink_rows`](Self::sink_rows), with columns that the program chooses: `write` makes what writes them,
@@ -244,13 +261,7 @@ impl<T: Send + 'static> Stream<T> {
         along: Along,
         make: impl Fn() -> Result<Box<dyn WriteRows<T>>> + Send + Sync + 'static,
     ) -> Vec<Place> {
-        for field in columns {
-            let reserved = [thalweg_dataflow::columns::TIMESTAMP, thalweg_dataflow::columns::ROW_WATERMARK];
-            if reserved.contains(&field.name().as_str()) {
-                let what = format!("the field '{}' has a name that is the engine's own", field.name());
-                self.plan.borrow_mut().errors.push(Error::new(Code::InvalidColumn, what));
-            }
-        }
+        refuse_own(&mut self.plan.borrow_mut(), columns);
         let schema = schema_of(columns.iter().cloned(), along);
         let output = Arc::clone(&schema);
         self.close(name, "rows", output, move || {
@@ -307,7 +318,12 @@ impl<T: Send + 'static> Stream<T> {
 impl<K: Key, T: Record> Stream<(K, T)> {
     /// Groups the records by the keys that stand before them.
     pub fn keyed(self) -> KeyedStream<K, T> {
-        KeyedStream::new(self)
+        KeyedStream::new(self, Layout::find())
+    }
+
+    /// The same, with records in a column that the program describes.
+    pub fn keyed_in(self, record: Arc<dyn Columnar<T>>) -> KeyedStream<K, T> {
+        KeyedStream::new(self, Layout::given(record))
     }
 }
 
@@ -367,12 +383,15 @@ impl<T: Record> Clone for Stream<T> {
     }
 }
 
-/// A stream as a table of SQL.
-#[must_use = "a table that no SQL reads does nothing"]
-#[derive(Clone)]
-pub struct Rows {
-    pub(crate) plan: SharedPlan,
-    pub(crate) place: Place,
+/// Columns of a program have names that are not the engine's own.
+pub(crate) fn refuse_own(plan: &mut Plan, columns: &Fields) {
+    for field in columns {
+        let reserved = [thalweg_dataflow::columns::TIMESTAMP, thalweg_dataflow::columns::ROW_WATERMARK];
+        if reserved.contains(&field.name().as_str()) {
+            let what = format!("the field '{}' has a name that is the engine's own", field.name());
+            plan.errors.push(Error::new(Code::InvalidColumn, what));
+        }
+    }
 }
 
 fn close<T: 'static>(

@@ -151,7 +151,7 @@ impl<K: Key, T: Record> WindowedStream<K, T> {
     /// One record for each key and window, when the window closes.
     pub fn aggregate<A: Aggregation<K, T>>(self, name: &str, aggregation: A) -> Stream<A::Output> {
         let plan = Rc::clone(self.keyed.plan());
-        let (key, record) = (Layout::<K>::find(), Layout::<T>::find());
+        let (key, record) = self.keyed.layout();
         if let Err(error) = key.check_key() {
             plan.borrow_mut().errors.push(error.in_site(format!("window '{name}'")));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thalweg_app::driver::{frames, kept, records};
 use thalweg_app::{Application, Driver, EventTime, Outlet, RowPolicy, SqlPlanner, Stream, decode, encode};
-use thalweg_dataflow::{Error, Graph, ProcessingTime};
+use thalweg_dataflow::{Error, Functions, Graph, ProcessingTime};
 
 /// Answers the table that the text ends with, as it is.
 struct Same;
@@ -15,6 +15,7 @@ impl SqlPlanner for Same {
     fn plan(
         &self,
         _: &mut Graph,
+        _: &mut Functions,
         _: &str,
         text: &str,
         inputs: &[(String, Outlet)],

@@ -51,6 +51,10 @@ codes! {
     UnknownColumn = "unknown-column", 3;
     /// No function has this name.
     UnknownFunction = "unknown-function", 3;
+    /// Functions cannot be written in this language here.
+    UnknownLanguage = "unknown-language", 3;
+    /// The body of a function cannot be read, or does not define the function that is declared.
+    InvalidFunction = "invalid-function", 3;
     /// No connector has this name.
     UnknownConnector = "unknown-connector", 3;
     /// The connector or format knows no such option.

@@ -50,6 +50,18 @@ impl Functions {
         assert!(taken.is_none(), "function '{text}' is added twice");
     }
 
+    /// Makes all functions of others known.
+    ///
+    /// # Panics
+    /// If one of their names is taken.
+    pub fn add_all(&mut self, others: Functions) {
+        for (id, function) in others.by_id {
+            let text = id.to_string();
+            let taken = self.by_id.insert(id, function);
+            assert!(taken.is_none(), "function '{text}' is added twice");
+        }
+    }
+
     /// The function of this name and type.
     ///
     /// # Errors

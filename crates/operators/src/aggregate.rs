@@ -149,7 +149,7 @@ impl AggregateCall {
     pub(crate) fn filter(&self) -> Option<&Expression> {
         match &self.0 {
             Kind::Function(call) => call.filter(),
-            Kind::Program(_) => None,
+            Kind::Program(call) => call.filter(),
         }
     }
 
@@ -223,10 +223,8 @@ impl fmt::Debug for AggregateCall {
 
 /// An accumulator failed: its own words, under our code unless it has one.
 pub(crate) fn failed(error: DataFusionError) -> Error {
-    if let DataFusionError::External(own) = error.find_root()
-        && let Some(own) = own.downcast_ref::<Error>()
-    {
-        return own.clone();
+    if let Some(own) = crate::functions::own(&error) {
+        return own;
     }
     Error::new(Code::OperatorFailed, "an aggregate cannot be computed").because(error.strip_backtrace())
 }

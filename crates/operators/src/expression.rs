@@ -11,12 +11,14 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::error::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr_common::physical_expr::is_volatile;
 use serde::{Deserialize, Serialize};
-use thalweg_dataflow::{Code, Error, ProcessingTime, Result};
+use thalweg_dataflow::{Code, Error, Functions, ProcessingTime, Result};
+
+use crate::functions;
 
 mod encoding;
 mod printer;
@@ -125,7 +127,18 @@ impl Expression {
     /// Whether the same row always gives the same value. An expression that
     /// is not repeatable cannot be computed for an assert and again for its retract.
     pub fn is_repeatable(&self) -> bool {
-        !self.needs_now() && !is_volatile(&self.physical)
+        // A program's functions are held to give the same again.
+        let differs =
+            |part: &Arc<dyn PhysicalExpr>| Ok(part.is_volatile_node() && !functions::is_call(&**part));
+        !self.needs_now() && !self.physical.exists(differs).expect("the closure does not fail")
+    }
+
+    /// The same expression with the program's functions that it calls; before, it cannot be evaluated.
+    ///
+    /// # Errors
+    /// If one of them is not among `functions`.
+    pub fn bound(&self, functions: &Functions) -> Result<Self> {
+        Ok(Self { physical: functions::bind(&self.physical, functions)?, ..self.clone() })
     }
 
     /// One value per row, of [`data_type`](Self::data_type).
@@ -179,7 +192,6 @@ mod tests {
     use thalweg_dataflow::text::{read_rows, write_rows};
 
     use super::*;
-    use crate::functions;
     use crate::testing::{expression, schema};
 
     fn travelled(expression: &Expression) -> Expression {

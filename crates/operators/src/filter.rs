@@ -60,8 +60,9 @@ impl Spec for Filter {
 }
 
 impl OperatorSpec for Filter {
-    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
-        Ok(Box::new(FilterOperator { spec: self.clone() }))
+    fn build(&self, functions: &Functions) -> Result<Box<dyn Operator>> {
+        let condition = self.condition.bound(functions)?;
+        Ok(Box::new(FilterOperator { spec: Self { condition, ..self.clone() } }))
     }
 
     fn output_schema(&self) -> SchemaRef {

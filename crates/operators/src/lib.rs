@@ -14,6 +14,7 @@
 //! ```
 //!
 //! * [`expression`]: what is computed from a row; [`row_policy`]: what becomes of a row that cannot be computed.
+//! * [`functions`]: what an expression may call, a program's own functions among it.
 //! * [`filter`], [`project`], [`unnest`], [`union`]: one row at a time, without state.
 //! * [`watermark`]: event time and the watermark of each split, row by row.
 //! * [`aggregate`], [`group_table`], [`window`], [`updating_aggregate`]: many rows into one.

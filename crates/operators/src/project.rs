@@ -85,11 +85,12 @@ impl Spec for Project {
 }
 
 impl OperatorSpec for Project {
-    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
+    fn build(&self, functions: &Functions) -> Result<Box<dyn Operator>> {
+        let columns = self.columns.iter().map(|column| column.bound(functions)).collect::<Result<_>>()?;
         Ok(Box::new(ProjectOperator {
             selection: self.columns.iter().map(Expression::as_column).collect(),
             needs_now: self.columns.iter().any(Expression::needs_now),
-            spec: self.clone(),
+            spec: Self { columns, ..self.clone() },
         }))
     }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use thalweg_dataflow::{Code, Error, Result};
 
 use crate::expression::Expression;
+use crate::functions::own;
 
 /// The most characters of one value that an error shows.
 const VALUE_CHARS_MAX: usize = 40;
@@ -97,12 +98,19 @@ fn compute_parts(
 }
 
 fn not_of_a_row(failure: DataFusionError) -> Error {
+    if let Some(own) = own(&failure) {
+        return own;
+    }
     Error::new(Code::OperatorFailed, "an expression cannot be computed").because(failure.strip_backtrace())
 }
 
 fn row_failed(expressions: &[Expression], row: &RecordBatch, failure: DataFusionError) -> Error {
     for expression in expressions {
         if let Err(failure) = expression.evaluate(row) {
+            if let Some(own) = own(&failure) {
+                // A program's function failed, and said what it was given.
+                return own;
+            }
             return Error::new(
                 Code::RowFailed,
                 format!("expression '{expression}' cannot be computed for {}", describe(expression, row)),

@@ -97,7 +97,7 @@ impl OperatorSpec for UpdatingAggregate {
     fn build(&self, functions: &Functions) -> Result<Box<dyn Operator>> {
         let timestamp = timestamp_index(&self.input)?;
         Ok(Box::new(UpdatingOperator {
-            inputs: Inputs::new(&self.grouping, &self.input, timestamp),
+            inputs: Inputs::new(&self.grouping, &self.input, timestamp, functions)?,
             groups: Groups::new(&self.grouping, &self.output, functions)?,
             timestamp,
             policy: self.policy,

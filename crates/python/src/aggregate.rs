@@ -36,7 +36,7 @@ impl Methods {
     }
 }
 
-impl Aggregation<Vec<u8>, Vec<u8>> for Methods {
+impl Aggregation<Vec<u8>, Object> for Methods {
     type Accumulator = Object;
     /// A record, or none for `None`.
     type Output = Option<Object>;
@@ -45,11 +45,9 @@ impl Aggregation<Vec<u8>, Vec<u8>> for Methods {
         Python::attach(|py| Ok(Object(self.initial.make(py)?.unbind())))
     }
 
-    fn update(&self, record: Vec<u8>, accumulator: &mut Object) -> Result<()> {
+    fn update(&self, record: Object, accumulator: &mut Object) -> Result<()> {
         Python::attach(|py| {
-            let before = accumulator.0.bind(py);
-            let record = read(py, &record).map_err(|raised| self.update.failed(py, &raised, before))?;
-            let after = self.update.call_with(py, &record, before)?;
+            let after = self.update.call_with(py, record.0.bind(py), accumulator.0.bind(py))?;
             keep(&self.update, accumulator, after)
         })
     }
@@ -69,7 +67,7 @@ impl Aggregation<Vec<u8>, Vec<u8>> for Methods {
             let key = read(py, &key).map_err(failed)?;
             let bounds = (seconds(window.start), seconds(window.end));
             let window = self.window.bind(py).call1(bounds).map_err(failed)?;
-            let result = self.output.bound(py).call1((key, window, accumulator)).map_err(failed)?;
+            let result = self.output.call_many((key, window, accumulator), accumulator)?;
             Ok((!result.is_none()).then(|| Object(result.unbind())))
         })
     }

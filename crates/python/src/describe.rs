@@ -8,19 +8,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::{FieldRef, Fields};
+use arrow::datatypes::{FieldRef, Fields, Schema, SchemaRef};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use thalweg::connect;
 use thalweg_app::decode::{DecodeError, Decoder};
-use thalweg_app::{Application, KeyedStream, Rows, State, Stream, WriteRows};
+use thalweg_app::{Application, KeyedStream, RowTime, Rows, State, Stream, WriteRows};
+use thalweg_dataflow::spec::SinkSpec;
 use thalweg_dataflow::{Code, Error, EventTime, Result};
 
 use crate::aggregate::{Methods, windows};
 use crate::attached::enter;
+use crate::fields;
 use crate::function::{Function, Given};
-use crate::object::{Object, read, write, write_key};
-use crate::rows;
+use crate::object::{Column, Object, write_key};
+use crate::{async_map, batch, rows};
 
 /// One step, as `thalweg.application.Step` holds it.
 #[derive(FromPyObject)]
@@ -38,10 +40,14 @@ struct Step<'py> {
     many: bool,
     /// Seconds.
     max_delay: f64,
+    /// Of a state: what its fields are, if its class says so.
+    shape: Bound<'py, PyAny>,
+    /// A column that says something of rows: their event time, or from which row each comes.
+    column: Option<String>,
 }
 
-/// A key and its record, each as bytes.
-type Keyed = KeyedStream<Vec<u8>, Vec<u8>>;
+/// Records, each with its key as bytes.
+type Keyed = KeyedStream<Vec<u8>, Object>;
 
 /// What later steps read.
 enum Open {
@@ -52,6 +58,9 @@ enum Open {
     /// Everybody who reads it has taken it, or there is nothing to read.
     Taken,
 }
+
+/// Most keys are no longer, and what holds them does not grow.
+const KEY_BYTES: usize = 24;
 
 /// The state of a key; none until its first record comes, whose computation makes it.
 type Slot = Option<Object>;
@@ -124,9 +133,13 @@ impl Writer {
                     Given::many(&function, function.call(py, record)?, record)
                 })
             }),
+            "async_map" => {
+                let in_flight = step.options.get("in_flight").and_then(|calls| calls.parse().ok());
+                let in_flight = in_flight.ok_or_else(|| misread("'in_flight' is no number of calls"))?;
+                async_map::map(self.stream(step)?, function, in_flight)
+            }
             "with_event_time" => {
-                let delay = Duration::try_from_secs_f64(step.max_delay)
-                    .map_err(|why| misread("'max_delay' is no number of seconds").because(why))?;
+                let delay = delay(step)?;
                 self.stream(step)?.try_with_event_time(
                     move |record| {
                         attached(|py| {
@@ -154,22 +167,22 @@ impl Writer {
                 }
             }
             "key_by" => {
+                let column = Arc::new(Column { step: Arc::clone(&function) });
                 let pairs = self.stream(step)?.try_map(move |record: Object| {
                     attached(|py| {
-                        let record = record.0.bind(py);
-                        let key = function.call(py, record)?;
-                        let (mut key_bytes, mut record_bytes) = (Vec::new(), Vec::new());
-                        write_key(&key, &mut key_bytes)
-                            .and_then(|()| write(record, &mut record_bytes))
-                            .map_err(|raised| function.failed(py, &raised, record))?;
-                        Ok((key_bytes, record_bytes))
+                        let object = record.0.bind(py);
+                        let (key, mut bytes) = (function.call(py, object)?, Vec::with_capacity(KEY_BYTES));
+                        write_key(&key, &mut bytes).map_err(|raised| function.failed(py, &raised, object))?;
+                        Ok((bytes, record))
                     })
                 });
-                return Ok(Open::Keyed(pairs.keyed()));
+                return Ok(Open::Keyed(pairs.keyed_in(column)));
             }
             "state" => {
                 self.makers.push((self.open.len(), function));
-                return Ok(Open::State(self.application.state(&step.name)));
+                let column = fields::Columns::new(&step.name, &step.shape)
+                    .map_err(|raised| misread("this is no shape of a state").because(raised))?;
+                return Ok(Open::State(self.application.state_in(&step.name, Arc::new(column))));
             }
             "stateful" => {
                 let many = step.many;
@@ -181,18 +194,16 @@ impl Writer {
                 let (Open::State(state), Some(make)) = (self.read(step.inputs[1])?, make) else {
                     return Err(misread("a state computation uses a state"));
                 };
-                keyed.try_with_state(&state, move |_, record, state: &mut Slot| {
+                keyed.try_with_state(&state, move |_, record: Object, state: &mut Slot| {
                     attached(|py| {
-                        let nothing = py.None().into_bound(py);
-                        let record =
-                            read(py, &record).map_err(|raised| function.failed(py, &raised, &nothing))?;
+                        let record = record.0.bind(py);
                         let state = match state {
                             Some(state) => state,
                             None => state.insert(Object(make.make(py)?.unbind())),
                         };
-                        let result = function.call_with(py, &record, state.0.bind(py))?;
+                        let result = function.call_with(py, record, state.0.bind(py))?;
                         match many {
-                            true => Given::many(&function, result, &record),
+                            true => Given::many(&function, result, record),
                             false => Ok(Given::one(result)),
                         }
                     })
@@ -215,6 +226,25 @@ impl Writer {
                 };
                 return Ok(Open::Rows(self.stream(step)?.rows_with(fields, make)));
             }
+            "table" => {
+                let columns = columns(&step.columns)?;
+                let schema = Arc::new(Schema::new(fields(&columns)));
+                let spec = match self.ends {
+                    Ends::Connectors => connect::source_rows(&step.name, &step.options, schema)?,
+                    Ends::Hands => thalweg_app::driver::table(schema),
+                };
+                let time = match &step.column {
+                    Some(column) => RowTime::Column(column.clone(), delay(step)?),
+                    None => RowTime::Seen,
+                };
+                return Ok(Open::Rows(self.application.rows(&step.name, spec, time)));
+            }
+            "map_batches" => {
+                let columns = columns(&step.columns)?;
+                let rows = self.rows(step)?;
+                return Ok(Open::Rows(batch::map(rows, &step.name, function, columns, step.column.clone())));
+            }
+            "records" => self.rows(step)?.records_with(rows::read),
             "sql" => {
                 let mut tables = Vec::new();
                 for (name, &input) in step.tables.iter().zip(&step.inputs) {
@@ -235,14 +265,14 @@ impl Writer {
                 self.stream(step)?.try_sink(&step.name, spec, encode);
                 return Ok(Open::Taken);
             }
+            "sink_of_rows" => {
+                self.rows(step)?.sink(&step.name, sink_of_rows(step, self.ends));
+                return Ok(Open::Taken);
+            }
             "sink_rows" => {
                 let columns = columns(&step.columns)?;
                 let (fields, name) = (fields(&columns), Arc::from(format!("sink '{}'", step.name)));
-                let ends = self.ends;
-                let spec = move |schema| match ends {
-                    Ends::Connectors => connect::sink_rows(&step.name, &step.options, schema),
-                    Ends::Hands => Ok(thalweg_app::driver::kept()),
-                };
+                let spec = sink_of_rows(step, self.ends);
                 let make = move || -> Result<Box<dyn WriteRows<Object>>> {
                     Ok(Box::new(rows::Rows::new(Arc::clone(&name), &columns)?))
                 };
@@ -250,7 +280,13 @@ impl Writer {
                 return Ok(Open::Taken);
             }
             "discard" => {
-                self.stream(step)?.discard();
+                // A step may do something that nobody sees in its records, so it is done.
+                let (name, nowhere) = (format!("{}-{}", step.name, self.open.len()), blackhole());
+                let spec = match self.ends {
+                    Ends::Connectors => connect::sink(&name, &nowhere)?,
+                    Ends::Hands => thalweg_app::driver::kept(),
+                };
+                self.stream(step)?.sink(&name, spec, |_, _| {});
                 return Ok(Open::Taken);
             }
             other => return Err(misread(&format!("there is no step '{other}'"))),
@@ -267,6 +303,15 @@ impl Writer {
         }
     }
 
+    fn rows(&mut self, step: &Step<'_>) -> Result<Rows> {
+        match self.read(step.inputs[0])? {
+            Open::Rows(rows) => Ok(rows),
+            Open::Stream(_) | Open::Keyed(_) | Open::State(_) | Open::Taken => {
+                Err(misread(&format!("'{}' reads rows", step.kind)))
+            }
+        }
+    }
+
     /// What a step gave: as it is for the last who reads it, for others a branch.
     fn read(&mut self, input: usize) -> Result<Open> {
         self.readers[input] -= 1;
@@ -278,6 +323,24 @@ impl Writer {
             (_, Open::Rows(rows)) => Open::Rows(rows.clone()),
             (_, Open::Taken) => return Err(misread("there is nothing to read")),
         })
+    }
+}
+
+/// The options of a sink that keeps nothing.
+fn blackhole() -> BTreeMap<String, String> {
+    BTreeMap::from([("connector".to_owned(), "blackhole".to_owned())])
+}
+
+fn delay(step: &Step<'_>) -> Result<Duration> {
+    Duration::try_from_secs_f64(step.max_delay)
+        .map_err(|why| misread("'max_delay' is no number of seconds").because(why))
+}
+
+/// Makes the sink of a step for rows with these columns.
+fn sink_of_rows(step: &Step<'_>, ends: Ends) -> impl FnOnce(SchemaRef) -> Result<Arc<dyn SinkSpec>> {
+    move |schema| match ends {
+        Ends::Connectors => connect::sink_rows(&step.name, &step.options, schema),
+        Ends::Hands => Ok(thalweg_app::driver::kept()),
     }
 }
 

@@ -5,6 +5,7 @@ use pyo3::types::{PyBytes, PyIterator, PyList, PyString, PyTuple};
 use thalweg_dataflow::{Code, Error, Result};
 
 use crate::object::Object;
+use crate::supervise::Step;
 
 /// So many letters of a record are shown.
 const SHOWN_MAX: usize = 200;
@@ -14,16 +15,31 @@ pub(crate) struct Function {
     function: Py<PyAny>,
     /// The step, for people: `map 'split'`.
     step: String,
+    mark: Step,
+    /// What it is called with, for people.
+    called_with: &'static str,
 }
 
 impl Function {
     pub(crate) fn new(function: &Bound<'_, PyAny>, kind: &str, name: &str) -> Self {
-        Self { function: function.clone().unbind(), step: format!("{kind} '{name}'") }
+        let step = format!("{kind} '{name}'");
+        Self {
+            function: function.clone().unbind(),
+            mark: Step::new(&step),
+            step,
+            called_with: "the record was",
+        }
+    }
+
+    /// The same for a function that has arguments, and no record.
+    pub(crate) fn of_arguments(self) -> Self {
+        Self { called_with: "the arguments were", ..self }
     }
 
     /// Calls it with a record.
     pub(crate) fn call<'py>(&self, py: Python<'py>, record: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
-        self.function.bind(py).call1((record,)).map_err(|raised| self.failed(py, &raised, record))
+        let result = self.mark.call(record, || call(self.function.bind(py), record, None));
+        result.map_err(|raised| self.failed(py, &raised, record))
     }
 
     /// Calls it with a record and a state.
@@ -33,17 +49,25 @@ impl Function {
         record: &Bound<'py, PyAny>,
         state: &Bound<'py, PyAny>,
     ) -> Result<Bound<'py, PyAny>> {
-        self.function.bind(py).call1((record, state)).map_err(|raised| self.failed(py, &raised, record))
+        let result = self.mark.call(record, || call(self.function.bind(py), record, Some(state)));
+        result.map_err(|raised| self.failed(py, &raised, record))
     }
 
-    /// The function itself.
-    pub(crate) fn bound<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
-        self.function.bind(py)
+    /// Calls it with several arguments, one of which is shown where it fails.
+    pub(crate) fn call_many<'py>(
+        &self,
+        arguments: impl pyo3::call::PyCallArgs<'py>,
+        shown: &Bound<'py, PyAny>,
+    ) -> Result<Bound<'py, PyAny>> {
+        let py = shown.py();
+        let result = self.mark.call(shown, || self.function.bind(py).call1(arguments));
+        result.map_err(|raised| self.failed(py, &raised, shown))
     }
 
     /// Calls it with nothing.
     pub(crate) fn make<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
-        self.function.bind(py).call0().map_err(|raised| {
+        let nothing = py.None().into_bound(py);
+        self.mark.call(&nothing, || self.function.bind(py).call0()).map_err(|raised| {
             let what = format!("{} raised {}", self.step, in_a_line(py, &raised));
             Error::new(Code::FunctionFailed, what).because(traceback(py, &raised))
         })
@@ -52,15 +76,27 @@ impl Function {
     /// The words for an exception that the function raised, or that what it gave has led to.
     pub(crate) fn failed(&self, py: Python<'_>, raised: &PyErr, record: &Bound<'_, PyAny>) -> Error {
         let what = format!("{} raised {}", self.step, in_a_line(py, raised));
-        let why = format!("{}\nthe record was {}", traceback(py, raised), shown(record));
+        let why = format!("{}\n{} {}", traceback(py, raised), self.called_with, shown(record));
         Error::new(Code::FunctionFailed, what).because(why)
+    }
+
+    /// The words for what it has done wrong, as they stand behind the name of the step.
+    pub(crate) fn wrong(&self, what: &str, record: &Bound<'_, PyAny>) -> Error {
+        let why = format!("{} {}", self.called_with, shown(record));
+        Error::new(Code::FunctionFailed, format!("{} {what}", self.step)).because(why)
+    }
+
+    /// The words for a record that the step has sent, and that cannot be opened where it came to.
+    pub(crate) fn unread(&self, py: Python<'_>, raised: &PyErr) -> Error {
+        let what = format!("a record behind {} cannot be read: {}", self.step, in_a_line(py, raised));
+        Error::new(Code::FunctionFailed, what).because(traceback(py, raised))
     }
 
     /// The words for a result that cannot be used.
     pub(crate) fn gave(&self, result: &Bound<'_, PyAny>, wanted: &str, record: &Bound<'_, PyAny>) -> Error {
         let class = result.get_type().qualname().map_or_else(|_| "?".to_owned(), |name| name.to_string());
         let what = format!("{} gave {} of type '{class}', not {wanted}", self.step, shown(result));
-        Error::new(Code::FunctionFailed, what).because(format!("the record was {}", shown(record)))
+        Error::new(Code::FunctionFailed, what).because(format!("{} {}", self.called_with, shown(record)))
     }
 }
 
@@ -122,17 +158,35 @@ impl Iterator for Given {
             Given::One(one) => one.take().map(Ok),
             Given::Items(items) => items.pop().map(Ok),
             Given::Lazy { iterator, function, record } => Python::attach(|py| {
-                let item = iterator.bind(py).clone().next()?;
+                let of = record.0.bind(py);
+                let item = function.mark.call(of, || iterator.bind(py).clone().next())?;
                 Some(match item {
                     Ok(item) => Ok(Object(item.unbind())),
-                    Err(raised) => Err(function.failed(py, &raised, record.0.bind(py))),
+                    Err(raised) => Err(function.failed(py, &raised, of)),
                 })
             }),
         }
     }
 }
 
-fn in_a_line(py: Python<'_>, raised: &PyErr) -> String {
+/// Calls a function without making a tuple of its arguments.
+#[inline]
+#[allow(unsafe_code)]
+fn call<'py>(
+    function: &Bound<'py, PyAny>,
+    first: &Bound<'py, PyAny>,
+    second: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let none: *mut pyo3::ffi::PyObject = std::ptr::null_mut();
+    let second = second.map_or(none, Bound::as_ptr);
+    // SAFETY: all are held here, the arguments end with a null, and what is given is ours.
+    unsafe {
+        let result = pyo3::ffi::PyObject_CallFunctionObjArgs(function.as_ptr(), first.as_ptr(), second, none);
+        Bound::from_owned_ptr_or_err(function.py(), result)
+    }
+}
+
+pub(crate) fn in_a_line(py: Python<'_>, raised: &PyErr) -> String {
     let class = raised.get_type(py).qualname().map_or_else(|_| "an exception".to_owned(), |n| n.to_string());
     match raised.value(py).str() {
         Ok(text) if !text.to_string_lossy().is_empty() => {
@@ -143,7 +197,7 @@ fn in_a_line(py: Python<'_>, raised: &PyErr) -> String {
 }
 
 /// As Python prints it.
-fn traceback(py: Python<'_>, raised: &PyErr) -> String {
+pub(crate) fn traceback(py: Python<'_>, raised: &PyErr) -> String {
     let lines = || -> PyResult<String> {
         let raised = raised.clone_ref(py).into_value(py);
         let lines = py.import("traceback")?.call_method1("format_exception", (raised,))?;

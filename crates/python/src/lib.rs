@@ -5,14 +5,20 @@
 //! none. Whoever calls the engine leaves the interpreter to others until it answers.
 
 mod aggregate;
+mod async_map;
 mod attached;
+mod batch;
+mod capsule;
 mod command;
 mod describe;
+mod fields;
 mod function;
 mod object;
 mod program;
 mod rows;
 mod signals;
+mod sql_function;
+mod supervise;
 
 /// The same as in the binary: batches are large, and made and freed on different threads. Python's own
 /// objects stay with Python's allocator.
@@ -26,7 +32,11 @@ mod _engine {
     #[pymodule_export]
     use crate::command::main;
     #[pymodule_export]
+    use crate::object::refuse_pickles;
+    #[pymodule_export]
     use crate::program::{Driver, EngineError, run};
+    #[pymodule_export]
+    use crate::supervise::Supervisor;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -12,6 +12,13 @@
 //! Keys are found again by their bytes, so equal keys must have equal bytes:
 //! `1`, `1.0` and `True` are one key, as in a `dict`, and what is pickled is no key.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+use arrow::array::{ArrayRef, AsArray, BinaryArray};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::DataType;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -19,6 +26,10 @@ use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
 use serde::de::{Error as _, Visitor};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thalweg_app::{Columnar, Values, Write};
+use thalweg_dataflow::{Error, Result};
+
+use crate::function::{Function, shown};
 
 /// Tuples within tuples beyond this are pickled, or are no key.
 const DEPTH_MAX: usize = 32;
@@ -34,11 +45,38 @@ pub(crate) fn write(object: &Bound<'_, PyAny>, to: &mut Vec<u8>) -> PyResult<()>
     if !write_plain(object, to, 0)? {
         to.truncate(start);
         to.push(b'p');
-        to.extend_from_slice(
-            pickle(object.py())?.dumps.bind(object.py()).call1((object, 5))?.cast::<PyBytes>()?.as_bytes(),
-        );
+        to.extend_from_slice(pickled(object)?.as_bytes());
     }
     Ok(())
+}
+
+/// An object as a pickle.
+pub(crate) fn pickled<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let py = object.py();
+    if REFUSED.load(Relaxed) {
+        return Err(PyTypeError::new_err(format!(
+            "a '{}' can only be pickled, which --no-pickle refuses",
+            object.get_type().qualname()?
+        )));
+    }
+    Ok(pickle(py)?.dumps.bind(py).call1((object, 5))?.cast_into()?)
+}
+
+/// The object of a pickle.
+pub(crate) fn unpickled<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    if REFUSED.load(Relaxed) {
+        return Err(PyTypeError::new_err("here is a pickle, which --no-pickle refuses to open"));
+    }
+    pickle(py)?.loads.bind(py).call1((PyBytes::new(py, bytes),))
+}
+
+/// Whether pickles are refused: nothing that is kept or sent may then run code where it is read.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// Refuses pickles from here on, or takes them again.
+#[pyfunction]
+pub(crate) fn refuse_pickles(refused: bool) {
+    REFUSED.store(refused, Relaxed);
 }
 
 /// Appends an object if it has a form of its own; what was appended if not means nothing.
@@ -153,7 +191,7 @@ fn read_one<'py>(py: Python<'py>, rest: &mut &[u8], depth: usize) -> PyResult<Bo
             let items: PyResult<Vec<_>> = (0..count).map(|_| read_one(py, rest, depth + 1)).collect();
             PyTuple::new(py, items?)?.into_any()
         }
-        b'p' if depth == 0 => pickle(py)?.loads.bind(py).call1((PyBytes::new(py, std::mem::take(rest)),))?,
+        b'p' if depth == 0 => unpickled(py, std::mem::take(rest))?,
         _ => return Err(damaged()),
     })
 }
@@ -211,16 +249,88 @@ fn pickle(py: Python<'_>) -> PyResult<&Pickle> {
     })
 }
 
+/// Records between two subtasks: a column of what [`write`] wrote.
+pub(crate) struct Column {
+    /// The step that sends them.
+    pub(crate) step: Arc<Function>,
+}
+
+impl Columnar<Object> for Column {
+    fn data_type(&self) -> DataType {
+        DataType::Binary
+    }
+
+    fn is_nullable(&self) -> bool {
+        false
+    }
+
+    fn writer(&self) -> Result<Box<dyn Write<Object>>> {
+        Ok(Box::new(Writer { step: Arc::clone(&self.step), bytes: Vec::new(), ends: vec![0] }))
+    }
+
+    fn read(&self, column: &ArrayRef) -> Result<Values<Object>> {
+        let column = column.as_binary_opt::<i32>();
+        let column = column.ok_or_else(|| Error::internal("records do not lie in bytes"))?;
+        let records = Python::attach(|py| {
+            let record = |bytes| {
+                read(py, bytes)
+                    .map(|record| Object(record.unbind()))
+                    .map_err(|raised| self.step.unread(py, &raised))
+            };
+            column.iter().flatten().map(record).collect::<Result<Vec<_>>>()
+        })?;
+        Ok(Box::new(records.into_iter()))
+    }
+}
+
+/// Records on their way into their column.
+struct Writer {
+    step: Arc<Function>,
+    bytes: Vec<u8>,
+    ends: Vec<i32>,
+}
+
+impl Write<Object> for Writer {
+    fn push(&mut self, record: &Object) -> Result<usize> {
+        Python::attach(|py| {
+            let (record, start) = (record.0.bind(py), self.bytes.len());
+            let written = write(record, &mut self.bytes).and_then(|()| {
+                i32::try_from(self.bytes.len()).map_err(|_| PyOverflowError::new_err("a record is too large"))
+            });
+            match written {
+                Ok(end) => self.ends.push(end),
+                Err(raised) => {
+                    self.bytes.truncate(start);
+                    return Err(self.step.failed(py, &raised, record));
+                }
+            }
+            Ok(self.bytes.len() - start)
+        })
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef> {
+        let ends = std::mem::replace(&mut self.ends, vec![0]);
+        let ends = OffsetBuffer::new(ScalarBuffer::from(ends));
+        let bytes = Buffer::from_vec(std::mem::take(&mut self.bytes));
+        let column = BinaryArray::try_new(ends, bytes, None);
+        Ok(Arc::new(column.map_err(|why| Error::internal("records do not fit their column").because(why))?))
+    }
+}
+
 impl Serialize for Object {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut bytes = Vec::new();
-        Python::attach(|py| write(self.0.bind(py), &mut bytes)).map_err(S::Error::custom)?;
+        Python::attach(|py| {
+            let object = self.0.bind(py);
+            let written = write(object, &mut bytes);
+            written.map_err(|raised| S::Error::custom(format!("{raised}; it was {}", shown(object))))
+        })?;
         serializer.serialize_bytes(&bytes)
     }
 }
 
 impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         struct Bytes;
 
         impl Visitor<'_> for Bytes {
@@ -230,7 +340,7 @@ impl<'de> Deserialize<'de> for Object {
                 f.write_str("the bytes of an object")
             }
 
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Object, E> {
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> std::result::Result<Object, E> {
                 Python::attach(|py| match bytes {
                     // What stands where the form of a type is asked for.
                     [] => Ok(Object(py.None())),

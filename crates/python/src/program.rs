@@ -1,16 +1,20 @@
 //! Programs: run by the engine, or driven by a test.
 
 use std::ffi::OsString;
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use thalweg::engine::ForeignFunctions;
 use thalweg::settings::Settings;
-use thalweg_dataflow::{Code, Error, EventTime};
+use thalweg_app::Application;
+use thalweg_dataflow::{Code, Error, EventTime, Result};
 
 use crate::command::as_command;
 use crate::describe::{Ends, application};
+use crate::sql_function;
 
 create_exception!(thalweg, EngineError, PyException, "What the engine refuses, or why it failed.");
 
@@ -19,9 +23,9 @@ create_exception!(thalweg, EngineError, PyException, "What the engine refuses, o
 #[pyfunction]
 pub(crate) fn run(py: Python<'_>, declared: Py<PyAny>, arguments: Vec<OsString>) -> PyResult<u8> {
     as_command(py, || {
-        thalweg::program::main_with(arguments, |_| {
+        thalweg::program::main_with_functions(arguments, |_| {
             Python::attach(|py| {
-                application(declared.bind(py), Ends::Connectors).unwrap_or_else(|raised| {
+                read(declared.bind(py), Ends::Connectors).unwrap_or_else(|raised| {
                     Err(Error::new(Code::InvalidProgram, "the application cannot be read").because(raised))
                 })
             })
@@ -29,44 +33,77 @@ pub(crate) fn run(py: Python<'_>, declared: Py<PyAny>, arguments: Vec<OsString>)
     })
 }
 
+/// An application, and the functions that its SQL may call.
+fn read(declared: &Bound<'_, PyAny>, ends: Ends) -> PyResult<Result<(Application, ForeignFunctions)>> {
+    let (application, functions) = (application(declared, ends)?, sql_function::declared(declared)?);
+    Ok(application.and_then(|application| Ok((application, functions?))))
+}
+
 /// A program that a test drives by hand, on one thread.
-#[pyclass(unsendable)]
-pub(crate) struct Driver(thalweg_app::Driver);
+///
+/// Python may throw it away on any thread. So it stands in a lock, which nobody ever has to wait for.
+#[pyclass]
+pub(crate) struct Driver(Mutex<thalweg_app::Driver>);
+
+impl Driver {
+    fn driver(&mut self) -> &mut thalweg_app::Driver {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 #[pymethods]
 impl Driver {
     #[new]
-    fn new(declared: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let application =
-            application(declared, Ends::Hands)?.map_err(|error| raised(declared.py(), &error))?;
-        let program = thalweg::program::build(application, &Settings::default());
+    fn new(py: Python<'_>, declared: Py<PyAny>) -> PyResult<Self> {
+        // Planning has a thread of its own, which enters the interpreter where a script holds functions.
+        let program = py.detach(|| {
+            let read = Python::attach(|py| read(declared.bind(py), Ends::Hands))?;
+            Ok::<_, PyErr>(match read {
+                Ok((application, functions)) => {
+                    thalweg::program::build_with_functions(application, &functions, &Settings::default())
+                }
+                Err(error) => Err(vec![error]),
+            })
+        })?;
         let program = program.map_err(|errors| match errors.first() {
-            Some(error) => raised(declared.py(), error),
+            Some(error) => raised(py, error),
             None => PyValueError::new_err("the application cannot be built"),
         })?;
-        thalweg_app::Driver::of(program).map(Self).map_err(|error| raised(declared.py(), &error))
+        thalweg_app::Driver::of(program)
+            .map(|driver| Self(Mutex::new(driver)))
+            .map_err(|error| raised(py, &error))
     }
 
     fn frame(&mut self, py: Python<'_>, source: &str, split: &str, frame: &[u8]) -> PyResult<()> {
-        self.0.frame_of(source, split, frame).map_err(|error| raised(py, &error))
+        self.driver().frame_of(source, split, frame).map_err(|error| raised(py, &error))
+    }
+
+    /// Gives rows to a table.
+    fn rows_in(&mut self, py: Python<'_>, source: &str, split: &str, rows: Vec<Py<PyAny>>) -> PyResult<()> {
+        let driver = self.driver();
+        let feed = || {
+            let rows = crate::rows::written(source, &driver.columns_of(source)?, rows)?;
+            driver.feed_rows(source, split, &rows)
+        };
+        feed().map_err(|error| raised(py, &error))
     }
 
     fn watermark(&mut self, py: Python<'_>, source: &str, seconds: f64) -> PyResult<()> {
         let time = EventTime((seconds * 1e9) as i64);
-        self.0.watermark(source, time).map_err(|error| raised(py, &error))
+        self.driver().watermark(source, time).map_err(|error| raised(py, &error))
     }
 
     fn end(&mut self, py: Python<'_>) -> PyResult<()> {
-        self.0.end().map_err(|error| raised(py, &error))
+        self.driver().end().map_err(|error| raised(py, &error))
     }
 
     fn restart(&mut self, py: Python<'_>) -> PyResult<()> {
-        self.0.restart().map_err(|error| raised(py, &error))
+        self.driver().restart().map_err(|error| raised(py, &error))
     }
 
     /// The rows that came to a sink of rows, each a `dict`.
-    fn rows(&self, py: Python<'_>, sink: &str) -> PyResult<Vec<Py<PyAny>>> {
-        let batches = self.0.rows(sink).map_err(|error| raised(py, &error))?;
+    fn rows(&mut self, py: Python<'_>, sink: &str) -> PyResult<Vec<Py<PyAny>>> {
+        let batches = self.driver().rows(sink).map_err(|error| raised(py, &error))?;
         let mut rows = Vec::new();
         for batch in &batches {
             let records = crate::rows::read(batch).map_err(|error| raised(py, &error))?;
@@ -75,8 +112,8 @@ impl Driver {
         Ok(rows)
     }
 
-    fn frames<'py>(&self, py: Python<'py>, sink: &str) -> PyResult<Vec<Bound<'py, PyBytes>>> {
-        let frames = self.0.output::<Vec<u8>>(sink).map_err(|error| raised(py, &error))?;
+    fn frames<'py>(&mut self, py: Python<'py>, sink: &str) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+        let frames = self.driver().output::<Vec<u8>>(sink).map_err(|error| raised(py, &error))?;
         Ok(frames.iter().map(|frame| PyBytes::new(py, frame)).collect())
     }
 }

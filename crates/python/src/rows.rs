@@ -7,27 +7,30 @@
 
 mod write;
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayAccessor, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DecimalType, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
+    DataType, Date32Type, Decimal128Type, DecimalType, FieldRef, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, SchemaRef, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList, PyString};
+use thalweg_app::WriteRows;
 use thalweg_dataflow::{Code, Error, Result};
 
 use crate::object::Object;
 
-pub(crate) use write::Rows;
+pub(crate) use write::{Rows, Values, append, values};
 
 /// The day 1970-01-01, as Python counts them.
 const EPOCH_ORDINAL: i32 = 719_163;
 
-type Objects<'py> = PyResult<Vec<Bound<'py, PyAny>>>;
+pub(crate) type Objects<'py> = PyResult<Vec<Bound<'py, PyAny>>>;
 
 /// A `dict` for each row, with a value for each column.
 pub(crate) fn read(batch: &RecordBatch) -> Result<Vec<Object>> {
@@ -48,6 +51,16 @@ pub(crate) fn read(batch: &RecordBatch) -> Result<Vec<Object>> {
     })
 }
 
+/// Records as rows with these columns.
+pub(crate) fn written(name: &str, columns: &SchemaRef, records: Vec<Py<PyAny>>) -> Result<RecordBatch> {
+    let declared = |field: &FieldRef| (Arc::clone(field), Arc::from(field.data_type().to_string()));
+    let declared: Vec<_> = columns.fields().iter().map(declared).collect();
+    let mut rows = Rows::new(Arc::from(format!("table '{name}'")), &declared)?;
+    records.into_iter().try_for_each(|record| rows.push(&Object(record)).map(|_| ()))?;
+    RecordBatch::try_new(Arc::clone(columns), rows.finish()?)
+        .map_err(|why| Error::internal("rows do not fit their columns").because(why))
+}
+
 fn dicts<'py>(
     py: Python<'py>,
     names: &[Bound<'py, PyString>],
@@ -63,7 +76,7 @@ fn dicts<'py>(
 }
 
 /// The values of a column.
-fn objects<'py>(py: Python<'py>, column: &ArrayRef) -> Objects<'py> {
+pub(crate) fn objects<'py>(py: Python<'py>, column: &ArrayRef) -> Objects<'py> {
     macro_rules! numbers {
         ($type:ty) => {
             each(py, column.as_primitive::<$type>(), |number| Ok(number.into_pyobject(py)?.into_any()))
@@ -167,7 +180,7 @@ fn plainer(data_type: &DataType) -> Option<DataType> {
         DataType::Time32(_) | DataType::Time64(_) => Some(DataType::Time64(TimeUnit::Microsecond)),
         DataType::Timestamp(..) => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
         DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            Some(DataType::List(std::sync::Arc::clone(item)))
+            Some(DataType::List(Arc::clone(item)))
         }
         _ => None,
     }
@@ -186,23 +199,24 @@ fn each<'py, A: ArrayAccessor>(
 }
 
 /// Python's own classes of values.
-struct Classes {
+pub(crate) struct Classes {
     decimal: Py<PyAny>,
-    date: Py<PyAny>,
-    datetime: Py<PyAny>,
-    time: Py<PyAny>,
+    pub(crate) date: Py<PyAny>,
+    pub(crate) datetime: Py<PyAny>,
+    pub(crate) time: Py<PyAny>,
     delta: Py<PyAny>,
     /// The instant 1970-01-01 00:00 in UTC.
     epoch: Py<PyAny>,
+    pub(crate) utc: Py<PyAny>,
 }
 
-fn classes(py: Python<'_>) -> PyResult<&Classes> {
+pub(crate) fn classes(py: Python<'_>) -> PyResult<&Classes> {
     static CLASSES: PyOnceLock<Classes> = PyOnceLock::new();
     CLASSES.get_or_try_init(py, || {
         let module = py.import("datetime")?;
         let class = |name: &str| module.getattr(name).map(Bound::unbind);
         let utc = module.getattr("timezone")?.getattr("utc")?;
-        let epoch = module.getattr("datetime")?.call1((1970, 1, 1, 0, 0, 0, 0, utc))?;
+        let epoch = module.getattr("datetime")?.call1((1970, 1, 1, 0, 0, 0, 0, &utc))?;
         Ok(Classes {
             decimal: py.import("decimal")?.getattr("Decimal")?.unbind(),
             date: class("date")?,
@@ -210,6 +224,7 @@ fn classes(py: Python<'_>) -> PyResult<&Classes> {
             time: class("time")?,
             delta: class("timedelta")?,
             epoch: epoch.unbind(),
+            utc: utc.unbind(),
         })
     })
 }

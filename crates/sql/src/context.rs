@@ -28,6 +28,7 @@ impl TableSource for RelationSource {
 }
 
 /// Every function by every name that it has.
+#[derive(Clone)]
 pub(crate) struct Functions {
     scalar: HashMap<String, Arc<ScalarUDF>>,
     higher_order: HashMap<String, Arc<HigherOrderUDF>>,
@@ -61,6 +62,24 @@ impl Functions {
     /// The names of scalar and aggregate functions.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.scalar.keys().chain(self.aggregate.keys()).map(String::as_str)
+    }
+
+    /// Whether any function has this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.scalar.contains_key(name)
+            || self.higher_order.contains_key(name)
+            || self.aggregate.contains_key(name)
+            || self.window.contains_key(name)
+    }
+
+    /// Adds a function under its name, which is free.
+    pub(crate) fn add_scalar(&mut self, function: ScalarUDF) {
+        self.scalar.insert(function.name().to_owned(), Arc::new(function));
+    }
+
+    /// Adds an aggregate under its name, which is free.
+    pub(crate) fn add_aggregate(&mut self, function: AggregateUDF) {
+        self.aggregate.insert(function.name().to_owned(), Arc::new(function));
     }
 
     /// Whether this is the name of an aggregate function.

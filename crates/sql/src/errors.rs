@@ -80,6 +80,11 @@ impl Reader<'_> {
     }
 
     fn read_root(&self, root: &DataFusionError, diagnostic: Option<&Diagnostic>) -> Error {
+        if let Some((name, what)) = wrong_call(&root.strip_backtrace()) {
+            return Error::new(Code::TypeMismatch, what)
+                .at(self.word(&name))
+                .with_help("cast an argument, as in CAST(x AS BIGINT)");
+        }
         match root {
             DataFusionError::External(cause) => match cause.downcast_ref::<Carried>() {
                 Some(Carried(error)) => error.clone(),
@@ -202,6 +207,15 @@ fn unknown_function(name: &str, functions: &Functions) -> Error {
         Some(near) => error.with_help(format!("did you mean '{near}'?")),
         None => error.with_help("docs/sql.md says which functions there are"),
     }
+}
+
+/// What a foreign function says of the types that it is called with, and its name. The planner says more around it.
+fn wrong_call(message: &str) -> Option<(String, String)> {
+    let (before, behind) = message.split_once("() takes (")?;
+    let name = before.rsplit([' ', '"', '\'']).next()?;
+    let line = behind.lines().next().unwrap_or_default();
+    let line = line.split(" No function matches").next().unwrap_or(line).trim_end_matches(['.', ' ', '"']);
+    Some((name.to_owned(), format!("{name}() takes ({line}")))
 }
 
 /// `cannot create filter with non-boolean predicate 't.id' returning Int64`, in our words.

@@ -23,6 +23,7 @@ mod conditions;
 mod context;
 mod declare;
 mod errors;
+mod foreign;
 mod headings;
 mod logical;
 mod markers;
@@ -33,5 +34,8 @@ mod windows;
 
 pub use declare::column;
 pub use explain::{Explanation, explain};
+pub use foreign::{Computation, ForeignFunction, ForeignFunctions, FunctionLanguage};
 pub use parser::SCRIPT_BYTES_MAX;
 pub use planner::{Plan, Planner, PlannerSettings, SinkPlan};
+pub use thalweg_operators::aggregate::ProgramAggregate;
+pub use thalweg_operators::functions::{Argument, FunctionSignature, ProgramFunction};

@@ -267,7 +267,8 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("UPDATE bids SET price = 1", "not-supported", "UPDATE", ""),
     ("DELETE FROM bids", "not-supported", "DELETE", ""),
     ("SHOW TABLES", "not-supported", "SHOW", ""),
-    ("CREATE FUNCTION f() RETURNS INT RETURN 1", "not-supported", "FUNCTION", "CREATE VIEW"),
+    ("CREATE FUNCTION f() RETURNS INT RETURN 1", "syntax", "RETURN", ""),
+    ("CREATE SEQUENCE f", "not-supported", "SEQUENCE", "CREATE VIEW"),
 ];
 
 #[test]

@@ -9,7 +9,9 @@ use thalweg_dataflow::connector::{Declaration, SourceColumn};
 use thalweg_dataflow::graph::Piece;
 use thalweg_dataflow::options::Options;
 use thalweg_dataflow::spec::RowKind;
-use thalweg_dataflow::{Code, Distribution, Edge, Error, Graph, Node, NodeId, Outlet, Port, columns};
+use thalweg_dataflow::{
+    Code, Distribution, Edge, Error, Functions, Graph, Node, NodeId, Outlet, Port, columns,
+};
 use thalweg_sql::explain;
 use thalweg_state::OperatorId;
 
@@ -45,7 +47,8 @@ fn program(port: Port) -> (Graph, Outlet) {
 
 fn extend(port: Port, script: &str) -> Result<(Graph, Outlet), Vec<Error>> {
     let (graph, orders) = program(port);
-    fakes::planner().extend(graph, "app/busy", script, &[("Orders".to_owned(), orders)])
+    let mut functions = Functions::default();
+    fakes::planner().extend(graph, &mut functions, "app/busy", script, &[("Orders".to_owned(), orders)])
 }
 
 /// The graph in words, with a sink behind the outlet so that it is whole.

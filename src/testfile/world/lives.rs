@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use futures_util::poll;
 use thalweg_cluster::{Durable, How, Job, JobHandle, JobOutcome, Keeping, Prepared, RestoreFrom};
-use thalweg_dataflow::{Code, Error, Functions, Result};
+use thalweg_dataflow::{Code, Error, Result};
 use thalweg_state::JobId;
 use thalweg_world::{Random, SeededRandom, World as Outside};
 
 use super::store::TestStore;
 use super::{Deeds, Fate, Outcome, RUN_MAX, World, all_published, broken, check_identities, hung};
-use crate::engine::{self, StdoutTarget};
+use crate::engine::{self, ForeignFunctions, StdoutTarget};
 use crate::settings::Settings;
 use crate::testfile::connector::{Feed, Gate, Outputs, TestConnector};
 
@@ -42,6 +42,7 @@ const SIZES: [u32; 7] = [1, 3, 2, 4, 1, 2, 3];
 struct Lives<'a> {
     world: World,
     script: &'a str,
+    functions: &'a ForeignFunctions,
     feeds: BTreeMap<String, Feed>,
     settings: &'a Settings,
     random: SeededRandom,
@@ -64,6 +65,7 @@ enum End {
 pub(super) fn run(
     world: World,
     script: &str,
+    functions: &ForeignFunctions,
     feeds: BTreeMap<String, Feed>,
     settings: &Settings,
     seed: u64,
@@ -73,6 +75,7 @@ pub(super) fn run(
     let mut lives = Lives {
         world,
         script,
+        functions,
         feeds,
         settings,
         random,
@@ -139,7 +142,7 @@ impl Lives<'_> {
         let connectors = engine::connectors(self.settings, &StdoutTarget::process());
         let feeds = self.feeds.clone();
         let connectors = TestConnector::wrap_all_gated(connectors, feeds, &self.outputs, gate, self.spread);
-        let plan = engine::plan(self.script, connectors, self.settings)?;
+        let plan = engine::plan_with_functions(self.script, connectors, self.functions, self.settings)?;
         let seed = self.world.shuffled.then(|| self.random.next_u64());
         let job = Job {
             id: JobId::new("test"),
@@ -150,7 +153,7 @@ impl Lives<'_> {
                 restore: RestoreFrom::Newest,
                 allow_dropped_state: false,
             }),
-            ..engine::job(plan.graph, Functions::default(), parallelism, self.settings, seed)
+            ..engine::job(plan.graph, plan.functions, parallelism, self.settings, seed)
         };
         job.prepare(outside).await.map_err(|error| vec![error])
     }

@@ -17,7 +17,7 @@ use thalweg_dataflow::{Code, Error};
 use thalweg_world::World as Outside;
 
 use super::connector::{Feed, Outputs, TestConnector};
-use crate::engine::{self, StdoutTarget};
+use crate::engine::{self, ForeignFunctions, StdoutTarget};
 use crate::settings::Settings;
 
 pub use deeds::Deeds;
@@ -110,6 +110,7 @@ pub struct Outcome {
 pub fn run(
     world: World,
     script: &str,
+    functions: &ForeignFunctions,
     feeds: BTreeMap<String, Feed>,
     settings: &Settings,
     seed: u64,
@@ -117,8 +118,10 @@ pub fn run(
     let mut settings = settings.clone();
     settings.batch_rows_max = world.batch_rows_max.min(settings.batch_rows_max);
     let outcome = match world.fate {
-        Fate::Undisturbed => undisturbed(world, script, feeds, &settings, seed),
-        Fate::Killed | Fate::Elsewhere | Fate::Rescaled => lives::run(world, script, feeds, &settings, seed),
+        Fate::Undisturbed => undisturbed(world, script, functions, feeds, &settings, seed),
+        Fate::Killed | Fate::Elsewhere | Fate::Rescaled => {
+            lives::run(world, script, functions, feeds, &settings, seed)
+        }
     };
     // Nobody could repeat a failure without it.
     outcome.map_err(|errors| match world.fate {
@@ -132,13 +135,15 @@ pub fn run(
 fn undisturbed(
     world: World,
     script: &str,
+    functions: &ForeignFunctions,
     feeds: BTreeMap<String, Feed>,
     settings: &Settings,
     seed: u64,
 ) -> Result<Outcome, Vec<Error>> {
     let outputs = Outputs::default();
     let connectors = engine::connectors(settings, &StdoutTarget::process());
-    let plan = engine::plan(script, TestConnector::wrap_all(connectors, feeds, &outputs), settings)?;
+    let connectors = TestConnector::wrap_all(connectors, feeds, &outputs);
+    let plan = engine::plan_with_functions(script, connectors, functions, settings)?;
     let control =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|why| broken(&why))?;
     control.block_on(async {

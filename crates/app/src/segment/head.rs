@@ -101,7 +101,7 @@ impl<S, T: Send, D: Decoder<T>> Lane<S> for Frames<T, D> {
                     self.next.push(record, flow)?;
                 }
                 None if self.row < self.frames.len() => self.decode(flow)?,
-                None => return Ok(Step::Done),
+                None => return self.next.settle(flow),
             }
         }
         Ok(Step::More)
@@ -183,7 +183,7 @@ impl<S, T: Send> Lane<S> for Records<T> {
     fn work(&mut self, _: &mut S, flow: &mut Flow) -> Result<Step> {
         self.next.resume(flow)?;
         while !flow.is_full() {
-            let Some(record) = self.values.next() else { return Ok(Step::Done) };
+            let Some(record) = self.values.next() else { return self.next.settle(flow) };
             match self.source {
                 Some(time) => time.of_row(flow),
                 None => self.times.next(flow),
@@ -244,7 +244,7 @@ where
         }
         while !flow.is_full() {
             let (Some(key), Some(record)) = (self.keys.next(), self.records.next()) else {
-                return Ok(Step::Done);
+                return self.next.settle(flow);
             };
             self.times.next(flow);
             let (key, state) = states.of(key);

@@ -22,6 +22,7 @@ mod operator;
 mod spec;
 pub(crate) mod steps;
 pub(crate) mod tail;
+pub(crate) mod together;
 
 pub(crate) use entered::Enter;
 pub(crate) use operator::{Remembered, SegmentOperator, SourceTime};
@@ -111,6 +112,10 @@ pub(crate) trait Next<T>: Send {
 
     /// Goes on where a full output stopped a step, the last step first.
     fn resume(&mut self, flow: &mut Flow) -> Result<()>;
+
+    /// No more records come with this batch: gives what was held back to be done together, the first step
+    /// first. `More` if the output is full before all is given; then comes a `resume`, and this again.
+    fn settle(&mut self, flow: &mut Flow) -> Result<Step>;
 
     /// The output so far; none if it has no rows.
     fn take(&mut self) -> Result<Option<RecordBatch>>;

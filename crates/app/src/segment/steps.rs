@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use thalweg_dataflow::{EventTime, Result};
+use thalweg_dataflow::{EventTime, Result, Step};
 
 use super::{Flow, Next};
 
@@ -23,6 +23,10 @@ impl<T, U, F: Fn(T) -> Result<U> + Send + Sync> Next<T> for Map<U, F> {
 
     fn resume(&mut self, flow: &mut Flow) -> Result<()> {
         self.next.resume(flow)
+    }
+
+    fn settle(&mut self, flow: &mut Flow) -> Result<Step> {
+        self.next.settle(flow)
     }
 
     fn take(&mut self) -> Result<Option<RecordBatch>> {
@@ -46,6 +50,10 @@ impl<T, U, F: Fn(T) -> Result<Option<U>> + Send + Sync> Next<T> for FilterMap<U,
 
     fn resume(&mut self, flow: &mut Flow) -> Result<()> {
         self.next.resume(flow)
+    }
+
+    fn settle(&mut self, flow: &mut Flow) -> Result<Step> {
+        self.next.settle(flow)
     }
 
     fn take(&mut self) -> Result<Option<RecordBatch>> {
@@ -86,6 +94,10 @@ where
         Ok(())
     }
 
+    fn settle(&mut self, flow: &mut Flow) -> Result<Step> {
+        self.next.settle(flow)
+    }
+
     fn take(&mut self) -> Result<Option<RecordBatch>> {
         self.next.take()
     }
@@ -122,6 +134,10 @@ impl<T, F: Fn(&T) -> Result<EventTime> + Send + Sync> Next<T> for Timed<T, F> {
 
     fn resume(&mut self, flow: &mut Flow) -> Result<()> {
         self.next.resume(flow)
+    }
+
+    fn settle(&mut self, flow: &mut Flow) -> Result<Step> {
+        self.next.settle(flow)
     }
 
     fn take(&mut self) -> Result<Option<RecordBatch>> {

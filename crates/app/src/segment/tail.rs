@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, TimestampNanosecondArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
-use thalweg_dataflow::{Error, Result, columns};
+use thalweg_dataflow::{Error, Result, Step, columns};
 
 use super::{Flow, Next};
 use crate::columns::{Layout, Record, VALUE, Write, WriteRows};
@@ -112,6 +112,10 @@ impl<K: Record, T: Record> Next<(K, T)> for KeyedTail<K, T> {
         Ok(())
     }
 
+    fn settle(&mut self, _: &mut Flow) -> Result<Step> {
+        Ok(Step::Done)
+    }
+
     fn take(&mut self) -> Result<Option<RecordBatch>> {
         let Self { schema, keys, records, times } = self;
         times.batch(schema, || Ok(vec![keys.finish()?, records.finish()?]))
@@ -148,6 +152,10 @@ impl<T: Record> Next<T> for RecordTail<T> {
         Ok(())
     }
 
+    fn settle(&mut self, _: &mut Flow) -> Result<Step> {
+        Ok(Step::Done)
+    }
+
     fn take(&mut self) -> Result<Option<RecordBatch>> {
         let Self { schema, records, times } = self;
         times.batch(schema, || Ok(vec![records.finish()?]))
@@ -177,6 +185,10 @@ impl<T> Next<T> for TableTail<T> {
 
     fn resume(&mut self, _: &mut Flow) -> Result<()> {
         Ok(())
+    }
+
+    fn settle(&mut self, _: &mut Flow) -> Result<Step> {
+        Ok(Step::Done)
     }
 
     fn take(&mut self) -> Result<Option<RecordBatch>> {
@@ -221,6 +233,10 @@ impl<T, E: Encode<T>> Next<T> for FrameTail<E> {
         Ok(())
     }
 
+    fn settle(&mut self, _: &mut Flow) -> Result<Step> {
+        Ok(Step::Done)
+    }
+
     fn take(&mut self) -> Result<Option<RecordBatch>> {
         if self.ends.len() == 1 {
             return Ok(None);
@@ -244,6 +260,10 @@ impl<T> Next<T> for NoTail {
 
     fn resume(&mut self, _: &mut Flow) -> Result<()> {
         Ok(())
+    }
+
+    fn settle(&mut self, _: &mut Flow) -> Result<Step> {
+        Ok(Step::Done)
     }
 
     fn take(&mut self) -> Result<Option<RecordBatch>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
-use thalweg_dataflow::{Error, ProcessingTime, Result};
+use thalweg_dataflow::{Error, Functions, ProcessingTime, Result};
 
 use super::AggregateCall;
 use crate::expression::{Expression, append_now};
@@ -116,7 +116,12 @@ pub(crate) struct Inputs {
 
 impl Inputs {
     /// `rows` is a column of `input` without nulls; `count(*)` counts it.
-    pub(crate) fn new(grouping: &Grouping, input: &SchemaRef, rows: usize) -> Self {
+    pub(crate) fn new(
+        grouping: &Grouping,
+        input: &SchemaRef,
+        rows: usize,
+        functions: &Functions,
+    ) -> Result<Self> {
         let mut expressions: Vec<Expression> =
             grouping.keys.iter().map(|(expression, _)| expression.clone()).collect();
         let keys = expressions.len();
@@ -136,7 +141,8 @@ impl Inputs {
             calls.push(CallColumns { arguments, filter });
         }
         let needs_now = expressions.iter().any(Expression::needs_now);
-        Self { expressions, keys, calls, needs_now }
+        let expressions = expressions.iter().map(|one| one.bound(functions)).collect::<Result<_>>()?;
+        Ok(Self { expressions, keys, calls, needs_now })
     }
 
     /// How many of the computed columns are keys.

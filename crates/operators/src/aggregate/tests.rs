@@ -1,4 +1,4 @@
-use arrow::array::{AsArray, BinaryArray, BooleanArray, Int64Array};
+use arrow::array::{Array, AsArray, BinaryArray, BooleanArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use thalweg_dataflow::OperatorSpec;
 use thalweg_dataflow::function::FunctionId;
@@ -89,9 +89,10 @@ impl GroupsAccumulator for Total {
         filter: Option<&BooleanArray>,
         total_groups: usize,
     ) -> Answer<()> {
-        assert!(filter.is_none());
         let values = values[0].as_primitive::<Int64Type>();
-        self.add(values.iter().map(Option::unwrap_or_default), groups, total_groups);
+        let taken = |row: usize| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
+        let value = |(row, value): (usize, Option<i64>)| if taken(row) { value.unwrap() } else { 0 };
+        self.add(values.iter().enumerate().map(value), groups, total_groups);
         Ok(())
     }
 
@@ -118,6 +119,47 @@ impl GroupsAccumulator for Total {
     fn size(&self) -> usize {
         self.0.capacity() * 8
     }
+}
+
+#[test]
+fn a_programs_aggregate_sees_the_rows_of_its_filter_without_the_nulls_that_it_does_not_take() {
+    use crate::functions::{Argument, FunctionSignature};
+    let input = schema("k:text v:int? ok:bool? _timestamp:time");
+    let id = FunctionId("total".into());
+    let argument = Argument { name: "v".into(), data_type: DataType::Int64, takes_null: false };
+    let signature = FunctionSignature {
+        name: "total".into(),
+        arguments: vec![argument],
+        result: DataType::Int64,
+        nullable: true,
+    };
+    let arguments = vec![Expression::column(&input, 1)];
+    let call = ProgramCall::new(id.clone(), arguments, Field::new("total", DataType::Int64, true))
+        .with_filter(Some(Expression::column(&input, 2)))
+        .skipping_nulls(&signature);
+    assert_eq!(call.to_string(), "total(v) FILTER (WHERE ok)");
+    let keys = vec![(Expression::column(&input, 0), "k".to_owned())];
+    let grouping = Grouping::new(keys, vec![AggregateCall::program(call)]);
+    let panes = crate::window::Panes::Instants { width_nanos: 1 };
+    let spec = crate::window::WindowAggregate::of_rows(
+        panes,
+        grouping,
+        Arc::clone(&input),
+        None,
+        crate::RowPolicy::Fail,
+    )
+    .unwrap();
+    let mut functions = Functions::default();
+    functions.add(id, ProgramAggregate::new(|| Ok(Box::new(Total::default()))));
+    let rows = read_rows(&input, "a 1 true 5\na null true 5\na 2 false 5\na 4 null 5\na 8 true 5\n").unwrap();
+    let mut instance = Instance::with_functions(&spec, &functions);
+    instance.rows(&rows);
+    instance.watermark(i64::MAX);
+    let cells: Vec<String> = lines(&instance.output)
+        .into_iter()
+        .map(|line| line.split(" | ").take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(cells, ["a 9"]);
 }
 
 #[test]

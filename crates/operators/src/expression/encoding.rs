@@ -14,11 +14,14 @@ use std::sync::Arc;
 use arrow::datatypes::{FieldRef, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use datafusion_proto::physical_plan::DefaultPhysicalExtensionCodec;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::from_proto::parse_physical_expr;
 use datafusion_proto::physical_plan::to_proto::serialize_physical_expr;
+use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 use datafusion_proto::protobuf::PhysicalExprNode;
 use prost::Message;
 
@@ -33,7 +36,7 @@ pub(super) fn encode(expr: &Arc<dyn PhysicalExpr>, input: &Schema) -> Result<Vec
     let mut cutter = Cutter { columns: input.fields().len(), parts: Vec::new() };
     let (outermost, _) = cutter.cut(expr)?;
     cutter.parts.push(outermost);
-    let bytes = |part| Ok(serialize_physical_expr(part, &DefaultPhysicalExtensionCodec {})?.encode_to_vec());
+    let bytes = |part| Ok(serialize_physical_expr(part, &Codec)?.encode_to_vec());
     cutter.parts.iter().map(bytes).collect()
 }
 
@@ -45,12 +48,48 @@ pub(super) fn decode(parts: &[Vec<u8>], input: &Schema) -> Result<Arc<dyn Physic
         let node =
             PhysicalExprNode::decode(bytes.as_slice()).map_err(|e| DataFusionError::External(Box::new(e)))?;
         let schema = Schema::new(fields.clone());
-        let part =
-            parse_physical_expr(&node, functions::context(), &schema, &DefaultPhysicalExtensionCodec {})?;
+        let part = parse_physical_expr(&node, functions::context(), &schema, &Codec)?;
         fields.push(part.return_field(&schema)?);
         decoded.push(part.transform_down(|e| Ok(put_back(e, input.fields().len(), &decoded)))?.data);
     }
     decoded.pop().ok_or_else(|| DataFusionError::Internal("an expression has no parts".to_owned()))
+}
+
+/// How a program's functions are written; all others are found by their names.
+#[derive(Debug)]
+struct Codec;
+
+impl PhysicalExtensionCodec for Codec {
+    fn try_decode(
+        &self,
+        _: &[u8],
+        _: &[Arc<dyn ExecutionPlan>],
+        _: &TaskContext,
+        _: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Err(DataFusionError::Internal("an expression holds no plan".to_owned()))
+    }
+
+    fn try_encode(
+        &self,
+        _: Arc<dyn ExecutionPlan>,
+        _: &mut Vec<u8>,
+        _: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<()> {
+        Err(DataFusionError::Internal("an expression holds no plan".to_owned()))
+    }
+
+    fn try_encode_udf(&self, function: &ScalarUDF, bytes: &mut Vec<u8>) -> Result<()> {
+        bytes.extend(functions::encode(function)?.unwrap_or_default());
+        Ok(())
+    }
+
+    fn try_decode_udf(&self, name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
+        match bytes {
+            [] => Err(DataFusionError::Plan(format!("there is no function '{name}'"))),
+            bytes => functions::decode(bytes).map(Arc::new),
+        }
+    }
 }
 
 /// The part that a column stands for. Parts are whole already, so they are not searched again.

@@ -212,12 +212,13 @@ impl Spec for WindowJoin {
 }
 
 impl OperatorSpec for WindowJoin {
-    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
+    fn build(&self, functions: &Functions) -> Result<Box<dyn Operator>> {
+        let residual = self.residual.as_ref().map(|residual| residual.bound(functions)).transpose()?;
         let rows = |tables, side: &JoinSide| WindowRows::new(tables, &side.schema, side.shuffle_key()?);
         Ok(Box::new(JoinOperator {
             left: rows(LEFT, &self.left)?,
             right: rows(RIGHT, &self.right)?,
-            join: Arc::new(self.clone()),
+            join: Arc::new(Self { residual, ..self.clone() }),
             output: self.output_schema(),
             matching: None,
         }))

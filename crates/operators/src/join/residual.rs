@@ -10,7 +10,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use serde::{Deserialize, Serialize};
-use thalweg_dataflow::{Code, Error, ProcessingTime, Result};
+use thalweg_dataflow::{Code, Error, Functions, ProcessingTime, Result};
 
 use crate::expression::{Expression, sql_type};
 use crate::row_policy::{Computed, RowPolicy, compute};
@@ -59,6 +59,11 @@ impl Residual {
 
     pub(super) fn condition(&self) -> &Expression {
         &self.condition
+    }
+
+    /// The same, with the program's functions that the condition calls.
+    pub(super) fn bound(&self, functions: &Functions) -> Result<Self> {
+        Ok(Self { condition: self.condition.bound(functions)?, columns: self.columns.clone() })
     }
 
     /// The pairs for which the condition is true. `column` gives a column of all pairs.

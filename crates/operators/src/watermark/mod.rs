@@ -32,7 +32,9 @@ use arrow::buffer::ScalarBuffer;
 use arrow::compute::{filter, filter_record_batch, is_not_null};
 use arrow::datatypes::TimestampNanosecondType;
 use thalweg_dataflow::source::SplitEvent;
-use thalweg_dataflow::{Age, Batch, Code, Context, Error, Operator, Port, ProcessingTime, Result, Step};
+use thalweg_dataflow::{
+    Age, Batch, Code, Context, Error, Functions, Operator, Port, ProcessingTime, Result, Step,
+};
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot, SplitId};
 
 use crate::expression::{Expression, append_now, without_now};
@@ -56,9 +58,9 @@ struct Timed {
 }
 
 impl WatermarkOperator {
-    fn new(spec: Watermark) -> Self {
-        let expressions = spec.expressions().cloned().collect();
-        Self { spec, expressions, clock: SplitClock::default() }
+    fn new(spec: Watermark, functions: &Functions) -> Result<Self> {
+        let expressions = spec.expressions().map(|one| one.bound(functions)).collect::<Result<_>>()?;
+        Ok(Self { spec, expressions, clock: SplitClock::default() })
     }
 
     /// Finds the event time of each row; rows without one are refused.

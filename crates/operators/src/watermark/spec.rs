@@ -197,8 +197,8 @@ impl Spec for Watermark {
 }
 
 impl OperatorSpec for Watermark {
-    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
-        Ok(Box::new(WatermarkOperator::new(self.clone())))
+    fn build(&self, functions: &Functions) -> Result<Box<dyn Operator>> {
+        Ok(Box::new(WatermarkOperator::new(self.clone(), functions)?))
     }
 
     fn output_schema(&self) -> SchemaRef {

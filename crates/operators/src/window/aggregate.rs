@@ -140,7 +140,7 @@ impl Spec for WindowAggregate {
 impl OperatorSpec for WindowAggregate {
     fn build(&self, functions: &Functions) -> Result<Box<dyn Operator>> {
         let timestamp = timestamp_index(&self.input)?;
-        let inputs = Inputs::new(&self.grouping, &self.input, timestamp);
+        let inputs = Inputs::new(&self.grouping, &self.input, timestamp, functions)?;
         Ok(Box::new(AggregateOperator {
             windows: Windows::new(self.panes, &self.grouping, inputs, functions)?,
             timestamp,

@@ -90,7 +90,7 @@ impl OperatorSpec for WindowPartial {
             lateness: Lateness::new(Assigner::Aligned(self.panes), &self.input)?,
             tables: Tables::new(
                 &self.grouping,
-                Inputs::new(&self.grouping, &self.input, timestamp),
+                Inputs::new(&self.grouping, &self.input, timestamp, functions)?,
                 functions,
             )?,
             spec: self.clone(),

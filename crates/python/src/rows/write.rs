@@ -117,14 +117,14 @@ fn part<'py>(
 }
 
 /// Values on their way into a column.
-trait Values: Send {
+pub(crate) trait Values: Send {
     /// Appends a value, and answers how many bytes it takes; `None` if it is of another type.
     fn append(&mut self, value: &Bound<'_, PyAny>) -> PyResult<Option<usize>>;
     fn append_null(&mut self);
     fn finish(&mut self) -> ArrayRef;
 }
 
-fn append(values: &mut dyn Values, value: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+pub(crate) fn append(values: &mut dyn Values, value: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     if value.is_none() {
         values.append_null();
         return Ok(Some(1));
@@ -133,7 +133,7 @@ fn append(values: &mut dyn Values, value: &Bound<'_, PyAny>) -> PyResult<Option<
 }
 
 /// An empty column of this type.
-fn values(data_type: &DataType) -> Result<Box<dyn Values>> {
+pub(crate) fn values(data_type: &DataType) -> Result<Box<dyn Values>> {
     macro_rules! whole {
         ($type:ty) => {
             numbers::<$type>(data_type, |value| Ok(if is_flag(value) { None } else { value.extract().ok() }))

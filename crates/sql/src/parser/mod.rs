@@ -5,6 +5,7 @@
 //! answer here. One broken statement does not hide the errors of the next.
 
 mod column_type;
+mod function;
 mod limits;
 mod names;
 mod script;
@@ -19,6 +20,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use thalweg_dataflow::{Code, Error};
 
 pub(crate) use column_type::arrow_type;
+pub(crate) use function::CreateFunction;
 pub use script::SCRIPT_BYTES_MAX;
 pub(crate) use script::Script;
 pub(crate) use statement::{

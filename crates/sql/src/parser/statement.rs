@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use thalweg_dataflow::options::nearest;
 use thalweg_dataflow::{Code, Error, Span};
 
+use super::function::{self, CreateFunction};
 use super::script::Script;
 use super::{table, table_windows, unsupported};
 
@@ -22,6 +23,7 @@ pub(crate) struct Name {
 pub(crate) enum Statement {
     CreateTable(Box<CreateTable>),
     CreateView(CreateView),
+    CreateFunction(Box<CreateFunction>),
     Insert(Insert),
     Select(Select),
 }
@@ -142,7 +144,7 @@ fn create(script: &Script<'_>, parser: &mut Parser<'_>, start: usize) -> Result<
     let second = parser.peek_nth_token_ref(1).token.clone();
     let Token::Word(second) = second else {
         parser.advance_token();
-        return Err(unexpected(script, parser, "TABLE or VIEW after CREATE"));
+        return Err(unexpected(script, parser, "TABLE, VIEW or FUNCTION after CREATE"));
     };
     match second.keyword {
         Keyword::TABLE => {
@@ -156,12 +158,16 @@ fn create(script: &Script<'_>, parser: &mut Parser<'_>, start: usize) -> Result<
             table::parse(script, parser, start)
         }
         Keyword::VIEW => view(script, parser, start).map(Statement::CreateView),
+        Keyword::FUNCTION => {
+            parser.advance_token();
+            function::parse(script, parser).map(|create| Statement::CreateFunction(Box::new(create)))
+        }
         _ => {
             parser.advance_token();
             let what = format!("CREATE {} is not supported", second.value.to_uppercase());
             Err(Error::new(Code::NotSupported, what)
                 .at(script.next_span(parser))
-                .with_help("CREATE TABLE, CREATE VIEW and CREATE TABLE … AS are"))
+                .with_help("CREATE TABLE, CREATE VIEW, CREATE TABLE … AS and CREATE FUNCTION are"))
         }
     }
 }
@@ -226,11 +232,13 @@ fn not_a_statement(script: &Script<'_>, parser: &Parser<'_>, keyword: Keyword) -
             let error = Error::new(Code::Syntax, format!("a statement cannot begin with '{word}'"));
             match nearest(&word, BEGINNINGS) {
                 Some(near) => error.with_help(format!("did you mean '{}'?", near.to_uppercase())),
-                None => error.with_help("statements are CREATE TABLE, CREATE VIEW, INSERT INTO and SELECT"),
+                None => error.with_help(
+                    "statements are CREATE TABLE, CREATE VIEW, CREATE FUNCTION, INSERT INTO and SELECT",
+                ),
             }
         }
         _ => Error::new(Code::NotSupported, format!("{} is not supported", word.to_uppercase()))
-            .with_help("statements are CREATE TABLE, CREATE VIEW, INSERT INTO and SELECT"),
+            .with_help("statements are CREATE TABLE, CREATE VIEW, CREATE FUNCTION, INSERT INTO and SELECT"),
     }
     .at(at)
 }

@@ -5,20 +5,22 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, DataFusionError, TableReference};
 use datafusion::execution::context::ExecutionProps;
+use datafusion::logical_expr::expr::AggregateFunctionParams;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
 use datafusion::physical_expr::create_physical_expr;
 use thalweg_dataflow::{Code, Error, Result, columns};
 use thalweg_operators::Expression;
-use thalweg_operators::aggregate::AggregateCall;
+use thalweg_operators::aggregate::{AggregateCall, ProgramCall};
 use thalweg_operators::expression::{NOW_COLUMN, with_now};
 
 use super::graph::Stream;
+use crate::foreign::ForeignAggregate;
 use crate::markers::Marker;
 
 /// The functions that ask for the time of day, by their first name.
@@ -67,10 +69,44 @@ impl Scope<'_> {
     }
 
     fn call(&self, expr: &Expr) -> Result<AggregateCall, DataFusionError> {
+        if let Expr::AggregateFunction(function) = unaliased(expr)
+            && let Some(aggregate) = ForeignAggregate::of(&function.func)
+        {
+            return self.foreign(aggregate, &function.params, expr.schema_name().to_string());
+        }
         let (expr, named, input) = self.resolve(expr)?;
         let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
         let lowered = LoweredAggregateBuilder::new(&expr, &named, &input, &props, &context).build()?;
         AggregateCall::new(&lowered.aggregate, lowered.filter, &input).map_err(crate::errors::carry)
+    }
+
+    /// A call of an aggregate that is computed elsewhere.
+    fn foreign(
+        &self,
+        aggregate: &ForeignAggregate,
+        params: &AggregateFunctionParams,
+        name: String,
+    ) -> Result<AggregateCall, DataFusionError> {
+        let signature = &aggregate.signature;
+        let within = [
+            (params.distinct, "DISTINCT"),
+            (!params.order_by.is_empty(), "ORDER BY"),
+            (params.null_treatment.is_some(), "IGNORE NULLS"),
+        ];
+        if let Some((_, clause)) = within.iter().find(|(given, _)| *given) {
+            let what = format!("{clause} within {}() is not supported", signature.name);
+            return Err(crate::errors::carry(
+                Error::new(Code::NotSupported, what)
+                    .because("the function is not the engine's own, and takes rows as they come")
+                    .with_help("let the function see to it itself"),
+            ));
+        }
+        let arguments =
+            params.args.iter().map(|argument| self.expression(argument)).collect::<Result<_, _>>()?;
+        let filter = params.filter.as_deref().map(|filter| self.expression(filter)).transpose()?;
+        let result = Field::new(name, signature.result.clone(), signature.nullable);
+        let call = ProgramCall::new(aggregate.id.clone(), arguments, result);
+        Ok(AggregateCall::program(call.with_filter(filter).skipping_nulls(signature)))
     }
 
     /// The expression without marks, and the columns that it then reads.
@@ -90,6 +126,13 @@ impl Scope<'_> {
         }
         let (table, named) = self.plan.qualified_field(index);
         (table.cloned(), Arc::new(field.as_ref().clone().with_name(named.name())))
+    }
+}
+
+fn unaliased(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => unaliased(&alias.expr),
+        other => other,
     }
 }
 

@@ -30,14 +30,15 @@ use datafusion::logical_expr::LogicalPlan;
 use thalweg_dataflow::connector::Connector;
 use thalweg_dataflow::sink::SinkGuarantee;
 use thalweg_dataflow::spec::RowKind;
-use thalweg_dataflow::{Code, Error, Graph, NodeId, Outlet, Result, Span};
+use thalweg_dataflow::{Code, Error, Functions, Graph, NodeId, Outlet, Result, Span};
 use thalweg_operators::RowPolicy;
 
 use self::demand::Demands;
 use self::graph::Writer;
 use crate::catalog::{BROKEN, Catalog, Inlet, Relation, RelationId, Target, check_names};
-use crate::context::Functions;
+use crate::context;
 use crate::declare::{Declared, declare};
+use crate::foreign::ForeignFunctions;
 use crate::headings;
 use crate::logical::Logical;
 use crate::parser::{CreateTable, CreateView, Insert, Name, Script, Statement, parse};
@@ -66,6 +67,8 @@ pub struct Plan {
     pub sinks: Vec<SinkPlan>,
     /// What the author should know, though nothing is wrong.
     pub warnings: Vec<String>,
+    /// What computes the functions that the graph names.
+    pub functions: Functions,
 }
 
 /// One sink of a plan.
@@ -87,7 +90,8 @@ pub struct SinkPlan {
 pub struct Planner {
     connectors: Vec<Arc<dyn Connector>>,
     settings: PlannerSettings,
-    functions: Functions,
+    functions: context::Functions,
+    foreign: ForeignFunctions,
 }
 
 /// The stack on which a script is planned. Trees are walked by recursion; their depth is bounded by the parser.
@@ -96,7 +100,14 @@ const STACK_BYTES: usize = 64 << 20;
 impl Planner {
     /// A planner for these connectors.
     pub fn new(connectors: Vec<Arc<dyn Connector>>, settings: PlannerSettings) -> Self {
-        Self { connectors, settings, functions: Functions::new() }
+        let (functions, foreign) = (context::Functions::new(), ForeignFunctions::default());
+        Self { connectors, settings, functions, foreign }
+    }
+
+    /// The same, for scripts that may also call these functions.
+    #[must_use]
+    pub fn with_functions(self, foreign: ForeignFunctions) -> Self {
+        Self { foreign, ..self }
     }
 
     /// The graph that a script means.
@@ -106,43 +117,56 @@ impl Planner {
     pub fn plan(&self, script: &str) -> Result<Plan, Vec<Error>> {
         let script = Script::new(script).map_err(|e| vec![e])?;
         on_deep_stack(|| {
-            let logical = Logical { script: &script, functions: &self.functions };
-            let Planned { catalog, queries, demands } = self.plan_script(&logical, Catalog::default())?;
-            write::write(self, &logical, &catalog, &queries, &demands).map_err(|e| vec![e])
+            let statements = parse(&script)?;
+            let (known, functions) = self.foreign.of_script(&self.functions, &statements, "")?;
+            let logical = Logical { script: &script, functions: &known };
+            let Planned { catalog, queries, demands } =
+                self.plan_script(&logical, &statements, Catalog::default())?;
+            let plan = write::write(self, &logical, &catalog, &queries, &demands).map_err(|e| vec![e])?;
+            Ok(Plan { functions, ..plan })
         })
     }
 
     /// Writes into `graph` what a script means whose last statement is a `SELECT`, and which reads
-    /// `streams` by name. Gives the graph and the rows of that `SELECT`. New nodes are named under `name`.
+    /// `streams` by name. Gives the graph and the rows of that `SELECT`, and adds to `functions` those that
+    /// the graph calls. New nodes are named under `name`.
     ///
     /// The graph is not checked: who asked goes on writing it.
     pub fn extend(
         &self,
         graph: Graph,
+        functions: &mut Functions,
         name: &str,
         script: &str,
         streams: &[(String, Outlet)],
     ) -> Result<(Graph, Outlet), Vec<Error>> {
         let script = Script::new(script).map_err(|e| vec![e])?;
         on_deep_stack(|| {
-            let logical = Logical { script: &script, functions: &self.functions };
+            let statements = parse(&script)?;
+            let (known, added) = self.foreign.of_script(&self.functions, &statements, &format!("{name}/"))?;
+            functions.add_all(added);
+            let logical = Logical { script: &script, functions: &known };
             let mut catalog = Catalog::default();
             for (name, outlet) in streams {
                 let inlet = Inlet::new(name, outlet.clone()).map_err(|e| vec![e])?;
                 catalog.add(&name.to_lowercase(), Relation::Stream(Arc::new(inlet)));
             }
-            let Planned { catalog, queries, demands } = self.plan_script(&logical, catalog)?;
+            let Planned { catalog, queries, demands } = self.plan_script(&logical, &statements, catalog)?;
             only_last_is_asked_for(&queries).map_err(|e| vec![e])?;
             let writer = Writer::behind(graph, name);
             write::write_behind(self, &logical, &catalog, &queries, &demands, writer).map_err(|e| vec![e])
         })
     }
 
-    fn plan_script(&self, logical: &Logical<'_>, catalog: Catalog) -> Result<Planned, Vec<Error>> {
-        let statements = parse(logical.script)?;
+    fn plan_script(
+        &self,
+        logical: &Logical<'_>,
+        statements: &[Statement],
+        catalog: Catalog,
+    ) -> Result<Planned, Vec<Error>> {
         let mut session = Session { planner: self, logical, catalog, queries: vec![] };
         let mut errors = Vec::new();
-        for statement in &statements {
+        for statement in statements {
             if let Err(error) = session.execute(statement) {
                 session.note_broken(statement);
                 errors.push(error);
@@ -229,6 +253,8 @@ impl Session<'_> {
         match statement {
             Statement::CreateTable(create) => self.create_table(create),
             Statement::CreateView(create) => self.create_view(create),
+            // Functions are known before anything is planned.
+            Statement::CreateFunction(_) => Ok(()),
             Statement::Insert(insert) => self.insert(insert),
             Statement::Select(select) => {
                 let plan = self.logical.query(&self.catalog, &select.query, select.span)?;
@@ -246,7 +272,7 @@ impl Session<'_> {
             Statement::CreateTable(create) => self.catalog.add_broken(&create.name.text),
             Statement::CreateView(create) => self.catalog.add_broken(&create.name.text),
             Statement::Insert(insert) => self.catalog.break_memory(&insert.table.text),
-            Statement::Select(_) => {}
+            Statement::CreateFunction(_) | Statement::Select(_) => {}
         }
     }
 

@@ -17,7 +17,7 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::expr::{NullTreatment, Sort, WindowFunction};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Expr, Projection, Window as Plan};
+use datafusion::logical_expr::{Expr, Projection, Window as Plan, WindowFunctionDefinition};
 use datafusion::physical_planner::create_window_expr;
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Code, Distribution, Error, OperatorSpec, Result};
@@ -29,6 +29,7 @@ use super::graph::Stream;
 use super::names::{Names, computed_name};
 use super::top::most_of;
 use super::write::Lowering;
+use crate::foreign::ForeignAggregate;
 
 /// A call, all that it reads in columns or literals, with its place in the plan.
 struct Call {
@@ -179,6 +180,14 @@ impl Scope<'_> {
 
 /// What DataFusion's planner asks of a call and its frame.
 fn check_call(function: &WindowFunction, plan: &DFSchema) -> Result<()> {
+    if let WindowFunctionDefinition::AggregateUDF(aggregate) = &function.fun
+        && ForeignAggregate::of(aggregate).is_some()
+    {
+        let what =
+            format!("{}() OVER (…) is not supported: it is a function of another language", aggregate.name());
+        return Err(Error::new(Code::NotSupported, what)
+            .with_help("GROUP BY the window and the keys of the partition, and join the results"));
+    }
     let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
     let call = Expr::WindowFunction(Box::new(function.clone()));
     create_window_expr(&call, plan, &props, &context).map(drop).map_err(|e| {

@@ -7,7 +7,7 @@ use datafusion::logical_expr::LogicalPlan;
 use thalweg_dataflow::connector::{ConnectorTable, Declaration, SinkDescription};
 use thalweg_dataflow::options::{OptionValue, Options};
 use thalweg_dataflow::spec::RowKind;
-use thalweg_dataflow::{Code, Error, Graph, OperatorSpec, Outlet, Port, Result, Span};
+use thalweg_dataflow::{Code, Error, Functions, Graph, OperatorSpec, Outlet, Port, Result, Span};
 use thalweg_operators::RowPolicy;
 use thalweg_operators::upsert::Upsert;
 
@@ -32,7 +32,7 @@ pub(super) fn write(
     let mut lowering = relations(planner, logical, catalog, demands, Writer::default(), &mut warnings)?;
     let sinks = lowering.sinks(catalog, queries, demands)?;
     let graph = lowering.writer.finish()?;
-    Ok(Plan { graph, sinks, warnings })
+    Ok(Plan { graph, sinks, warnings, functions: Functions::default() })
 }
 
 /// Writes everything that leads to a sink or to the last query, whose rows are the outlet.

@@ -86,7 +86,7 @@ impl Spec for CountAggregate {
 impl OperatorSpec for CountAggregate {
     fn build(&self, functions: &Functions) -> Result<Box<dyn Operator>> {
         let timestamp = timestamp_index(&self.input)?;
-        let inputs = Inputs::new(&self.grouping, &self.input, timestamp);
+        let inputs = Inputs::new(&self.grouping, &self.input, timestamp, functions)?;
         Ok(Box::new(CountOperator {
             log: Log::new(&self.grouping, &inputs, functions)?,
             inputs,

@@ -98,7 +98,7 @@ impl Spec for SessionAggregate {
 impl OperatorSpec for SessionAggregate {
     fn build(&self, functions: &Functions) -> Result<Box<dyn Operator>> {
         let timestamp = timestamp_index(&self.input)?;
-        let inputs = Inputs::new(&self.grouping, &self.input, timestamp);
+        let inputs = Inputs::new(&self.grouping, &self.input, timestamp, functions)?;
         Ok(Box::new(SessionOperator {
             log: Log::new(&self.grouping, &inputs, functions)?,
             inputs,

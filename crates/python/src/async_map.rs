@@ -1,0 +1,41 @@
+//! `async def` functions: the records of a batch together, as many calls in flight as may be.
+//!
+//! What awaits them is on Python's side, `thalweg.asynchronous`: one loop on a thread of its own. The thread
+//! that asks waits without holding the interpreter.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use thalweg_app::Stream;
+use thalweg_dataflow::{Error, Result};
+
+use crate::function::Function;
+use crate::object::Object;
+
+/// So many times the calls in flight are handed over at once: when a call ends, the next begins, and whoever
+/// watches over the time that functions take sees them come back.
+const ROUNDS: usize = 4;
+
+/// The results of the calls, in the order of the records, and the first call that failed: whose it was and
+/// what it raised.
+type Answers<'py> = (Bound<'py, PyList>, Option<(usize, Bound<'py, PyAny>)>);
+
+/// One record or none for each, with so many calls in flight.
+pub(crate) fn map(stream: Stream<Object>, function: Arc<Function>, in_flight: usize) -> Stream<Object> {
+    let records_max = in_flight.saturating_mul(ROUNDS);
+    stream.try_map_together(records_max, move |records| Python::attach(|py| answers(py, &function, &records)))
+}
+
+fn answers(py: Python<'_>, function: &Function, records: &[Object]) -> Result<Vec<Option<Object>>> {
+    let broken = |raised: PyErr| Error::internal("calls do not answer as they should").because(raised);
+    let list = PyList::new(py, records.iter().map(|record| record.0.bind(py))).map_err(broken)?;
+    let answers = function.call(py, list.as_any())?;
+    let (results, failed): Answers<'_> = answers.extract().map_err(broken)?;
+    if let Some((at, raised)) = failed
+        && let Some(record) = records.get(at)
+    {
+        return Err(function.failed(py, &PyErr::from_value(raised), record.0.bind(py)));
+    }
+    Ok(results.iter().map(|result| (!result.is_none()).then(|| Object(result.unbind()))).collect())
+}

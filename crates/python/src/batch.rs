@@ -1,0 +1,123 @@
+//! Functions of whole batches: columns to Python, and what comes back as the columns that were declared.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, FieldRef, Fields, Schema, UInt32Type};
+use pyo3::prelude::*;
+use thalweg_app::{Mapped, Rows};
+use thalweg_dataflow::{Code, Error, Result};
+
+use crate::capsule::{export, import_batch};
+use crate::function::Function;
+
+/// A column that a program declares, and its type as the program wrote it.
+pub(crate) type Declared = (FieldRef, Arc<str>);
+
+/// Rows that a function of batches makes: it gives these columns, and perhaps one that tells from
+/// which row each comes.
+pub(crate) fn map(
+    rows: Rows,
+    name: &str,
+    function: Arc<Function>,
+    columns: Vec<Declared>,
+    origin: Option<String>,
+) -> Rows {
+    let fields: Fields = columns.iter().map(|(field, _)| Arc::clone(field)).collect();
+    rows.map_batches(name, fields, move |batch| {
+        Python::attach(|py| {
+            let given = export(py, batch)
+                .map_err(|raised| Error::internal("a batch cannot be given to Python").because(raised))?;
+            let result = function.call(py, &given)?;
+            let wrong = |what: String| function.wrong(&what, &given);
+            let result = import_batch(&result)
+                .map_err(|raised| wrong(format!("gave no columns: {}", raised.value(py))))?;
+            mapped(&result, &columns, origin.as_deref()).map_err(wrong)
+        })
+    })
+}
+
+/// The declared columns among those that a function gave, or what is wrong with them.
+fn mapped(
+    given: &RecordBatch,
+    columns: &[Declared],
+    origin: Option<&str>,
+) -> std::result::Result<Mapped, String> {
+    let named = |name: &str| {
+        given.column_by_name(name).ok_or_else(|| {
+            let schema = given.schema_ref();
+            let there: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            format!("gave no column '{name}', only '{}'", there.join("', '"))
+        })
+    };
+    let column = |(field, declared): &Declared| {
+        let column = fitted(named(field.name())?, field.data_type())
+            .map_err(|why| format!("gave a column '{}' that is no {declared}: {why}", field.name()))?;
+        match column.null_count() {
+            1.. if !field.is_nullable() => {
+                Err(format!("gave a column '{}' with nulls, and it is {declared}", field.name()))
+            }
+            _ => Ok(column),
+        }
+    };
+    let arrays = columns.iter().map(column).collect::<std::result::Result<Vec<_>, _>>()?;
+    let origins = origin.map(|name| origins(named(name)?, name)).transpose()?;
+    let schema = Schema::new(columns.iter().map(|(field, _)| Arc::clone(field)).collect::<Vec<_>>());
+    let options = RecordBatchOptions::new().with_row_count(Some(given.num_rows()));
+    let rows = RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options);
+    rows.map(|rows| Mapped { rows, origins }).map_err(|why| format!("gave no batch: {why}"))
+}
+
+fn origins(column: &ArrayRef, name: &str) -> std::result::Result<UInt32Array, String> {
+    let numbers = fitted(column, &DataType::UInt32)
+        .map_err(|why| format!("gave a column '{name}' that does not number rows: {why}"))?;
+    Ok(numbers.as_primitive::<UInt32Type>().clone())
+}
+
+/// The same values as a column of this type, if none of them is lost: whole numbers of another width, texts
+/// and bytes of another layout, instants of another unit.
+pub(crate) fn fitted(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
+    let given = column.data_type();
+    if given == wanted {
+        return Ok(Arc::clone(column));
+    }
+    if !is_of_kind(given, wanted) {
+        return Err(Error::new(Code::TypeMismatch, format!("'{given}' is something else")));
+    }
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(column, wanted, &options)
+        .map_err(|why| Error::new(Code::TypeMismatch, "a value does not fit").because(why))
+}
+
+/// Whether values of one type can be meant as values of another.
+fn is_of_kind(given: &DataType, wanted: &DataType) -> bool {
+    use DataType::{
+        Binary, BinaryView, Date32, Date64, Decimal128, Dictionary, FixedSizeBinary, FixedSizeList,
+        LargeBinary, LargeList, LargeUtf8, List, Null, Struct, Time32, Time64, Timestamp, Utf8, Utf8View,
+    };
+    match (given, wanted) {
+        (Null, _) => true,
+        (Dictionary(_, values), _) => is_of_kind(values, wanted),
+        (Utf8 | LargeUtf8 | Utf8View, Utf8)
+        | (Binary | LargeBinary | BinaryView | FixedSizeBinary(_), Binary)
+        | (Date32 | Date64, Date32)
+        | (Time32(_) | Time64(_), Time64(_))
+        | (Timestamp(..), Timestamp(..)) => true,
+        (List(item) | LargeList(item) | FixedSizeList(item, _), List(inner)) => {
+            item.data_type() == inner.data_type() || is_of_kind(item.data_type(), inner.data_type())
+        }
+        (Struct(fields), Struct(inner)) => {
+            fields.len() == inner.len()
+                && fields.iter().zip(inner).all(|(field, inner)| {
+                    field.name() == inner.name()
+                        && (field.data_type() == inner.data_type()
+                            || is_of_kind(field.data_type(), inner.data_type()))
+                })
+        }
+        (given, wanted) if given.is_integer() => wanted.is_numeric(),
+        (given, wanted) if given.is_floating() => wanted.is_floating(),
+        (given, Decimal128(..)) => given.is_decimal(),
+        _ => false,
+    }
+}

@@ -1,0 +1,34 @@
+-- A generated column and a watermark by functions.
+--# input orders
+{"id": 1, "city": "Rome", "price": 10, "time": "2024-05-01T10:00:00Z"}
+{"id": 2, "city": "Oslo", "price": 20, "time": "2024-05-01T10:00:30Z"}
+{"id": 3, "city": "Rome", "price": null, "time": "2024-05-01T10:00:31Z"}
+{"id": 4, "city": "Rome", "price": 7, "time": "2024-05-01T10:00:32Z"}
+{"id": 5, "city": "Bern", "price": 8, "time": "2024-05-01T10:00:33Z"}
+{"id": 6, "city": null, "price": 9, "time": "2024-05-01T10:00:34Z"}
+{"id": 7, "city": "Oslo", "price": 5, "time": "2024-05-01T10:00:50Z"}
+{"id": 8, "city": "Graz", "price": 6, "time": "2024-05-01T10:01:05Z"}
+{"id": 9, "city": "Rome", "price": 99, "time": "2024-05-01T10:02:10Z"}
+--# end
+
+CREATE FUNCTION twice(price BIGINT) RETURNS BIGINT LANGUAGE python AS 'def twice(price): return 2 * price';
+CREATE FUNCTION earlier(time TIMESTAMP) RETURNS TIMESTAMP LANGUAGE python AS $$
+from datetime import timedelta
+
+def earlier(time):
+    return time - timedelta(minutes=1)
+$$;
+CREATE TABLE orders (
+    id BIGINT, city TEXT, price BIGINT, time TIMESTAMP NOT NULL, double BIGINT GENERATED ALWAYS AS (twice(price)),
+    WATERMARK FOR time AS earlier(time)
+) WITH (connector = 'single_file', path = '/not/read/in/tests', type = 'source', format = 'json');
+SELECT city, sum(double) AS total FROM orders GROUP BY city, tumble(INTERVAL '1 minute');
+
+--# expect final
+{"city": "Rome", "total": 34}
+{"city": "Oslo", "total": 50}
+{"city": "Bern", "total": 16}
+{"city": null, "total": 18}
+{"city": "Graz", "total": 12}
+{"city": "Rome", "total": 198}
+--# end

@@ -1,0 +1,232 @@
+"""States whose class says what is in them, and states that are pickled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Callable, Optional, TypedDict
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+import thalweg
+from thalweg.shapes import shape_of
+from thalweg.testing import Driver
+
+from processes import run
+
+
+@dataclass
+class Address:
+    city: str
+    zips: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Account:
+    balance: int = 0
+    rate: float = 0.5
+    name: Optional[str] = None
+    raw: bytes = b""
+    open: bool = True
+    born: date = date(2000, 1, 2)
+    at: time = time(1, 2, 3, 4)
+    seen: datetime = datetime(2026, 1, 2, 3, 4, 5, 6, timezone.utc)
+    homes: list[Address] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    inner: int
+
+
+@dataclass
+class Slotted:
+    __slots__ = ("left", "right")
+    left: int
+    right: Frozen
+
+
+class Totals(TypedDict):
+    votes: int
+    names: list[str]
+
+
+def new_slotted() -> Slotted:
+    return Slotted(1, Frozen(2))
+
+
+def new_totals() -> Totals:
+    return {"votes": 0, "names": []}
+
+
+def through_a_restart(make: Callable[[], Any], change: Callable[[Any], None]) -> tuple[Any, Any]:
+    """The state of a key as it is left, and as it comes back."""
+    seen: list[Any] = []
+
+    def look(record: bytes, state: Any) -> None:
+        if record == b"change":
+            change(state)
+        seen.append(state)
+
+    application = thalweg.Application("states")
+    records = application.source("in", connector="tcp", address="127.0.0.1:1")
+    records.key_by(lambda record: 1).stateful("state", look, state=make).discard()
+    driver = Driver(application)
+    driver.frame("in", b"change")
+    driver.restart()
+    driver.frame("in", b"look")
+    assert seen[0] is not seen[1], "it has been away"
+    return seen[0], seen[1]
+
+
+def nothing(state: Any) -> None:
+    pass
+
+
+def fill(account: Account) -> None:
+    account.balance, account.rate, account.name, account.raw, account.open = -(2**63), float("inf"), "é", b"\0", False
+    account.homes += [Address("Rome", [1, 2]), Address("", [])]
+
+
+# What columns cannot hold as it is comes back all the same: it is pickled.
+ODD: dict[str, Callable[[Account], Any]] = {
+    "an int for a float": lambda a: setattr(a, "rate", 3),
+    "a flag for an int": lambda a: setattr(a, "balance", True),
+    "a large int": lambda a: setattr(a, "balance", 2**63),
+    "a lone surrogate": lambda a: setattr(a, "name", "\ud800"),
+    "another attribute": lambda a: setattr(a, "extra", 1),
+    "no attribute": lambda a: delattr(a, "rate"),
+    "another zone": lambda a: setattr(a, "seen", datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=1)))),
+    "no zone": lambda a: setattr(a, "seen", datetime(2026, 1, 1)),
+    "far away": lambda a: setattr(a, "seen", datetime(9999, 1, 1, tzinfo=timezone.utc)),
+    "a tuple for a list": lambda a: setattr(a, "homes", (Address("x"),)),
+    "a datetime for a date": lambda a: setattr(a, "born", datetime(2026, 1, 1)),
+    "deep inside": lambda a: a.homes.append(Address("x", [True])),
+    "another class": lambda a: setattr(a, "homes", [Frozen(1)]),
+}
+
+
+@pytest.mark.parametrize("change", [nothing, fill, *ODD.values()], ids=["nothing", "all", *ODD])
+def test_a_dataclass_comes_back_as_it_was(change: Callable[[Account], Any]) -> None:
+    before, after = through_a_restart(Account, change)
+    assert type(after) is Account
+    assert repr(vars(after)) == repr(vars(before)), "even where types are equal and not the same"
+
+
+def test_frozen_and_slotted_classes_come_back() -> None:
+    before, after = through_a_restart(new_slotted, lambda state: setattr(state, "left", 7))
+    assert (after, type(after.right)) == (Slotted(7, Frozen(2)), Frozen)
+
+
+def test_no_constructor_runs_for_a_state_that_comes_back() -> None:
+    made: list[int] = []
+
+    @dataclass
+    class Noisy:
+        value: int = 0
+
+        def __post_init__(self) -> None:
+            made.append(1)
+
+    through_a_restart(Noisy, nothing)
+    assert made == [1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [nothing, lambda t: t["names"].append("x"), lambda t: t.pop("votes"), lambda t: t.update(more=1), lambda t: t.update(votes=t.pop("votes"))],
+    ids=["nothing", "all", "less", "more", "another order"],
+)
+def test_a_typed_dict_comes_back_as_it_was(change: Callable[[Any], Any]) -> None:
+    before, after = through_a_restart(new_totals, change)
+    assert list(after.items()) == list(before.items())
+
+
+def test_what_has_a_shape() -> None:
+    class Exact(TypedDict):
+        price: Decimal
+
+    @dataclass
+    class Node:
+        below: "list[Node]" = field(default_factory=list)
+
+    @dataclass
+    class Pickle:
+        pickle: int = 0
+
+    for made in (Exact, Node, Pickle, list, dict, lambda: 1, int):
+        assert shape_of(made) is None, made
+    assert shape_of(Address) == ("dataclass", Address, [("city", "str"), ("zips", ("list", "int"))])
+    assert shape_of(new_totals) == ("dict", Totals, [("votes", "int"), ("names", ("list", "str"))])
+
+
+PROGRAM = """
+from dataclasses import dataclass
+import thalweg
+
+@dataclass
+class Count:
+    rows: int = 0
+    last: {hint} = {first}
+
+def number(row, count):
+    count.rows += 1
+    count.last = row["n"]
+    return f"{{row['k']}} {{count.rows}}"
+
+application = thalweg.Application("counter")
+rows = application.source("in", connector="single_file", path="in.jsonl", decoder=thalweg.decode_json)
+counted = rows.key_by(lambda row: row["k"]).stateful("count", number, state=Count)
+counted.sink("out", connector="single_file", path="out.txt")
+
+if __name__ == "__main__":
+    thalweg.run(application)
+"""
+
+
+def job(folder: Path, hint: str = "float", first: str = "0.0") -> None:
+    (folder / "app.py").write_text(PROGRAM.format(hint=hint, first=first))
+    (folder / "in.jsonl").write_text("".join(json.dumps({"k": n % 3, "n": n / 2}) + "\n" for n in range(99)))
+
+
+def test_a_parquet_reader_sees_the_fields(tmp_path: Path) -> None:
+    job(tmp_path)
+    code, _, err = run("app.py", "--state-dir", "state", folder=tmp_path)
+    assert code == 0, err
+    tables = [pyarrow.parquet.read_table(file) for file in (tmp_path / "state").rglob("*.parquet")]
+    states = [table for table in tables if "state" in table.column_names]
+    assert states, "no state is kept"
+    rows = [row for table in states for row in table.column("state").to_pylist()]
+    assert {"rows": 33, "last": 49.0, "pickle": None} in rows, rows
+
+
+
+
+@pytest.mark.parametrize(
+    ("hint", "first", "words"),
+    [("float", "0.0", "a 'dict' can only be pickled"), ("object", "None", "can only be pickled")],
+    ids=["record", "state"],
+)
+def test_pickles_are_refused(tmp_path: Path, hint: str, first: str, words: str) -> None:
+    job(tmp_path, hint, first)
+    code, _, err = run("app.py", "--no-pickle", "--state-dir", "state", folder=tmp_path)
+    assert code == 1 and words in err and "--no-pickle refuses" in err, err
+    assert run("app.py", "--state-dir", "state", folder=tmp_path)[0] == 0
+
+
+def test_without_pickles_a_program_of_plain_records_runs(tmp_path: Path) -> None:
+    job(tmp_path)
+    program = (tmp_path / "app.py").read_text()
+    program = program.replace("rows.key_by(lambda row: row['k'])", "").replace(
+        'rows.key_by(lambda row: row["k"])', 'rows.map(lambda row: (row["k"], row["n"])).key_by(lambda row: row[0])'
+    )
+    program = program.replace('row["n"]\n    return', "row[1]\n    return").replace("row['k']}", "row[0]}")
+    (tmp_path / "app.py").write_text(program)
+    code, _, err = run("app.py", "--no-pickle", "--state-dir", "state", folder=tmp_path)
+    assert code == 0, err
+    assert len((tmp_path / "out.txt").read_text().split("\n")) == 100

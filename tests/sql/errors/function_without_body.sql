@@ -1,0 +1,4 @@
+CREATE TABLE t (id BIGINT) WITH (connector = 'single_file', path = 't.jsonl', type = 'source', format = 'json');
+CREATE FUNCTION f(x BIGINT) RETURNS BIGINT LANGUAGE python;
+SELECT f(id) FROM t;
+--# error syntax
