@@ -85,8 +85,7 @@ class TestScalar:
         application.function(noted)
         stream = application.source("in", connector="tcp").rows({"value": "BYTEA"})
         stream.sql("SELECT noted(3) AS n FROM stream WHERE noted(4) = 4").discard()
-        with pytest.raises(thalweg.EngineError):
-            Driver(application)
+        Driver(application)
         assert calls == []
 
     def test_a_call_is_not_made_again_above_and_below_a_condition(self) -> None:

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use thalweg_app::{Aggregation, Incomplete, Window, Windows};
 use thalweg_dataflow::{Code, Error, EventTime, Result};
 
+use crate::attached::attached;
 use crate::function::Function;
 use crate::object::{Object, read};
 
@@ -42,18 +43,18 @@ impl Aggregation<Vec<u8>, Object> for Methods {
     type Output = Option<Object>;
 
     fn initial(&self) -> Result<Object> {
-        Python::attach(|py| Ok(Object(self.initial.make(py)?.unbind())))
+        attached(|py| Ok(Object(self.initial.make(py)?.unbind())))
     }
 
     fn update(&self, record: Object, accumulator: &mut Object) -> Result<()> {
-        Python::attach(|py| {
+        attached(|py| {
             let after = self.update.call_with(py, record.0.bind(py), accumulator.0.bind(py))?;
             keep(&self.update, accumulator, after)
         })
     }
 
     fn combine(&self, accumulator: &mut Object, other: Object) -> Result<()> {
-        Python::attach(|py| {
+        attached(|py| {
             let (before, other) = (accumulator.0.bind(py), other.0.bind(py));
             let after = self.combine.call_with(py, before, other)?;
             keep(&self.combine, accumulator, after)
@@ -61,7 +62,7 @@ impl Aggregation<Vec<u8>, Object> for Methods {
     }
 
     fn output(&self, key: Vec<u8>, window: Window, accumulator: Object) -> Result<Option<Object>> {
-        Python::attach(|py| {
+        attached(|py| {
             let accumulator = accumulator.0.bind(py);
             let failed = |raised: PyErr| self.output.failed(py, &raised, accumulator);
             let key = read(py, &key).map_err(failed)?;

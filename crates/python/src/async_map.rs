@@ -10,6 +10,7 @@ use pyo3::types::PyList;
 use thalweg_app::Stream;
 use thalweg_dataflow::{Error, Result};
 
+use crate::attached::attached;
 use crate::function::Function;
 use crate::object::Object;
 
@@ -24,7 +25,7 @@ type Answers<'py> = (Bound<'py, PyList>, Option<(usize, Bound<'py, PyAny>)>);
 /// One record or none for each, with so many calls in flight.
 pub(crate) fn map(stream: Stream<Object>, function: Arc<Function>, in_flight: usize) -> Stream<Object> {
     let records_max = in_flight.saturating_mul(ROUNDS);
-    stream.try_map_together(records_max, move |records| Python::attach(|py| answers(py, &function, &records)))
+    stream.try_map_together(records_max, move |records| attached(|py| answers(py, &function, &records)))
 }
 
 fn answers(py: Python<'_>, function: &Function, records: &[Object]) -> Result<Vec<Option<Object>>> {

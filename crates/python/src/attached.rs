@@ -9,6 +9,8 @@ use pyo3::prelude::*;
 
 thread_local! {
     static KEEPS_STATE: Cell<bool> = const { Cell::new(false) };
+    /// Whether the thread is within [`enter`].
+    static ENTERED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Enters the interpreter, on a thread that will do so again.
@@ -16,7 +18,31 @@ pub(crate) fn enter(work: &mut dyn FnMut()) {
     if !KEEPS_STATE.replace(true) {
         keep_state();
     }
-    Python::attach(|_| work());
+    Python::attach(|_| {
+        let _within = Within(ENTERED.replace(true));
+        work();
+    });
+}
+
+/// Restores whether the thread was within [`enter`], also when the work panics.
+struct Within(bool);
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        ENTERED.set(self.0);
+    }
+}
+
+/// Does work within the interpreter, which mostly was entered before.
+#[inline]
+#[allow(unsafe_code)]
+pub(crate) fn attached<R>(work: impl FnOnce(Python<'_>) -> R) -> R {
+    if ENTERED.get() {
+        // SAFETY: `enter` is on this thread's stack, holds the interpreter until it returns, and nothing
+        // that is called below it leaves the interpreter to others but for Python itself, which takes it back.
+        return work(unsafe { Python::assume_attached() });
+    }
+    Python::attach(work)
 }
 
 /// Makes this thread's interpreter state, if it has none, and leaves the interpreter without giving it up.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, FieldRef, Fields, Schema, UInt32Type};
-use pyo3::prelude::*;
 use thalweg_app::{Mapped, Rows};
 use thalweg_dataflow::{Code, Error, Result};
 
+use crate::attached::attached;
 use crate::capsule::{export, import_batch};
 use crate::function::Function;
 
@@ -26,7 +26,7 @@ pub(crate) fn map(
 ) -> Rows {
     let fields: Fields = columns.iter().map(|(field, _)| Arc::clone(field)).collect();
     rows.map_batches(name, fields, move |batch| {
-        Python::attach(|py| {
+        attached(|py| {
             let given = export(py, batch)
                 .map_err(|raised| Error::internal("a batch cannot be given to Python").because(raised))?;
             let result = function.call(py, &given)?;

@@ -18,7 +18,7 @@ use thalweg_dataflow::spec::SinkSpec;
 use thalweg_dataflow::{Code, Error, EventTime, Result};
 
 use crate::aggregate::{Methods, windows};
-use crate::attached::enter;
+use crate::attached::{attached, enter};
 use crate::fields;
 use crate::function::{Function, Given};
 use crate::object::{Column, Object, write_key};
@@ -356,11 +356,6 @@ fn columns(declared: &[(String, String)]) -> Result<Vec<(FieldRef, Arc<str>)>> {
 
 fn fields(columns: &[(FieldRef, Arc<str>)]) -> Fields {
     columns.iter().map(|(field, _)| Arc::clone(field)).collect()
-}
-
-/// Within the interpreter, which the operator around has entered.
-fn attached<R>(work: impl FnOnce(Python<'_>) -> R) -> R {
-    Python::attach(work)
 }
 
 /// The Python side has let something through that it should not have.

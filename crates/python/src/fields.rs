@@ -23,6 +23,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyT
 use thalweg_app::{Columnar, Write};
 use thalweg_dataflow::{Code, Error, Result};
 
+use crate::attached::attached;
 use crate::function::shown;
 use crate::object::{Object, pickled, unpickled};
 use crate::rows::{Values, append, classes, objects, values};
@@ -272,7 +273,7 @@ impl Columnar<Option<Object>> for Columns {
         let structs = column.as_struct_opt().ok_or_else(damaged)?;
         let pickles = structs.column_by_name(PICKLE).and_then(|column| column.as_binary_opt::<i32>());
         let pickles = pickles.ok_or_else(damaged)?;
-        let states = Python::attach(|py| -> PyResult<Vec<_>> {
+        let states = attached(|py| -> PyResult<Vec<_>> {
             let plain = objects(py, column)?;
             let state = |(row, plain): (usize, Bound<'_, PyAny>)| -> PyResult<Option<Object>> {
                 if plain.is_none() {
@@ -332,7 +333,7 @@ impl Write<Option<Object>> for Writer {
                 self.pickles.append_null();
                 Ok(1)
             }
-            Some(state) => Python::attach(|py| {
+            Some(state) => attached(|py| {
                 let state = state.0.bind(py);
                 Writer::push(self, state).map_err(|raised| {
                     let why = format!("{raised}\nthe state was {}", shown(state));

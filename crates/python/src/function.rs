@@ -1,9 +1,13 @@
 //! Functions of the program, and what a user reads when one fails.
 
+use std::ptr::null_mut;
+
+use pyo3::ffi::PyObject;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyString, PyTuple};
 use thalweg_dataflow::{Code, Error, Result};
 
+use crate::attached::attached;
 use crate::object::Object;
 use crate::supervise::Step;
 
@@ -157,7 +161,7 @@ impl Iterator for Given {
         match self {
             Given::One(one) => one.take().map(Ok),
             Given::Items(items) => items.pop().map(Ok),
-            Given::Lazy { iterator, function, record } => Python::attach(|py| {
+            Given::Lazy { iterator, function, record } => attached(|py| {
                 let of = record.0.bind(py);
                 let item = function.mark.call(of, || iterator.bind(py).clone().next())?;
                 Some(match item {
@@ -177,11 +181,23 @@ fn call<'py>(
     first: &Bound<'py, PyAny>,
     second: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let none: *mut pyo3::ffi::PyObject = std::ptr::null_mut();
-    let second = second.map_or(none, Bound::as_ptr);
-    // SAFETY: all are held here, the arguments end with a null, and what is given is ours.
+    // In the stable interface since Python 3.12; the same symbol with the same meaning since 3.9.
+    unsafe extern "C" {
+        fn PyObject_Vectorcall(
+            callable: *mut PyObject,
+            arguments: *const *mut PyObject,
+            count: usize,
+            names: *mut PyObject,
+        ) -> *mut PyObject;
+    }
+    // The callee may use the place before the first argument, for `self`.
+    const PLACE_BEFORE: usize = 1 << (usize::BITS - 1);
+    let mut arguments = [null_mut(), first.as_ptr(), second.map_or(null_mut(), Bound::as_ptr)];
+    let count = 1 + usize::from(second.is_some());
+    // SAFETY: the arguments are held here, there are as many as are said, and what is given is ours.
     unsafe {
-        let result = pyo3::ffi::PyObject_CallFunctionObjArgs(function.as_ptr(), first.as_ptr(), second, none);
+        let from = arguments.as_mut_ptr().add(1);
+        let result = PyObject_Vectorcall(function.as_ptr(), from, count | PLACE_BEFORE, null_mut());
         Bound::from_owned_ptr_or_err(function.py(), result)
     }
 }

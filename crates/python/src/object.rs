@@ -29,6 +29,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thalweg_app::{Columnar, Values, Write};
 use thalweg_dataflow::{Error, Result};
 
+use crate::attached::attached;
 use crate::function::{Function, shown};
 
 /// Tuples within tuples beyond this are pickled, or are no key.
@@ -271,7 +272,7 @@ impl Columnar<Object> for Column {
     fn read(&self, column: &ArrayRef) -> Result<Values<Object>> {
         let column = column.as_binary_opt::<i32>();
         let column = column.ok_or_else(|| Error::internal("records do not lie in bytes"))?;
-        let records = Python::attach(|py| {
+        let records = attached(|py| {
             let record = |bytes| {
                 read(py, bytes)
                     .map(|record| Object(record.unbind()))
@@ -292,7 +293,7 @@ struct Writer {
 
 impl Write<Object> for Writer {
     fn push(&mut self, record: &Object) -> Result<usize> {
-        Python::attach(|py| {
+        attached(|py| {
             let (record, start) = (record.0.bind(py), self.bytes.len());
             let written = write(record, &mut self.bytes).and_then(|()| {
                 i32::try_from(self.bytes.len()).map_err(|_| PyOverflowError::new_err("a record is too large"))
@@ -320,7 +321,7 @@ impl Write<Object> for Writer {
 impl Serialize for Object {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut bytes = Vec::new();
-        Python::attach(|py| {
+        attached(|py| {
             let object = self.0.bind(py);
             let written = write(object, &mut bytes);
             written.map_err(|raised| S::Error::custom(format!("{raised}; it was {}", shown(object))))
@@ -341,7 +342,7 @@ impl<'de> Deserialize<'de> for Object {
             }
 
             fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> std::result::Result<Object, E> {
-                Python::attach(|py| match bytes {
+                attached(|py| match bytes {
                     // What stands where the form of a type is asked for.
                     [] => Ok(Object(py.None())),
                     bytes => read(py, bytes).map(|object| Object(object.unbind())),

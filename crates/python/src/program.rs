@@ -15,6 +15,7 @@ use thalweg_dataflow::{Code, Error, EventTime, Result};
 use crate::command::as_command;
 use crate::describe::{Ends, application};
 use crate::sql_function;
+use crate::supervise::alone;
 
 create_exception!(thalweg, EngineError, PyException, "What the engine refuses, or why it failed.");
 
@@ -55,6 +56,7 @@ impl Driver {
 impl Driver {
     #[new]
     fn new(py: Python<'_>, declared: Py<PyAny>) -> PyResult<Self> {
+        alone();
         // Planning has a thread of its own, which enters the interpreter where a script holds functions.
         let program = py.detach(|| {
             let read = Python::attach(|py| read(declared.bind(py), Ends::Hands))?;

@@ -23,6 +23,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList, PyString};
 use thalweg_app::WriteRows;
 use thalweg_dataflow::{Code, Error, Result};
 
+use crate::attached::attached;
 use crate::object::Object;
 
 pub(crate) use write::{Rows, Values, append, values};
@@ -34,7 +35,7 @@ pub(crate) type Objects<'py> = PyResult<Vec<Bound<'py, PyAny>>>;
 
 /// A `dict` for each row, with a value for each column.
 pub(crate) fn read(batch: &RecordBatch) -> Result<Vec<Object>> {
-    Python::attach(|py| {
+    attached(|py| {
         let schema = batch.schema_ref();
         let names: Vec<_> = schema.fields().iter().map(|field| PyString::intern(py, field.name())).collect();
         let columns = batch.columns().iter().zip(schema.fields());

@@ -19,6 +19,7 @@ use thalweg_app::WriteRows;
 use thalweg_dataflow::{Code, Error, Result};
 
 use super::{EPOCH_ORDINAL, classes};
+use crate::attached::attached;
 use crate::describe::nanos;
 use crate::function::shown;
 use crate::object::Object;
@@ -45,7 +46,7 @@ impl Rows {
     /// Writes columns, each with its type as the program wrote it.
     pub(crate) fn new(step: Arc<str>, columns: &[(FieldRef, Arc<str>)]) -> Result<Self> {
         let column = |(field, declared): &(FieldRef, Arc<str>)| {
-            let name = Python::attach(|py| PyString::intern(py, field.name()).unbind());
+            let name = attached(|py| PyString::intern(py, field.name()).unbind());
             let values = values(field.data_type())?;
             Ok(Column { field: Arc::clone(field), name, declared: Arc::clone(declared), values })
         };
@@ -56,7 +57,7 @@ impl Rows {
 impl WriteRows<Object> for Rows {
     fn push(&mut self, record: &Object) -> Result<usize> {
         let Self { step, columns } = self;
-        Python::attach(|py| {
+        attached(|py| {
             let record = record.0.bind(py);
             let mut bytes = 0;
             for column in columns {
