@@ -70,7 +70,8 @@ if __name__ == "__main__":
     thalweg.run(app)
 """
 
-KEPT = ("--state-dir", "state", "--checkpoint-interval", "20ms")
+# Small batches, so that there are checkpoints long before the end.
+KEPT = ("--state-dir", "state", "--checkpoint-interval", "20ms", "--set", "batch-rows-max=500")
 
 
 def newest(folder: Path) -> int:

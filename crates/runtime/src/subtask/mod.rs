@@ -368,12 +368,29 @@ impl Subtask {
         Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
     }
 
+    /// What was waited for is here.
+    fn begin_turn(&mut self) {
+        self.budget = Budget::at(self.world.clock.monotonic());
+    }
+
     /// Makes way for the other subtasks of this thread, now and then.
     async fn make_way(&mut self, rows: usize) {
+        let now = self.world.clock.monotonic();
         let drawn = self.random.as_ref().is_some_and(|r| thalweg_world::Random::next_u64(r) % 4 == 0);
-        if self.budget.spend(rows) || drawn {
+        if !self.budget.spend(rows, now) && !drawn {
+            return;
+        }
+        let share = self.budget.share(now);
+        yield_now().await;
+        // After a turn that took long, the others get one too, not one step each: a sink that writes has several
+        // steps for what took us one.
+        for _ in 0..SHARE_YIELDS_MAX {
+            if share.is_zero() || self.world.clock.monotonic().saturating_sub(now) >= share {
+                break;
+            }
             yield_now().await;
         }
+        self.begin_turn();
     }
 }
 
@@ -384,23 +401,45 @@ const TURN_MESSAGES_MAX: usize = 64;
 /// The most rows that a subtask handles before it makes way.
 const TURN_ROWS_MAX: usize = 8192;
 
+/// The longest turn, but for one message that takes longer.
+const TURN_MAX: Duration = Duration::from_millis(10);
+/// Behind a turn that was longer, the others of the thread get this part of it, if they want it.
+const SHARE: u32 = 64;
+/// And no more than that,
+const SHARE_MAX: Duration = Duration::from_millis(5);
+/// nor more than so many steps, for there are clocks that stand still.
+const SHARE_YIELDS_MAX: usize = 4096;
+
 /// What is left of a subtask's turn on its thread.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
+    began: Duration,
     messages: usize,
     rows: usize,
 }
 
 impl Budget {
+    fn at(began: Duration) -> Self {
+        Self { began, ..Self::default() }
+    }
+
     /// Whether the turn is over.
-    fn spend(&mut self, rows: usize) -> bool {
+    fn spend(&mut self, rows: usize, now: Duration) -> bool {
         self.messages += 1;
         self.rows += rows;
-        let over = self.messages >= TURN_MESSAGES_MAX || self.rows >= TURN_ROWS_MAX;
-        if over {
-            *self = Self::default();
+        self.messages >= TURN_MESSAGES_MAX || self.rows >= TURN_ROWS_MAX || self.took(now) >= TURN_MAX
+    }
+
+    fn took(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.began)
+    }
+
+    /// What the others get of the time behind a turn that ends now.
+    fn share(&self, now: Duration) -> Duration {
+        match self.took(now) {
+            took if took > TURN_MAX => (took / SHARE).min(SHARE_MAX),
+            _ => Duration::ZERO,
         }
-        over
     }
 }
 
@@ -422,5 +461,32 @@ async fn sleep(world: &World, duration: Option<Duration>) {
     match duration {
         Some(duration) => world.clock.sleep(duration).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn a_turn_ends_by_its_messages_its_rows_or_its_time() {
+        let mut budget = Budget::at(ms(5));
+        assert!((1..TURN_MESSAGES_MAX).all(|_| !budget.spend(1, ms(5))));
+        assert!(budget.spend(1, ms(5)));
+        assert!(Budget::at(ms(5)).spend(TURN_ROWS_MAX, ms(5)));
+        assert!(!Budget::at(ms(5)).spend(1, ms(14)) && Budget::at(ms(5)).spend(1, ms(15)));
+    }
+
+    #[test]
+    fn others_get_their_share_of_a_long_turn_only() {
+        let budget = Budget::at(ms(100));
+        assert_eq!(budget.share(ms(110)), Duration::ZERO);
+        assert_eq!(budget.share(ms(164)), ms(1));
+        assert_eq!(budget.share(ms(100_000)), SHARE_MAX);
+        assert_eq!(budget.share(ms(0)), Duration::ZERO, "a clock that goes backwards");
     }
 }

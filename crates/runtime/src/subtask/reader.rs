@@ -102,7 +102,11 @@ impl Reader {
                         yield_now().await;
                         continue;
                     }
-                    None => self.rest(subtask).await?,
+                    None => {
+                        let wake = self.rest(subtask).await?;
+                        subtask.begin_turn();
+                        wake
+                    }
                 },
             };
             subtask.chain.read_clock();

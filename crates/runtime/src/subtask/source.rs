@@ -186,6 +186,7 @@ impl SourceReader {
             event = event => Wake::Event(event?),
             () = sleep(&subtask.world, until) => Wake::Timer,
         };
+        subtask.begin_turn();
         self.mark = subtask.world.clock.monotonic();
         Ok(wake)
     }
