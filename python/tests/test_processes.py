@@ -47,6 +47,17 @@ if __name__ == "__main__":
 """
 
 
+# The same, and not through before anybody can stop it.
+SLOW = COUNTER.replace(
+    "def number(row, count):\n",
+    """def number(row, count):
+    if row["n"] % 1000 == 0:
+        import time
+        time.sleep(0.01)
+""",
+)
+
+
 def job(folder: Path, program: str = COUNTER, rows: int = ROWS) -> None:
     """A folder with a program and its input."""
     (folder / "app.py").write_text(program)
@@ -74,12 +85,6 @@ RAISES = COUNTER.replace(
     f"def number(row, count):\n    if row['n'] == {ROWS - 1}: raise KeyError('no such key')\n",
 )
 
-PAUSES = """def number(row, count):
-    if row["n"] % 1000 == 0:
-        import time
-        time.sleep(0.01)
-"""
-
 KEPT = ("--state-dir", "state", "--checkpoint-interval", "50ms")
 
 
@@ -92,7 +97,7 @@ def live_through(folder: Path, dice: random.Random, took: float, what: str) -> t
             # A life that nobody kills comes through, so there is an end.
             if life < LIVES_MAX // 2:
                 try:
-                    process.process.wait(dice.uniform(0.3, 1.3) * took)
+                    process.process.wait(dice.uniform(0.2, 0.8) * took)
                 except subprocess.TimeoutExpired:
                     process.process.kill()
             code, _, err = process.ended()
@@ -108,7 +113,7 @@ def live_through(folder: Path, dice: random.Random, took: float, what: str) -> t
 def test_killed_at_random_moments_every_row_is_counted_once(tmp_path: Path) -> None:
     seed = int(os.environ.get("THALWEG_SEED", time.time_ns() % 100_000))
     dice, kills, recovered = random.Random(seed), 0, 0
-    job(tmp_path)
+    job(tmp_path, SLOW)
     began = time.monotonic()
     assert run("app.py", folder=tmp_path)[0] == 0
     took = time.monotonic() - began
@@ -116,7 +121,7 @@ def test_killed_at_random_moments_every_row_is_counted_once(tmp_path: Path) -> N
     for number in range(JOBS_MAX):
         folder, what = tmp_path / str(number), f"seed {seed}, job {number}"
         folder.mkdir()
-        job(folder)
+        job(folder, SLOW)
         of_job = live_through(folder, dice, took, what)
         kills, recovered = kills + of_job[0], recovered + of_job[1]
         assert output(folder) == expected(), what
@@ -128,9 +133,8 @@ def test_killed_at_random_moments_every_row_is_counted_once(tmp_path: Path) -> N
 
 
 def begin_and_interrupt(folder: Path, *way: str | Path) -> None:
-    """A life that is stopped as soon as something new has come out. It takes its time, not to be through by then."""
-    program = (folder / "app.py").read_text()
-    (folder / "app.py").write_text(program.replace("def number(row, count):\n", PAUSES))
+    """A life that is stopped as soon as something new has come out."""
+    (folder / "app.py").write_text(SLOW)
     out = folder / "out.txt"
     before, deadline = out.stat().st_size if out.exists() else 0, time.monotonic() + PATIENCE
     with Process(*way, *KEPT, folder=folder) as process:
@@ -139,7 +143,7 @@ def begin_and_interrupt(folder: Path, *way: str | Path) -> None:
             time.sleep(0.005)
         code, _, err = process.interrupted()
     assert code == 130 and "stopped at epoch" in err, err
-    (folder / "app.py").write_text(program)
+    (folder / "app.py").write_text(COUNTER)
 
 
 def test_a_function_that_raises_loses_nothing_that_is_checkpointed(tmp_path: Path) -> None:
