@@ -61,7 +61,8 @@ class Process:
 
     def __exit__(self, *_: Any) -> None:
         self.process.kill()
-        self.process.communicate()
+        # Whoever has its output and lives on is a fault, not a reason to wait for ever.
+        self.process.communicate(timeout=PATIENCE)
 
     def ended(self) -> tuple[int, str, str]:
         """Its exit code and what it said, when it has ended."""

@@ -25,7 +25,6 @@ _ERROR_BEGINS = re.compile(rb"error(\[|:)")
 _COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
 
 
-
 def interactive() -> bool:
     """Whether a prompt or a notebook is waiting for what comes out."""
     return hasattr(sys, "ps1")
