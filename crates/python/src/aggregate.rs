@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use thalweg_app::{Aggregation, Incomplete, Window, Windows};
 use thalweg_dataflow::{Code, Error, EventTime, Result};
@@ -48,8 +47,9 @@ impl Aggregation<Vec<u8>, Object> for Methods {
 
     fn update(&self, record: Object, accumulator: &mut Object) -> Result<()> {
         attached(|py| {
-            let after = self.update.call_with(py, record.0.bind(py), accumulator.0.bind(py))?;
-            keep(&self.update, accumulator, after)
+            let record = record.0.bind(py);
+            let after = self.update.call_with(py, record, accumulator.0.bind(py))?;
+            keep(&self.update, accumulator, after, record)
         })
     }
 
@@ -57,7 +57,7 @@ impl Aggregation<Vec<u8>, Object> for Methods {
         attached(|py| {
             let (before, other) = (accumulator.0.bind(py), other.0.bind(py));
             let after = self.combine.call_with(py, before, other)?;
-            keep(&self.combine, accumulator, after)
+            keep(&self.combine, accumulator, after, other)
         })
     }
 
@@ -74,13 +74,16 @@ impl Aggregation<Vec<u8>, Object> for Methods {
     }
 }
 
-/// Keeps what a method made of an accumulator.
-fn keep(method: &Function, accumulator: &mut Object, after: Bound<'_, PyAny>) -> Result<()> {
-    let py = after.py();
-    if after.is_none() && !accumulator.0.is_none(py) {
+/// Keeps what a method made of an accumulator. `shown` is what it was called with.
+pub(crate) fn keep(
+    method: &Function,
+    accumulator: &mut Object,
+    after: Bound<'_, PyAny>,
+    shown: &Bound<'_, PyAny>,
+) -> Result<()> {
+    if after.is_none() && !accumulator.0.is_none(after.py()) {
         // What was changed in place and not given back would be lost without a word.
-        let raised = PyTypeError::new_err("it gave None, and not the accumulator");
-        return Err(method.failed(py, &raised, accumulator.0.bind(py)));
+        return Err(method.wrong("gave None, and not the accumulator", shown));
     }
     accumulator.0 = after.unbind();
     Ok(())

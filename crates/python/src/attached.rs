@@ -24,6 +24,13 @@ pub(crate) fn enter(work: &mut dyn FnMut()) {
     });
 }
 
+/// Does work that nobody around it has entered the interpreter for.
+pub(crate) fn within<R>(work: impl FnOnce(Python<'_>) -> R) -> R {
+    let (mut work, mut done) = (Some(work), None);
+    enter(&mut || done = work.take().map(attached));
+    done.expect("what is entered does the work")
+}
+
 /// Restores whether the thread was within [`enter`], also when the work panics.
 struct Within(bool);
 

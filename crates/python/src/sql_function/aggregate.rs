@@ -9,7 +9,9 @@ use pyo3::prelude::*;
 use thalweg::engine::{DataFusionError, EmitTo, FunctionSignature, GroupsAccumulator, ProgramAggregate};
 use thalweg_dataflow::{Code, Error, Result};
 
-use super::scalar::{arguments, push, tuple, within};
+use super::scalar::{arguments, push, tuple};
+use crate::aggregate::keep;
+use crate::attached::within;
 use crate::function::Function;
 use crate::object::{Object, read, write};
 use crate::rows::values;
@@ -102,21 +104,6 @@ impl Groups {
         }
         Ok(())
     }
-}
-
-/// Keeps what a method made of an accumulator.
-fn keep(
-    method: &Function,
-    accumulator: &mut Object,
-    after: Bound<'_, PyAny>,
-    arguments: &Bound<'_, PyAny>,
-) -> Result<()> {
-    if after.is_none() && !accumulator.0.is_none(after.py()) {
-        // What was changed in place and not given back would be lost without a word.
-        return Err(method.wrong("gave None, and not the accumulator", arguments));
-    }
-    accumulator.0 = after.unbind();
-    Ok(())
 }
 
 impl Methods {

@@ -6,7 +6,7 @@ use pyo3::types::PyTuple;
 use thalweg::engine::{FunctionSignature, ProgramFunction, sql_type};
 use thalweg_dataflow::{Error, Result};
 
-use crate::attached::enter;
+use crate::attached::within;
 use crate::batch::fitted;
 use crate::capsule::{export_array, import_array};
 use crate::function::Function;
@@ -55,17 +55,6 @@ pub(super) fn of_batches(signature: &FunctionSignature, function: &Bound<'_, PyA
 /// A function under its name in SQL.
 fn named(signature: &FunctionSignature, function: &Bound<'_, PyAny>) -> Function {
     Function::new(function, "function", &signature.name).of_arguments()
-}
-
-/// Works within the interpreter, on a thread that keeps its state.
-pub(super) fn within<R>(work: impl FnOnce(Python<'_>) -> Result<R>) -> Result<R> {
-    let (mut work, mut done) = (Some(work), None);
-    enter(&mut || {
-        if let Some(work) = work.take() {
-            done = Some(Python::attach(work));
-        }
-    });
-    done.unwrap_or_else(|| Err(Error::internal("the interpreter was not entered")))
 }
 
 /// The values of each column.
