@@ -188,16 +188,26 @@ impl History {
 
     /// The newest checkpoint. One that is damaged or gone is an error: an older one never stands in for it.
     pub async fn newest_complete(&self) -> Result<Option<Manifest>, StoreError> {
-        // In this order: a job that runs may complete an epoch in between.
-        let witness = self.numbers("complete").await?.pop().map(Epoch);
-        let newest = self.newest(1).await?.pop();
-        match witness.filter(|&witness| newest.as_ref().is_none_or(|newest| newest.epoch < witness)) {
-            None => Ok(newest),
-            Some(missed) => {
-                let reason = format!("it is not there, though epoch {missed} was complete");
-                Err(StoreError::damaged(&names::epoch(missed), reason))
+        let mut witness = self.witness().await?;
+        loop {
+            // In this order: a job that runs may complete an epoch in between.
+            let newest = self.newest(1).await?.pop();
+            let is_missed = |&witness: &Epoch| newest.as_ref().is_none_or(|newest| newest.epoch < witness);
+            let Some(missed) = witness.filter(is_missed) else { return Ok(newest) };
+            // Or it has gone on, and cleared away what was newest a moment ago. Each turn here needs an epoch there.
+            match self.witness().await? {
+                Some(later) if later > missed => witness = Some(later),
+                Some(_) | None => {
+                    let reason = format!("it is not there, though epoch {missed} was complete");
+                    return Err(StoreError::damaged(&names::epoch(missed), reason));
+                }
             }
         }
+    }
+
+    /// The newest epoch that is said to have been complete.
+    async fn witness(&self) -> Result<Option<Epoch>, StoreError> {
+        Ok(self.numbers("complete").await?.pop().map(Epoch))
     }
 
     /// Up to `count` checkpoints, newest first.

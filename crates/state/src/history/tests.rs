@@ -1,8 +1,7 @@
 //! One job's history: settling, claiming, restoring, damage, garbage.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::types::Int64Type;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt16Array};
@@ -271,14 +270,14 @@ fn an_epoch_that_was_settled_and_collected_is_not_settled_again() {
     });
 }
 
-/// A store that does not list the first time.
+/// A store that answers its next listings so, whatever there is.
 #[derive(Debug, Default)]
-struct ListsLater {
+struct ListsSo {
     inner: MemoryStore,
-    asked: AtomicBool,
+    answers: Mutex<VecDeque<Result<Vec<Listed>, StoreError>>>,
 }
 
-impl Store for ListsLater {
+impl Store for ListsSo {
     fn create<'a>(&'a self, name: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<Creation, StoreError>> {
         self.inner.create(name, bytes)
     }
@@ -288,10 +287,10 @@ impl Store for ListsLater {
     }
 
     fn list<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
-        if self.asked.swap(true, Ordering::Relaxed) {
-            return self.inner.list(folder);
+        match self.answers.lock().unwrap().pop_front() {
+            Some(answer) => ready(answer).boxed(),
+            None => self.inner.list(folder),
         }
-        ready(Err(StoreError::Unavailable { reason: "not yet".to_owned() })).boxed()
     }
 
     fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
@@ -303,24 +302,49 @@ impl Store for ListsLater {
     }
 
     fn describe(&self) -> String {
-        "a store that lists later".to_owned()
+        "a store that lists what it is told".to_owned()
     }
 }
 
 #[test]
 fn one_who_slept_learns_it_also_when_he_has_to_ask_twice() {
     block_on(async {
-        let store = Arc::new(ListsLater::default());
+        let store = Arc::new(ListsSo::default());
         let history = history(Arc::clone(&store) as Arc<dyn Store>);
-        store.asked.store(true, Ordering::Relaxed);
         history.settle(Epoch(2), &aborted(2)).await.unwrap();
-        store.asked.store(false, Ordering::Relaxed);
+        let later = StoreError::Unavailable { reason: "not yet".to_owned() };
+        store.answers.lock().unwrap().push_back(Err(later));
         let error = history.settle(Epoch(1), &aborted(1)).await.unwrap_err();
         assert!(error.may_pass(), "{error}");
         let error = history.settle(Epoch(1), &aborted(1)).await.unwrap_err();
         assert!(matches!(error, StoreError::Superseded { .. }), "{error}");
         // What another settled is told, however old.
         assert_eq!(history.settle(Epoch(1), &aborted(9)).await, Ok(aborted(1)));
+    });
+}
+
+#[test]
+fn a_job_that_goes_on_while_one_reads_is_not_damaged() {
+    block_on(async {
+        let store = Arc::new(ListsSo::default());
+        let mut job = Job::new(history(Arc::clone(&store) as Arc<dyn Store>), 1);
+        let mut listed = Vec::new();
+        // Twice it is listed, and has gone on and cleared away what was listed before any of that is read.
+        for _ in 0..2 {
+            for round in 0..3 {
+                job.put(round, round);
+                job.epoch(true).await;
+            }
+            for folder in ["complete", "epochs"] {
+                listed.push(job.history.store().list(&job.history.place(folder)).await);
+            }
+        }
+        job.epoch(true).await;
+        job.history.collect(Incarnation(1), 1).await.unwrap();
+        store.answers.lock().unwrap().extend(listed);
+        let newest = job.history.newest_complete().await.unwrap().unwrap();
+        assert_eq!(newest.epoch, Epoch(7));
+        assert!(store.answers.lock().unwrap().is_empty(), "all listings were read");
     });
 }
 
