@@ -94,8 +94,9 @@ enum Stage {
     Filling(Option<Epoch>, BTreeSet<usize>),
     /// Everything up to this epoch is loaded; no new one begins.
     Resting(Option<Epoch>),
-    /// The barrier of this epoch is under way; these members wait for what moves to them.
-    Switching(Epoch, BTreeSet<usize>),
+    /// The barrier of this epoch is under way; these members wait for what moves to them. Until the epoch is
+    /// settled those that leave are there, under names that another rescale may want.
+    Switching { epoch: Epoch, missing: BTreeSet<usize>, settled: bool },
 }
 
 /// A rescale under way.
@@ -212,13 +213,23 @@ impl RescaleMachine {
         if complete {
             self.newest = Some(epoch);
         }
-        if let Some(rescale) = &mut self.current
-            && let Stage::Catching(known, awaited) = rescale.stage
-            && epoch >= awaited
-        {
-            return vec![rescale.read(known)];
+        let Some(rescale) = &mut self.current else { return Vec::new() };
+        match &mut rescale.stage {
+            Stage::Catching(known, awaited) if epoch >= *awaited => {
+                let known = *known;
+                vec![rescale.read(known)]
+            }
+            Stage::Switching { epoch: of, settled, .. } => {
+                *settled |= epoch >= *of;
+                Vec::new()
+            }
+            Stage::Holding { .. }
+            | Stage::Growing(_)
+            | Stage::Catching(..)
+            | Stage::Loading
+            | Stage::Filling(..)
+            | Stage::Resting(_) => Vec::new(),
         }
-        Vec::new()
     }
 
     fn was_read(&mut self, of: u64, upto: Option<Epoch>, loads: Result<Vec<(usize, Load)>>) -> Vec<Action> {
@@ -241,13 +252,13 @@ impl RescaleMachine {
 
     fn switched(&mut self, epoch: Epoch, waiting: Vec<usize>) -> Vec<Action> {
         if let Some(Rescale { stage: stage @ Stage::Resting(_), .. }) = &mut self.current {
-            *stage = Stage::Switching(epoch, waiting.into_iter().collect());
+            *stage = Stage::Switching { epoch, missing: waiting.into_iter().collect(), settled: false };
         }
         Vec::new()
     }
 
     fn moved(&mut self, of: Epoch, member: usize) -> Vec<Action> {
-        if let Some(Rescale { stage: Stage::Switching(epoch, missing), .. }) = &mut self.current
+        if let Some(Rescale { stage: Stage::Switching { epoch, missing, .. }, .. }) = &mut self.current
             && *epoch == of
         {
             missing.remove(&member);
@@ -257,7 +268,7 @@ impl RescaleMachine {
 
     /// Takes everything back and says why, unless the barrier was sent.
     fn give_up(&mut self, error: Error) -> Vec<Action> {
-        let can_be = |rescale: &mut Rescale| !matches!(rescale.stage, Stage::Switching(..));
+        let can_be = |rescale: &mut Rescale| !matches!(rescale.stage, Stage::Switching { .. });
         let Some(Rescale { number, .. }) = self.current.take_if(can_be) else { return Vec::new() };
         let answer = Action::Answer { rescale: number, result: Err(error) };
         vec![Action::Undo, Action::HoldCheckpoints(false), answer]
@@ -285,7 +296,7 @@ impl RescaleMachine {
                 let upto = *upto;
                 vec![if self.newest > upto { rescale.read(upto) } else { Action::Switch }]
             }
-            Stage::Switching(_, missing) if missing.is_empty() => {
+            Stage::Switching { missing, settled: true, .. } if missing.is_empty() => {
                 self.parallelism = rescale.parallelism;
                 let answer = Action::Answer { rescale: rescale.number, result: Ok(()) };
                 self.current = None;
@@ -297,7 +308,7 @@ impl RescaleMachine {
             | Stage::Loading
             | Stage::Filling(..)
             | Stage::Resting(_)
-            | Stage::Switching(..) => Vec::new(),
+            | Stage::Switching { .. } => Vec::new(),
         }
     }
 }

@@ -176,14 +176,15 @@ fn way(rescale: u64) -> Vec<(What, &'static str)> {
         (read(rescale, Some(2), &[2]), "load [2]"),
         (loaded(rescale, 2), "pause, switch"),
         (switched(3, &[2]), ""),
-        (moved(3, 2), if rescale == 1 { "free, done 1" } else { "free, done 2" }),
+        (moved(3, 2), ""),
+        (Settles(3, true), if rescale == 1 { "free, done 1" } else { "free, done 2" }),
     ]
 }
 
 /// The row of the way that sends the barrier; the next one follows at once.
 const SWITCH: usize = 9;
 /// Where something may happen in between: behind so many rows of the way.
-const STAGES: [usize; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11];
+const STAGES: [usize; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12];
 
 /// The rescale 1 after so many rows of the way, and what is left of it.
 fn after(rows: usize) -> (Both, Vec<(What, &'static str)>) {
@@ -196,11 +197,7 @@ fn after(rows: usize) -> (Both, Vec<(What, &'static str)>) {
 #[test]
 fn what_moves_is_loaded_in_two_rounds_and_then_the_barrier_is_sent() {
     let (mut both, _) = after(way(1).len());
-    both.play([
-        (Settles(3, true), ""),
-        (asked(2, 3, &[]), "done 2"),
-        (asked(3, 4, &[]), "stay [], grow 4 []"),
-    ]);
+    both.play([(asked(2, 3, &[]), "done 2"), (asked(3, 4, &[]), "stay [], grow 4 []")]);
 }
 
 #[test]
@@ -227,7 +224,7 @@ fn the_end_of_the_job_takes_everything_back_until_the_barrier_is_sent() {
         if rows > SWITCH {
             stopped.play([(stops(), "")]);
             stopped.play(rest);
-            ended.play([(What::Ends, ""), (moved(3, 2), "free, done 1")]);
+            ended.play([(What::Ends, ""), (moved(3, 2), ""), (Settles(3, true), "free, done 1")]);
         } else {
             stopped.play([(stops(), given_up)]);
             match EPOCHS.iter().position(|&during| during == rows) {
@@ -415,5 +412,13 @@ fn what_moves_arrives_in_any_order_and_before_or_after_its_epoch_is_settled() {
         both.play([(Settles(3, false), ""), (moved(3, second), "free, done 1")]);
     }
     let (mut nothing, _) = after(10);
-    nothing.play([(switched(3, &[]), "free, done 1"), (Settles(3, true), "")]);
+    nothing.play([(switched(3, &[]), ""), (Settles(3, true), "free, done 1")]);
+}
+
+#[test]
+fn until_the_epoch_of_the_move_is_settled_those_who_leave_are_there_and_nobody_takes_their_names() {
+    let (mut both, rest) = after(12);
+    both.play([(asked(2, 4, &[0]), "no 2: another rescale is under way")]);
+    both.play(rest);
+    both.play([(asked(3, 4, &[0]), "stay [0]")]);
 }
