@@ -77,8 +77,9 @@ def test_a_function_that_ends_the_process_is_named(tmp_path: Path, deed: str, co
 
 LIMITS = {
     "time": (LOOP, "call-timeout=300ms", ["stateful 'count' has not returned for 300ms", "while True: pass", RECORD]),
-    "time-in-c": ("print('in', flush=True); (10**8)**(10**7)", "call-timeout=300ms", ["stateful 'count' has not returned for 300ms"]),
-    "memory": ("hoard = []\n        while True: hoard.append(bytearray(1 << 20))", "memory-max=600MiB", ["and may have 600 MiB", "stateful 'count' is at work"]),
+    "time-in-c": ("print('in', flush=True); (10**8)**(10**7)", "call-timeout=300ms", ["stateful 'count' has not returned for 300ms", "in number", RECORD]),
+    "memory": ("hoard = []\n        while True: hoard.append(bytearray(1 << 20))", "memory-max=600MiB", ["and may have 600 MiB", "stateful 'count' is at work", RECORD]),
+    "memory-in-c": ("b'x' * (4 << 30)", "memory-max=1GiB", ["and may have 1024 MiB", "stateful 'count' is at work", "in number", RECORD]),
 }
 
 
@@ -108,7 +109,7 @@ def test_ctrl_c_ends_a_function_that_does_not_return(tmp_path: Path, deed: str, 
         code, _, err = process.interrupted()
         took = time.monotonic() - pressed
     assert code == 131 and "stateful 'count' does not return, so the job cannot stop" in err, err
-    assert ("while True: pass" in err and RECORD in err) == (deed == LOOP), err
+    assert "in number" in err and RECORD in err, err
     # Twice the aim, for a machine that is busy; the aim itself is for benchmarks.
     assert took < 2 * STOPS_WITHIN
 

@@ -43,6 +43,8 @@ pub(crate) struct Desk {
     pub(super) record: AtomicUsize,
     /// As Python numbers threads.
     pub(super) thread: AtomicU64,
+    /// As the system numbers them.
+    pub(super) task: AtomicI32,
 }
 
 impl Desk {
@@ -54,6 +56,7 @@ impl Desk {
             step: AtomicU32::new(0),
             record: AtomicUsize::new(0),
             thread: AtomicU64::new(0),
+            task: AtomicI32::new(0),
         }
     }
 

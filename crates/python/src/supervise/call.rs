@@ -102,6 +102,7 @@ fn sit_down(py: Python<'_>) -> &'static Desk {
     let desk = free.unwrap_or(&UNSEEN);
     if let Some(desk) = free {
         desk.thread.store(ident(py).unwrap_or(0), Relaxed);
+        desk.task.store(task(), Relaxed);
         SEAT.set(Some(Seat(desk)));
     }
     DESK.set(desk);
@@ -111,6 +112,13 @@ fn sit_down(py: Python<'_>) -> &'static Desk {
 /// This thread's number in Python.
 fn ident(py: Python<'_>) -> PyResult<u64> {
     py.import("threading")?.call_method0("get_ident")?.extract()
+}
+
+/// This thread's number in the system.
+#[allow(unsafe_code)]
+fn task() -> i32 {
+    // SAFETY: takes nothing, and gives a number.
+    unsafe { libc::gettid() }
 }
 
 #[allow(unsafe_code)]

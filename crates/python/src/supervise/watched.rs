@@ -32,7 +32,10 @@ pub(super) fn begin(py: Python<'_>, board: Shared, asks: &(OwnedFd, OwnedFd)) ->
     let faulthandler = py.import("faulthandler")?;
     // Its words first, then ours: it calls whoever had the signals before.
     faulthandler.call_method0("disable")?;
-    catch_fatal_signals()?;
+    for signal in FATAL {
+        catch(signal, died, libc::SA_RESETHAND | libc::SA_NODEFER)?;
+    }
+    catch(asks_who_is_deaf(), asked, libc::SA_RESTART)?;
     faulthandler.call_method1("enable", (2, false))?;
     Ok(())
 }
@@ -93,20 +96,24 @@ fn record<'py>(py: Python<'py>, desk: &Desk) -> Option<Bound<'py, PyAny>> {
 }
 
 #[allow(unsafe_code)]
-fn catch_fatal_signals() -> io::Result<()> {
-    for signal in FATAL {
-        // SAFETY: the structure is whole: zero is a value of all that is not set. The handler keeps to what a
-        // process can do that is lost anyway.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = died as *const () as usize;
-            action.sa_flags = libc::SA_RESETHAND | libc::SA_NODEFER | libc::SA_ONSTACK;
-            if libc::sigaction(signal, &raw const action, std::ptr::null_mut()) != 0 {
-                return Err(io::Error::last_os_error());
-            }
+fn catch(signal: c_int, handler: extern "C" fn(c_int), flags: c_int) -> io::Result<()> {
+    // SAFETY: the structure is whole: zero is a value of all that is not set. The handler keeps to what a
+    // process can do that is lost anyway.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = flags | libc::SA_ONSTACK;
+        match libc::sigaction(signal, &raw const action, std::ptr::null_mut()) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
         }
     }
-    Ok(())
+}
+
+/// The signal that asks a thread which does not let others into the interpreter: the thread itself is within,
+/// so it can say with which record. It is sent where the process is ended next, whatever becomes of that.
+pub(super) fn asks_who_is_deaf() -> c_int {
+    libc::SIGRTMAX() - 1
 }
 
 /// The process is lost. First what is sure is written, then what may fail: the record is asked for its
@@ -121,6 +128,19 @@ extern "C" fn died(signal: c_int) {
         board.report(&words);
     }
     raise(signal);
+}
+
+/// Somebody was asked and let nobody answer.
+extern "C" fn asked(_: c_int) {
+    let Some(board) = BOARD.get() else { return };
+    let desk = call::seat();
+    let words = Python::try_attach(|py| {
+        let stack = stack(py, desk.thread.load(Relaxed)).unwrap_or_default();
+        words(py, desk, &stack)
+    });
+    if let Some(Some(words)) = words {
+        board.report(&words);
+    }
 }
 
 #[allow(unsafe_code)]

@@ -16,6 +16,7 @@ use thalweg_dataflow::{Code, Error};
 
 use super::board::{DESKS, Shared};
 use super::watch::{Limits, Stop, Verdict, Watch};
+use super::watched::asks_who_is_deaf;
 
 /// How often the board is looked at.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -129,16 +130,39 @@ impl Watcher {
 
     /// An error with what the process itself says of a call.
     fn explained(&mut self, error: Error, desk: Option<usize>) -> Error {
-        let asked = desk.and_then(|desk| u8::try_from(desk).ok());
-        let asked = asked.is_some_and(|desk| self.questions.write_all(&[desk]).is_ok());
+        let asked = desk.and_then(|desk| Some((desk, u8::try_from(desk).ok()?)));
+        let Some((desk, _)) = asked.filter(|(_, number)| self.questions.write_all(&[*number]).is_ok()) else {
+            return error;
+        };
+        let words = self.await_words().or_else(|| {
+            self.interrupt(desk);
+            self.await_words()
+        });
+        match words {
+            Some(words) => error.because(words),
+            None => error,
+        }
+    }
+
+    fn await_words(&self) -> Option<String> {
         let deadline = Instant::now() + LAST_WORDS;
-        while asked && Instant::now() < deadline {
-            if let Some(words) = self.board.reported() {
-                return error.because(words);
+        loop {
+            let words = self.board.reported();
+            if words.is_some() || Instant::now() > deadline {
+                return words;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        error
+    }
+
+    /// Asks the thread at a desk in the middle of its work.
+    #[allow(unsafe_code)]
+    fn interrupt(&self, desk: usize) {
+        let thread = self.board.desks[desk].task.load(Relaxed);
+        // SAFETY: takes numbers. A thread that is gone, or none, is not found.
+        unsafe {
+            libc::syscall(libc::SYS_tgkill, self.process, thread, asks_who_is_deaf());
+        }
     }
 
     /// The exit code of a process that has ended, after what it could not say itself.
