@@ -107,6 +107,7 @@ pub fn job(
         batch_rows_max: settings.batch_rows_max,
         queue_rows_max: settings.queue_rows_max,
         queue_bytes_max: settings.queue_bytes_max,
+        queue_time_max: settings.queue_time_max,
         idle_timeout: settings.idle_timeout,
         checkpoint_interval: settings.checkpoint_interval,
         shuffle_seed,

@@ -18,6 +18,8 @@ pub struct Settings {
     pub queue_rows_max: usize,
     /// The most bytes that wait on one channel.
     pub queue_bytes_max: usize,
+    /// For how long rows are to wait on one channel.
+    pub queue_time_max: Duration,
     /// How far ahead of the wall clock a row of a live source may move the watermark.
     pub max_future_skew: Duration,
     /// How long a split may be silent before it stops holding the watermark back.
@@ -38,6 +40,7 @@ impl Default for Settings {
             batch_rows_max: 8_192,
             queue_rows_max: 65_536,
             queue_bytes_max: 16 << 20,
+            queue_time_max: Duration::from_millis(100),
             max_future_skew: Duration::from_secs(300),
             idle_timeout: Duration::from_secs(300),
             checkpoint_interval: Duration::from_secs(10),
@@ -74,6 +77,12 @@ const KEYS: &[Key] = &[
         about: "the most bytes that wait on one channel",
         expects: "a size such as 65536, 64KiB or 16MiB",
         read: |s, v| parse_size(v).filter(|&n| n > 0).map(|n| s.queue_bytes_max = n),
+    },
+    Key {
+        name: "queue-time-max",
+        about: "how long rows are to wait on one channel: fewer may wait where each takes long",
+        expects: "a duration such as 50ms, 10s or 5m",
+        read: |s, v| parse_duration(v).filter(|d| !d.is_zero()).map(|d| s.queue_time_max = d),
     },
     Key {
         name: "max-future-skew",

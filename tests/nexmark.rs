@@ -15,6 +15,7 @@ use thalweg_dataflow::connector::{Declaration, SourceColumn};
 use thalweg_dataflow::counters::OperatorCounters;
 use thalweg_dataflow::graph::Piece;
 use thalweg_dataflow::options::{OptionValue, Options};
+use thalweg_dataflow::source::RowsMax;
 use thalweg_dataflow::spec::PieceContext;
 use thalweg_dataflow::{Node, ProcessingTime, SourceEvent};
 use thalweg_state::{KeySpace, Subtask};
@@ -124,6 +125,7 @@ async fn events() -> (SchemaRef, Vec<RecordBatch>) {
             batch_rows_max: 8_192,
             key_space: KeySpace::default(),
         },
+        rows_max: RowsMax::new(8_192),
         clock: Arc::new(|| ProcessingTime(0)),
         fresh: true,
     };

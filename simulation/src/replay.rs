@@ -144,7 +144,7 @@ impl Replay {
         let rows = &self.spec.input.splits[index];
         let now = self.spec.fate.now();
         let held = self.held.entry(index).or_insert(Held { next: 0, ended: false });
-        let rows_max = self.cx.settings.batch_rows_max.min(self.spec.input.read_rows_max);
+        let rows_max = self.cx.rows_max.get().min(self.spec.input.read_rows_max);
         let ready = rows[held.next..].iter().take(rows_max).take_while(|row| row.at <= now);
         let ready: Vec<&Row> = ready.collect();
         held.next += ready.len();

@@ -168,6 +168,7 @@ fn draw_settings(work: Work, dice: &mut Dice) -> RuntimeSettings {
         batch_rows_max: *dice.pick(&[1, 3, 16, 64, 256, 1024]),
         queue_rows_max: *dice.pick(&[1, 8, 64]),
         queue_bytes_max: 1 << 20,
+        queue_time_max: ms(*dice.pick(&[1, 100])),
         // A split that is left out is behind when it comes back: then the result is a matter of luck.
         idle_timeout: if work.has_windows() {
             Duration::from_secs(3_600)

@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::connector::MetadataKey;
 use thalweg_dataflow::counters::OperatorCounters;
+use thalweg_dataflow::source::RowsMax;
 use thalweg_dataflow::spec::PieceContext;
 use thalweg_dataflow::{Code, Error, Result};
 use thalweg_formats::framing::{Framed, LineFramer, LinePosition};
@@ -73,7 +74,7 @@ impl LineReading {
             schema: self.output_schema(),
             plan: self.clone(),
             counters: Arc::clone(&cx.counters),
-            rows_max: cx.settings.batch_rows_max,
+            rows_max: cx.rows_max.clone(),
         })
     }
 }
@@ -93,7 +94,7 @@ pub(crate) struct LineDecoder {
     schema: SchemaRef,
     decoder: Box<dyn Decoder>,
     counters: Arc<OperatorCounters>,
-    rows_max: usize,
+    rows_max: RowsMax,
 }
 
 impl LineDecoder {
@@ -110,7 +111,7 @@ impl LineDecoder {
             if let Some(failure) = &lines.failure {
                 return Err(failure.clone());
             }
-            let block = match lines.framer.next(self.rows_max) {
+            let block = match lines.framer.next(self.rows_max.get()) {
                 None => return Ok(None),
                 Some(Framed::Block(block)) => block,
                 Some(Framed::TooLong(at)) => {

@@ -5,6 +5,10 @@
 //! Sources are asynchronous, and every future here may be dropped half-way
 //! without losing a row (the runtime waits for rows and for barriers at once).
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
 use arrow::array::RecordBatch;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -26,6 +30,28 @@ pub struct Assignment {
     pub position: Option<Position>,
 }
 
+/// How many rows a source is to give at once: a batch, and fewer where rows are handled slowly. What asks the source
+/// to stop, or to say where it is, waits behind the rows that it gave before.
+#[derive(Clone, Debug)]
+pub struct RowsMax(Arc<AtomicUsize>);
+
+impl RowsMax {
+    /// So many, for now.
+    pub fn new(rows: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(rows)))
+    }
+
+    /// How many rows to give next, at least one.
+    pub fn get(&self) -> usize {
+        self.0.load(Relaxed).max(1)
+    }
+
+    /// Changes what the source is asked for.
+    pub fn set(&self, rows: usize) {
+        self.0.store(rows, Relaxed);
+    }
+}
+
 /// What a source can promise after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SourceGuarantee {
@@ -38,7 +64,7 @@ pub enum SourceGuarantee {
 /// What a source has to say next.
 #[derive(Debug)]
 pub enum SourceEvent {
-    /// Rows of one split, at most the batch size asked for.
+    /// Rows of one split, at most as many as [asked for](RowsMax).
     Rows {
         /// Where they come from.
         split: SplitId,

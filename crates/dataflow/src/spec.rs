@@ -17,7 +17,7 @@ use crate::function::Functions;
 use crate::operator::Operator;
 use crate::operator::Settings;
 use crate::sink::{Committer, Sink, SinkGuarantee};
-use crate::source::{Assignment, Source, SourceGuarantee};
+use crate::source::{Assignment, RowsMax, Source, SourceGuarantee};
 use crate::time::ProcessingTime;
 
 /// What all specs have in common.
@@ -89,6 +89,8 @@ pub struct PieceContext {
     pub counters: Arc<OperatorCounters>,
     /// What holds from open to end.
     pub settings: Settings,
+    /// How many rows it gives at once, if it is a source.
+    pub rows_max: RowsMax,
     /// The world's wall clock.
     pub clock: Arc<dyn Fn() -> ProcessingTime + Send + Sync>,
     /// Whether the job begins here, rather than going on from a checkpoint.

@@ -23,6 +23,7 @@ mod guard;
 mod holdback;
 mod merge;
 mod moves;
+mod pace;
 pub mod plan;
 mod settings;
 mod subtask;

@@ -13,6 +13,9 @@ pub struct RuntimeSettings {
     pub queue_rows_max: usize,
     /// The most bytes that wait in one channel. A single batch may always wait alone.
     pub queue_bytes_max: usize,
+    /// For how long rows are to wait in one channel, as far as their reader's pace tells, and to be worked on
+    /// behind a source before it is listened to again.
+    pub queue_time_max: Duration,
     /// A split that gave nothing for this long holds no watermark back.
     pub idle_timeout: Duration,
     /// From the beginning of one epoch to the beginning of the next, unless that one takes longer.
@@ -31,6 +34,7 @@ impl Default for RuntimeSettings {
             batch_rows_max: 8192,
             queue_rows_max: 65_536,
             queue_bytes_max: 16 << 20,
+            queue_time_max: Duration::from_millis(100),
             idle_timeout: Duration::from_secs(10),
             checkpoint_interval: Duration::from_secs(10),
             watchdog_interval: Duration::from_secs(10),

@@ -199,7 +199,7 @@ impl TestSource {
                 }
                 Some(Stretch::Rows(records)) if row == records.num_rows() => (stretch + 1, 0),
                 Some(Stretch::Rows(records)) => {
-                    let rows = self.take(self.cx.settings.batch_rows_max.min(records.num_rows() - row));
+                    let rows = self.take(self.cx.rows_max.get().min(records.num_rows() - row));
                     let records = records.slice(row, rows);
                     self.readings[index].at = (stretch, row + rows);
                     self.cx.counters.records_read.add(rows);

@@ -47,14 +47,14 @@ impl EpochStore for SlowForSinks {
 #[tokio::test]
 async fn a_part_that_is_written_late_drives_out_no_other() {
     let (mut net, sink, store) = (Net::default(), Collect::new(), Arc::new(SlowForSinks::default()));
-    let source = net.source("numbers", Numbers { endless: true, ..Numbers::new(&[100], 10) });
+    let source = net.source("numbers", Numbers { endless: true, ..Numbers::new(&[20], 10) });
     net.sink("out", &sink, &[(source, shuffle())]);
     sink.set_open(false);
     let settings =
         RuntimeSettings { checkpoint_interval: Duration::from_secs(3600), ..RuntimeSettings::default() };
     let job = Job { keeping: Keeping::Watched(Arc::clone(&store) as _), ..net.job(1, settings) };
     let handle = launch(job, &two_threads()).await;
-    until("rows wait for the sink", || handle.progress().rows_read == 100).await;
+    until("rows wait for the sink", || handle.progress().rows_read == 20).await;
     // The source's part is written when the barrier reaches the sink.
     handle.stop();
     until("the source has given its part", || store.written.load(Relaxed) > 0).await;

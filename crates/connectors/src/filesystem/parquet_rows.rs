@@ -24,6 +24,7 @@ use parquet::arrow::async_reader::{
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use thalweg_dataflow::counters::OperatorCounters;
+use thalweg_dataflow::source::RowsMax;
 use thalweg_dataflow::spec::PieceContext;
 use thalweg_dataflow::{Code, Error, Result};
 
@@ -36,20 +37,25 @@ const CAST: CastOptions<'static> = CastOptions { safe: false, format_options: Fo
 pub(super) struct ParquetDecoder {
     schema: SchemaRef,
     counters: Arc<OperatorCounters>,
-    rows_max: usize,
+    /// The most rows that are decoded at once.
+    batch_rows_max: usize,
+    rows_max: RowsMax,
 }
 
 /// A file while it is read.
 pub(super) struct ParquetFile {
     name: String,
     stream: ParquetRecordBatchStream<Ranges>,
+    /// Rows that were decoded and not yet given out.
+    decoded: Option<RecordBatch>,
     /// How many rows were given out.
     pub(super) row: u64,
 }
 
 impl ParquetDecoder {
     pub(super) fn new(schema: SchemaRef, cx: &PieceContext) -> Self {
-        Self { schema, counters: Arc::clone(&cx.counters), rows_max: cx.settings.batch_rows_max }
+        let (batch_rows_max, rows_max) = (cx.settings.batch_rows_max, cx.rows_max.clone());
+        Self { schema, counters: Arc::clone(&cx.counters), batch_rows_max, rows_max }
     }
 
     /// Opens a file to go on at `row`.
@@ -62,8 +68,8 @@ impl ParquetDecoder {
         let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
         let (groups, skip) = remaining(builder.metadata(), row);
         let builder = builder.with_projection(mask).with_row_groups(groups).with_offset(skip);
-        let stream = builder.with_batch_size(self.rows_max).build().map_err(failed)?;
-        Ok(ParquetFile { name, stream, row })
+        let stream = builder.with_batch_size(self.batch_rows_max).build().map_err(failed)?;
+        Ok(ParquetFile { name, stream, decoded: None, row })
     }
 
     /// The indices of the declared columns among those of the file.
@@ -90,6 +96,14 @@ impl ParquetDecoder {
     /// The next rows, or none at the end. May be dropped while it waits.
     pub(super) async fn next(&self, file: &mut ParquetFile) -> Result<Option<RecordBatch>> {
         loop {
+            if let Some(decoded) = file.decoded.take() {
+                let rows = decoded.num_rows().min(self.rows_max.get());
+                let rest = decoded.slice(rows, decoded.num_rows() - rows);
+                file.decoded = (rest.num_rows() > 0).then_some(rest);
+                file.row += rows as u64;
+                self.counters.records_read.add(rows);
+                return Ok(Some(decoded.slice(0, rows)));
+            }
             let Some(read) = caught(&file.name, file.stream.next()).await? else { return Ok(None) };
             let read = read.map_err(|e| unreadable(&file.name, e))?;
             let rows = read.num_rows();
@@ -102,10 +116,8 @@ impl ParquetDecoder {
                 let site = format!("{}: rows {} to {}", file.name, file.row + 1, file.row + rows as u64);
                 error.in_site(site)
             })?;
-            file.row += rows as u64;
-            self.counters.records_read.add(rows);
             self.counters.cells_decoded.add(rows * records.num_columns());
-            return Ok(Some(records));
+            file.decoded = Some(records);
         }
     }
 

@@ -179,7 +179,7 @@ impl ImpulseSource {
     }
 
     async fn event(&mut self) -> Result<SourceEvent> {
-        let (count, rows_max) = (self.spec.pace.count, self.cx.settings.batch_rows_max);
+        let (count, rows_max) = (self.spec.pace.count, self.cx.rows_max.get());
         match self.splits.next(|held, now| held.due(count, rows_max, now)).await {
             Turn::Rows(counting, rows) => give(counting, rows, &self.spec, &self.schema, &self.cx),
             Turn::SplitEnd(split) => Ok(SourceEvent::SplitEnd { split }),

@@ -195,7 +195,7 @@ impl NexmarkSource {
 
     async fn event(&mut self) -> Result<SourceEvent> {
         let (clock, pace, limit) = (self.clock, self.pace, self.limit);
-        let rows_max = self.cx.settings.batch_rows_max.min(ROWS_MAX);
+        let rows_max = self.cx.rows_max.get().min(ROWS_MAX);
         match self.splits.next(|held, now| held.due(&clock, pace, limit, rows_max, now)).await {
             Turn::Rows(held, rows) => give(held, rows, &mut self.maker, &self.cx),
             Turn::SplitEnd(split) => Ok(SourceEvent::SplitEnd { split }),

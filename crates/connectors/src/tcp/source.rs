@@ -157,7 +157,7 @@ impl TcpSource {
 
     async fn event(&mut self) -> Result<SourceEvent> {
         loop {
-            while let Some(frames) = self.block.next(self.cx.settings.batch_rows_max) {
+            while let Some(frames) = self.block.next(self.cx.rows_max.get()) {
                 let records = self.decode(frames)?;
                 if records.num_rows() > 0 {
                     return Ok(SourceEvent::Rows { split: self.spec.split(), records });
@@ -176,7 +176,7 @@ impl TcpSource {
 
     /// Reads whoever has something to say, until there are records enough or nobody has more.
     fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.block.is_full(self.cx.settings.batch_rows_max) && self.failure.is_none() {
+        while !self.block.is_full(self.cx.rows_max.get()) && self.failure.is_none() {
             let Some(listening) = &mut self.listening else { return Poll::Pending };
             match listening.poll_turn(cx) {
                 Poll::Ready((connection, Wake::Readable)) => self.read(connection, cx),

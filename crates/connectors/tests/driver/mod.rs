@@ -12,7 +12,7 @@ use thalweg_dataflow::connector::{ConnectorTable, Declaration};
 use thalweg_dataflow::counters::OperatorCounters;
 use thalweg_dataflow::operator::Settings;
 use thalweg_dataflow::options::{OptionValue, Options};
-use thalweg_dataflow::source::Assignment;
+use thalweg_dataflow::source::{Assignment, RowsMax};
 use thalweg_dataflow::spec::PieceContext;
 use thalweg_dataflow::{ProcessingTime, Registry, Result, SinkSpec, Source, SourceEvent, SourceSpec};
 use thalweg_formats::{Format, JsonOptions};
@@ -82,6 +82,7 @@ pub(crate) fn context(batch_rows_max: usize) -> PieceContext {
             batch_rows_max,
             key_space: KeySpace::default(),
         },
+        rows_max: RowsMax::new(batch_rows_max),
         clock: Arc::new(|| ProcessingTime(NOW)),
         fresh: true,
     }

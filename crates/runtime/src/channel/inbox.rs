@@ -80,7 +80,7 @@ impl Inbox {
             return Ok(None);
         };
         self.next = (index + 1) % count;
-        let waiting = state.take(index, rows_max, self.shared.bounds());
+        let waiting = state.take(index, rows_max);
         drop(state);
         Ok(Some(match waiting {
             Waiting::Rows(first, rest) => {
@@ -89,6 +89,11 @@ impl Inbox {
             Waiting::Other(message) => Taken::Message(index, message),
             Waiting::PeerGone => Taken::PeerGone,
         }))
+    }
+
+    /// From now on at most so many rows wait, over all channels.
+    pub(crate) fn let_wait(&mut self, rows: usize) {
+        self.shared.let_wait(rows);
     }
 
     /// Leaves a channel alone until [`unblock`](Self::unblock).

@@ -73,6 +73,7 @@ impl Probe {
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
+    /// The most that may ever wait in one channel.
     bounds: Bounds,
 }
 
@@ -82,6 +83,8 @@ pub(super) struct State {
     pub(super) receiver: Option<Waker>,
     pub(super) receiver_gone: bool,
     pub(super) taken: u64,
+    /// How much may wait in each channel now.
+    pub(super) bounds: Bounds,
 }
 
 #[derive(Debug)]
@@ -116,7 +119,7 @@ pub(super) enum Waiting {
 impl Shared {
     pub(super) fn new(new: &[NewChannel], bounds: Bounds) -> Self {
         let channels = new.iter().map(Channel::new).collect();
-        let state = State { channels, receiver: None, receiver_gone: false, taken: 0 };
+        let state = State { channels, receiver: None, receiver_gone: false, taken: 0, bounds };
         Self { state: Mutex::new(state), bounds }
     }
 
@@ -132,8 +135,9 @@ impl Shared {
         if state.receiver_gone {
             return Err(PeerGone);
         }
+        let bounds = state.bounds;
         let channel = &mut state.channels[index];
-        if !channel.has_room(batch.rows(), bytes, self.bounds) {
+        if !channel.has_room(batch.rows(), bytes, bounds) {
             return Ok(Some(batch));
         }
         channel.rows += batch.rows();
@@ -158,7 +162,7 @@ impl Shared {
     /// Whether a batch of this size would find room; if not, `waker` is called when it may.
     pub(super) fn await_room(&self, index: usize, rows: usize, bytes: usize, waker: &Waker) -> bool {
         let mut state = self.lock();
-        let room = state.receiver_gone || state.channels[index].has_room(rows, bytes, self.bounds);
+        let room = state.receiver_gone || state.channels[index].has_room(rows, bytes, state.bounds);
         let channel = &mut state.channels[index];
         if room {
             channel.sender = None;
@@ -168,8 +172,12 @@ impl Shared {
         room
     }
 
-    pub(super) fn bounds(&self) -> Bounds {
-        self.bounds
+    /// From now on at most so many rows wait, over all channels that are read: each has its part, as far as it may
+    /// ever hold that.
+    pub(super) fn let_wait(&self, rows: usize) {
+        let mut state = self.lock();
+        let read = state.channels.iter().filter(|channel| !channel.ended).count();
+        state.bounds.rows_max = rows.div_ceil(read.max(1)).min(self.bounds.rows_max);
     }
 }
 
@@ -188,8 +196,9 @@ impl State {
     }
 
     /// Takes what waits in a ready channel: one message, or small batches up to `rows_max` rows.
-    pub(super) fn take(&mut self, index: usize, rows_max: usize, bounds: Bounds) -> Waiting {
+    pub(super) fn take(&mut self, index: usize, rows_max: usize) -> Waiting {
         self.taken += 1;
+        let bounds = self.bounds;
         let channel = &mut self.channels[index];
         let waiting = channel.take(rows_max);
         if channel.rows * 2 <= bounds.rows_max

@@ -14,6 +14,7 @@ use crate::channel::{Inbox, Taken};
 use crate::guard::Failure;
 use crate::holdback::{Held, HoldBack};
 use crate::moves::{Load, Move};
+use crate::pace::Pace;
 use crate::plan::ChannelId;
 use crate::settings::RuntimeSettings;
 
@@ -25,6 +26,8 @@ pub(crate) struct Reader {
     inbox: Inbox,
     /// What each channel brings.
     inlets: Vec<Inlet>,
+    /// How fast its rows are handled, and so how many may wait.
+    pace: Pace,
     alignment: Alignment,
     /// Rows of key groups whose state is on its way.
     holdback: HoldBack,
@@ -61,12 +64,20 @@ enum Wake {
 }
 
 impl Reader {
-    pub(crate) fn new(inbox: Inbox, inlets: Vec<Inlet>, newborn: bool, settings: &RuntimeSettings) -> Self {
+    pub(crate) fn new(
+        mut inbox: Inbox,
+        inlets: Vec<Inlet>,
+        newborn: bool,
+        settings: &RuntimeSettings,
+    ) -> Self {
         let alignment = Alignment::new(inbox.len(), |channel| inbox.is_unborn(channel));
         let holdback = HoldBack::new(settings.key_space, settings.queue_rows_max, settings.queue_bytes_max);
+        let pace = Pace::new(settings.queue_time_max, usize::MAX);
+        inbox.let_wait(pace.allowed());
         Self {
             inbox,
             inlets,
+            pace,
             alignment,
             holdback,
             staged: Vec::new(),
@@ -286,7 +297,7 @@ impl Reader {
             Message::Batch(batch) => {
                 rows = batch.rows();
                 if let Some(batch) = self.hold_rows(channel, batch)? {
-                    self.give(subtask, channel, Packet::Rows(batch)).await?;
+                    self.give_rows(subtask, channel, batch).await?;
                 }
             }
             Message::Watermark(watermark) if planted("watermark passed while a group travels") => {
@@ -310,6 +321,22 @@ impl Reader {
 
     async fn give(&self, subtask: &mut Subtask, channel: usize, packet: Packet) -> Result<(), Failure> {
         subtask.chain.receive(self.inlets[channel].port, channel, packet).await
+    }
+
+    /// Gives rows, and lets as many more wait as their pace allows.
+    async fn give_rows(
+        &mut self,
+        subtask: &mut Subtask,
+        channel: usize,
+        batch: Batch,
+    ) -> Result<(), Failure> {
+        let (rows, before, allowed) = (batch.rows(), subtask.world.clock.monotonic(), self.pace.allowed());
+        self.give(subtask, channel, Packet::Rows(batch)).await?;
+        self.pace.handled(rows, subtask.world.clock.monotonic().saturating_sub(before));
+        if self.pace.allowed() != allowed {
+            self.inbox.let_wait(self.pace.allowed());
+        }
+        Ok(())
     }
 
     /// Holds back rows of key groups whose state is on its way; gives the others.

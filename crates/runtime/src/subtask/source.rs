@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use thalweg_dataflow::sink::Close;
-use thalweg_dataflow::source::Assignment;
+use thalweg_dataflow::source::{Assignment, RowsMax};
 use thalweg_dataflow::{Barrier, Batch, Rest, Result, Source, SourceEvent, SplitEvent, Watermark};
 use thalweg_state::{Epoch, SplitId, planted};
 
@@ -15,6 +15,8 @@ use crate::chain::Packet;
 use crate::exchange::nanos;
 use crate::guard::{Failure, Site};
 use crate::moves::Arrival;
+use crate::pace::Pace;
+use crate::settings::RuntimeSettings;
 
 /// Handling one event longer than this is a stall: the source was not listened to, so its splits were not silent.
 const STALL: Duration = Duration::from_millis(100);
@@ -25,6 +27,9 @@ pub(crate) struct SourceReader {
     site: Site,
     assigned: Vec<Assignment>,
     silence: Silence,
+    /// How fast its rows are handled, and so how many it is to give at once.
+    pace: Pace,
+    rows_max: RowsMax,
     /// The monotonic clock as last read: once behind each event, once behind its handling.
     mark: Duration,
     /// The sum of all stalls.
@@ -54,17 +59,22 @@ enum Wake {
 
 impl SourceReader {
     pub(crate) fn new(
-        source: Box<dyn Source>,
+        (source, rows_max): (Box<dyn Source>, RowsMax),
         site: Site,
         assigned: Vec<Assignment>,
+        settings: &RuntimeSettings,
         idle_timeout: Duration,
         newborn: bool,
     ) -> Self {
+        let pace = Pace::new(settings.queue_time_max, settings.batch_rows_max);
+        rows_max.set(pace.allowed());
         Self {
             source,
             site,
             assigned,
             silence: Silence::new(idle_timeout),
+            pace,
+            rows_max,
             mark: Duration::ZERO,
             stalled: Duration::ZERO,
             newborn,
@@ -227,6 +237,8 @@ impl SourceReader {
         self.silence.spoke(&split, self.listened());
         let batch = Batch { records, split: Some(split) };
         subtask.chain.give(Packet::Rows(batch)).await?;
+        self.pace.handled(rows, subtask.world.clock.monotonic().saturating_sub(self.mark));
+        self.rows_max.set(self.pace.allowed());
         subtask.make_way(rows).await;
         Ok(())
     }

@@ -8,7 +8,7 @@ use thalweg_dataflow::counters::OperatorCounters;
 use thalweg_dataflow::graph::Piece;
 use thalweg_dataflow::operator::Settings;
 use thalweg_dataflow::routing::RoutingTable;
-use thalweg_dataflow::source::Assignment;
+use thalweg_dataflow::source::{Assignment, RowsMax};
 use thalweg_dataflow::spec::{PieceContext, SourceSpec};
 use thalweg_dataflow::{Distribution, Edge, Error, Graph, NodeId, Port, ProcessingTime, Result, Source};
 use thalweg_state::{KeyGroups, OperatorId, Subtask as SubtaskIndex};
@@ -244,7 +244,7 @@ impl Wiring {
         settings: &Settings,
         counters: &Arc<OperatorCounters>,
         newborn: bool,
-        source: &mut Option<Box<dyn Source>>,
+        source: &mut Option<(Box<dyn Source>, RowsMax)>,
     ) -> Result<NodePiece> {
         let clock = Arc::clone(&self.world.clock);
         let cx = PieceContext {
@@ -252,6 +252,7 @@ impl Wiring {
             incarnation: self.deployment.incarnation,
             counters: Arc::clone(counters),
             settings: settings.clone(),
+            rows_max: RowsMax::new(settings.batch_rows_max),
             clock: Arc::new(move || ProcessingTime(clock.wall_nanos())),
             fresh: self.deployment.past.is_none() && !newborn,
         };
@@ -262,7 +263,8 @@ impl Wiring {
                 Piece::Operator(spec) => NodePiece::Operator(spec.build(&self.deployment.functions)?),
                 Piece::Sink(spec) => NodePiece::Sink(spec.build(cx)?),
                 Piece::Source(spec) => {
-                    *source = Some(SourceSpec::build(&**spec, cx)?);
+                    let rows_max = cx.rows_max.clone();
+                    *source = Some((SourceSpec::build(&**spec, cx)?, rows_max));
                     NodePiece::Source
                 }
             })
@@ -334,7 +336,7 @@ impl Wiring {
     fn feed(
         &self,
         chain: &plan::Chain,
-        source: Option<Box<dyn Source>>,
+        source: Option<(Box<dyn Source>, RowsMax)>,
         inbox: Option<(Inbox, Vec<Inlet>)>,
         site: &Site,
         splits: Vec<Assignment>,
@@ -343,7 +345,14 @@ impl Wiring {
         match (source, inbox) {
             (Some(source), None) => {
                 let timeout = self.idle_timeout(chain);
-                Ok(Feed::Source(SourceReader::new(source, site.clone(), splits, timeout, newborn)))
+                Ok(Feed::Source(SourceReader::new(
+                    source,
+                    site.clone(),
+                    splits,
+                    &self.settings,
+                    timeout,
+                    newborn,
+                )))
             }
             (None, Some((inbox, inlets))) => {
                 Ok(Feed::Channels(Reader::new(inbox, inlets, newborn, &self.settings)))
