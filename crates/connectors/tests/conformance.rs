@@ -21,11 +21,11 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 use thalweg_dataflow::connector::SourceColumn;
-use thalweg_dataflow::source::Assignment;
+use thalweg_dataflow::source::{Assignment, RowsMax};
 use thalweg_dataflow::{Source, SourceEvent, SourceSpec};
 use thalweg_state::SplitId;
 
-/// Rows of one batch.
+/// The most rows of one batch. A source is asked for one, two and three in turn.
 const BATCH_ROWS: usize = 3;
 
 /// A subtask of a source, and what it was heard to say.
@@ -34,14 +34,17 @@ struct Heard {
     /// The splits that it holds and that have not ended.
     open: BTreeSet<SplitId>,
     rows: BTreeMap<SplitId, Vec<String>>,
+    asked: RowsMax,
 }
 
 impl Heard {
     async fn open(spec: &Arc<dyn SourceSpec>, splits: Vec<Assignment>) -> Self {
         let open = splits.iter().map(|a| a.split.clone()).collect();
-        let mut source = spec.build(context(BATCH_ROWS)).unwrap();
+        let cx = context(BATCH_ROWS);
+        let asked = cx.rows_max.clone();
+        let mut source = spec.build(cx).unwrap();
         source.open(splits).await.unwrap();
-        Self { source, open, rows: BTreeMap::new() }
+        Self { source, open, rows: BTreeMap::new(), asked }
     }
 
     async fn assign(&mut self, splits: Vec<Assignment>) {
@@ -59,11 +62,12 @@ impl Heard {
 
     /// Hears one event; gives false at the end of all.
     async fn hear(&mut self) -> bool {
+        self.asked.set(self.asked.get() % BATCH_ROWS + 1);
         let event = tokio::time::timeout(Duration::from_secs(10), self.source.next()).await;
         match event.expect("something comes").unwrap() {
             SourceEvent::Rows { split, records } => {
                 assert!(self.open.contains(&split), "rows of '{split}', which is not held");
-                assert!((1..=BATCH_ROWS).contains(&records.num_rows()));
+                assert!((1..=self.asked.get()).contains(&records.num_rows()));
                 self.rows.entry(split).or_default().extend(rows(&records));
             }
             SourceEvent::SplitEnd { split } => assert!(self.open.remove(&split), "'{split}' ends twice"),
@@ -108,7 +112,7 @@ async fn conforms(spec: &Arc<dyn SourceSpec>, parallelism: u32) -> usize {
     while whole.hear().await {}
     let all = std::mem::take(&mut whole.rows);
     ends_stay(spec, whole).await;
-    let batches: usize = all.values().map(|rows| rows.len().div_ceil(BATCH_ROWS)).sum();
+    let batches: usize = all.values().map(|rows| rows.len().div_ceil(BATCH_ROWS - 1)).sum();
     for read in 0..=batches {
         for subtasks in [1, 2, 7] {
             let mut first = Heard::open(spec, at_first.clone()).await;

@@ -212,6 +212,36 @@ async fn settle() {
     }
 }
 
+/// Takes a millisecond for each row.
+#[derive(Clone)]
+struct MovesTime(Arc<Hand>);
+
+impl Operator for MovesTime {
+    fn on_batch(&mut self, _: Port, batch: Batch, _: &mut Context<'_>) -> Result<Step> {
+        let takes = Duration::from_millis(batch.rows() as u64);
+        self.0.0.send_modify(|now| *now += takes);
+        Ok(Step::Done)
+    }
+}
+
+#[tokio::test]
+async fn no_more_rows_wait_for_a_slow_operator_than_it_works_off_in_a_tenth_of_a_second() {
+    let clock = Arc::new(Hand(watch::Sender::new(Duration::ZERO)));
+    let world = World { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..World::single_threaded(1) };
+    let (mut net, sink) = (Net::default(), Collect::new());
+    let source = net.source("numbers", Numbers::new(&[100_000], 10));
+    let slow = net.operator("slow", made(MovesTime(clock)), &[(source, shuffle())]);
+    net.sink("out", &sink, &[(slow, shuffle())]);
+    let job = net.start(1, RuntimeSettings::default(), &world).await;
+    let mut most = 0;
+    while job.progress().rows_read < 3_000 {
+        tokio::task::yield_now().await;
+        most = job.channels().iter().map(|channel| channel.rows).max().unwrap_or(0).max(most);
+    }
+    assert!((60..=100).contains(&most), "{most} rows wait");
+    job.abort();
+}
+
 #[tokio::test]
 async fn a_sink_that_blocks_for_thirty_seconds_costs_no_memory() {
     const ROWS: i64 = 300_000;
