@@ -146,6 +146,30 @@ def test_processes_of_functions_work(tmp_path: Path) -> None:
     assert complete(tmp_path)
 
 
+DEEDS_OF_COPIES = {
+    # Of a pool that ends before its processes have said that they are there: it ends them by SIGTERM.
+    "terminated": "[time.sleep(60), os._exit(0)]",
+    "crashed": "ctypes.string_at(0)",
+}
+ENDS_OF_COPIES = {"terminated": signal.SIGTERM, "crashed": signal.SIGSEGV}
+
+
+@pytest.mark.parametrize("how", DEEDS_OF_COPIES)
+def test_a_copy_ends_by_its_signals_and_nobody_else_does(tmp_path: Path, how: str) -> None:
+    program(
+        tmp_path,
+        "child = os.fork()\n"
+        f"        if child == 0: {DEEDS_OF_COPIES[how]}\n"
+        f"        if {how!r} == 'terminated': os.kill(child, {int(signal.SIGTERM)})\n"
+        f"        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -{int(ENDS_OF_COPIES[how])}\n"
+        # Longer than the watcher waits for a process that had a fatal signal.
+        "        time.sleep(2.5)",
+    )
+    code, _, err = run("app.py", folder=tmp_path)
+    assert code == 0 and "has crashed" not in err, err
+    assert complete(tmp_path)
+
+
 def test_what_the_command_loads_is_watched_too(tmp_path: Path) -> None:
     program(tmp_path, "os._exit(7)")
     code, _, err = run("-m", "thalweg", "run", "app.py", folder=tmp_path)

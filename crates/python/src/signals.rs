@@ -11,10 +11,11 @@
 //!                   own, which it left here, after
 //! ```
 
+use std::cell::Cell;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use libc::{SIG_DFL, SIGINT, SIGTERM, c_int, sigaction};
+use libc::{SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGINT, SIGTERM, c_int, sigaction, sigset_t};
 
 const SIGNALS: [c_int; 2] = [SIGINT, SIGTERM];
 
@@ -58,6 +59,48 @@ impl Drop for Lent {
             // It took them once, so it takes them back.
             lending.engine = exchange(python.map(Some)).ok();
         }
+    }
+}
+
+thread_local! {
+    /// The signals that this thread held off before it held off ours as well.
+    static HELD: Cell<Option<sigset_t>> = const { Cell::new(None) };
+}
+
+/// Holds the signals off from this thread, until it has forked: one that comes to the copy before the copy has its
+/// own handlers would be lost.
+#[allow(unsafe_code)]
+pub(crate) fn hold() {
+    // SAFETY: sets of bits, for which zero is a value, made and filled here.
+    unsafe {
+        let (mut ours, mut before): (sigset_t, sigset_t) = (std::mem::zeroed(), std::mem::zeroed());
+        for signal in SIGNALS {
+            libc::sigaddset(&raw mut ours, signal);
+        }
+        if libc::pthread_sigmask(SIG_BLOCK, &raw const ours, &raw mut before) == 0 {
+            HELD.set(Some(before));
+        }
+    }
+}
+
+/// Lets the signals come that were held off.
+#[allow(unsafe_code)]
+pub(crate) fn release() {
+    if let Some(before) = HELD.take() {
+        // SAFETY: what the system gave out.
+        unsafe { libc::pthread_sigmask(SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
+    }
+}
+
+/// In a process that was forked off while the engine had the signals: Python has them again. May be called
+/// where a signal handler may.
+pub(crate) fn give_back_in_copy() {
+    // Whoever holds the lock is not in this process. That was at the begin or the end of a job.
+    if let Ok(mut lending) = LENDING.try_lock()
+        && let Some(python) = lending.python.take()
+    {
+        // What fails leaves the copy as it was.
+        let _ = exchange(python.map(Some));
     }
 }
 

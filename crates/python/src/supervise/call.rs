@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 use pyo3::prelude::*;
 
 use super::board::{Desk, Shared};
+use crate::signals;
 
 /// The board of this process, if it is watched.
 static BOARD: OnceLock<Shared> = OnceLock::new();
@@ -68,6 +69,11 @@ pub(crate) fn alone() {
     COPIED.store(false, Relaxed);
 }
 
+/// Whether this process is a copy, which must not speak for the one that is watched.
+pub(super) fn is_copy() -> bool {
+    COPIED.load(Relaxed)
+}
+
 /// Watched from here on.
 pub(super) fn watched(board: Shared) {
     // A watched process does not fork another engine.
@@ -123,12 +129,22 @@ fn task() -> i32 {
 
 #[allow(unsafe_code)]
 fn watch_forks() {
-    extern "C" fn copied() {
-        COPIED.store(true, Relaxed);
+    extern "C" fn before() {
+        signals::hold();
     }
-    // SAFETY: the function does nothing but a store. Without memory for it forks are not seen, no more.
+    extern "C" fn original() {
+        signals::release();
+    }
+    extern "C" fn copy() {
+        COPIED.store(true, Relaxed);
+        // No engine runs in the copy: a signal that nobody takes would not even end it.
+        signals::give_back_in_copy();
+        signals::release();
+    }
+    // SAFETY: the functions do nothing but what a signal handler may. Without memory for them forks are not seen, no
+    // more.
     unsafe {
-        libc::pthread_atfork(None, None, Some(copied));
+        libc::pthread_atfork(Some(before), Some(original), Some(copy));
     }
 }
 

@@ -120,6 +120,9 @@ pub(super) fn asks_who_is_deaf() -> c_int {
 /// looks, which runs Python. A second fault there ends it at once, and if it hangs the watcher does.
 extern "C" fn died(signal: c_int) {
     let (Some(&board), desk) = (BOARD.get(), call::seat()) else { return };
+    if call::is_copy() {
+        return raise(signal);
+    }
     board.dies(Some(signal), desk);
     if desk.call().is_some()
         && let Some(words) = Python::try_attach(|py| words(py, desk, ""))
