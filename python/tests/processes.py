@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 from queue import Empty, Queue
-from typing import Any
+from typing import Any, Callable
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "python"
 
@@ -79,6 +79,14 @@ def run(*arguments: str | Path, folder: Path | None = None) -> tuple[int, str, s
     """Runs a program to its end."""
     with Process(*arguments, folder=folder) as process:
         return process.ended()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Waits for something to become so."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"it never came to this: {what}"
+        time.sleep(0.02)
 
 
 def connect(address: str) -> socket.socket:

@@ -17,7 +17,7 @@ import thalweg
 from thalweg.shapes import shape_of
 from thalweg.testing import Driver
 
-from processes import run
+from processes import Process, run, until
 
 
 @dataclass
@@ -219,13 +219,34 @@ def test_pickles_are_refused(tmp_path: Path, hint: str, first: str, words: str) 
     assert run("app.py", "--state-dir", "state", folder=tmp_path)[0] == 0
 
 
+def plain_records(program: str) -> str:
+    """The same program, with records that need no pickle."""
+    keyed = 'rows.key_by(lambda row: row["k"])'
+    assert keyed in program
+    program = program.replace(keyed, 'rows.map(lambda row: (row["k"], row["n"])).key_by(lambda row: row[0])')
+    return program.replace('row["n"]\n    return', "row[1]\n    return").replace("row['k']}", "row[0]}")
+
+
+def test_a_pickle_that_is_kept_is_not_opened(tmp_path: Path) -> None:
+    job(tmp_path, "object", "None")
+    program = plain_records((tmp_path / "app.py").read_text())
+    slow = program.replace("    count.rows += 1", "    import time; time.sleep(0.05)\n    count.rows += 1")
+    (tmp_path / "app.py").write_text(slow)
+    # More than it works off before it is stopped.
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"k": n % 3, "n": n / 2}) + "\n" for n in range(3_000)))
+    with Process("app.py", "--state-dir", "state", "--checkpoint-interval", "50ms", folder=tmp_path) as process:
+        until(lambda: len(list(tmp_path.glob("state/counter/complete/*"))) > 1, "two checkpoints are made")
+        assert process.interrupted()[0] == 130
+    (tmp_path / "app.py").write_text(program)
+    code, _, err = run("app.py", "--no-pickle", "--state-dir", "state", folder=tmp_path)
+    assert code == 1 and "a state of 'count' cannot be read" in err and "--no-pickle refuses to open" in err, err
+    assert run("app.py", "--state-dir", "state", folder=tmp_path)[0] == 0
+    assert (tmp_path / "out.txt").read_text().split()[-2:] == ["2", "1000"]
+
+
 def test_without_pickles_a_program_of_plain_records_runs(tmp_path: Path) -> None:
     job(tmp_path)
-    program = (tmp_path / "app.py").read_text()
-    program = program.replace("rows.key_by(lambda row: row['k'])", "").replace(
-        'rows.key_by(lambda row: row["k"])', 'rows.map(lambda row: (row["k"], row["n"])).key_by(lambda row: row[0])'
-    )
-    program = program.replace('row["n"]\n    return', "row[1]\n    return").replace("row['k']}", "row[0]}")
+    program = plain_records((tmp_path / "app.py").read_text())
     (tmp_path / "app.py").write_text(program)
     code, _, err = run("app.py", "--no-pickle", "--state-dir", "state", folder=tmp_path)
     assert code == 0, err
