@@ -130,18 +130,14 @@ impl Watcher {
 
     /// An error with what the process itself says of a call.
     fn explained(&mut self, error: Error, desk: Option<usize>) -> Error {
-        let asked = desk.and_then(|desk| Some((desk, u8::try_from(desk).ok()?)));
-        let Some((desk, _)) = asked.filter(|(_, number)| self.questions.write_all(&[*number]).is_ok()) else {
-            return error;
-        };
-        let words = self.await_words().or_else(|| {
-            self.interrupt(desk);
-            self.await_words()
+        let words = desk.and_then(|desk| {
+            self.questions.write_all(&[u8::try_from(desk).ok()?]).ok()?;
+            self.await_words().or_else(|| {
+                self.interrupt(desk);
+                self.await_words()
+            })
         });
-        match words {
-            Some(words) => error.because(words),
-            None => error,
-        }
+        words.into_iter().fold(error, Error::because)
     }
 
     fn await_words(&self) -> Option<String> {
