@@ -13,7 +13,7 @@ use thalweg_world::World;
 use crate::settings::{BadData, Settings};
 
 pub use thalweg_connectors::{StdoutRows, StdoutTarget};
-pub use thalweg_operators::aggregate::{DataFusionError, EmitTo, GroupsAccumulator};
+pub use thalweg_operators::aggregate::{DataFusionError, EmitTo, GroupsAccumulator, RunningAccumulator};
 pub use thalweg_operators::expression::sql_type;
 pub use thalweg_sql::{
     Argument, Computation, ForeignFunction, ForeignFunctions, FunctionLanguage, FunctionSignature,

@@ -20,8 +20,9 @@
 //! command line are the application's own arguments.
 
 use std::ffi::OsString;
-use std::num::NonZeroU32;
+use std::num::{NonZero, NonZeroU32};
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 
 use clap::{Args, Parser, Subcommand};
 use thalweg_app::{Program, SqlPlanner};
@@ -114,10 +115,15 @@ fn run(
     keep: &KeepArgs,
     application: impl FnOnce(&Arguments) -> Result<(Application, ForeignFunctions)>,
 ) -> Result<Exit, Failed> {
-    let settings = keep.settings(&args.set)?;
+    let mut settings = keep.settings(&args.set)?;
     let (application, functions) = application(&Arguments::new(args.own.clone()))?;
     let program = build_with_functions(application, &functions, &settings)?;
     let keep = keep.keep(Some(&program.name))?;
+    if program.is_entered {
+        let threads = || available_parallelism().map_or(1, NonZero::get).min(args.parallelism.get() as usize);
+        // More threads than an operator has subtasks would mostly wait for each other to leave the interpreter.
+        settings.data_threads.get_or_insert_with(threads);
+    }
     run_graph(program.graph, program.functions, args.parallelism.get(), &settings, keep)
 }
 

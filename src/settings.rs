@@ -20,6 +20,9 @@ pub struct Settings {
     pub queue_bytes_max: usize,
     /// For how long rows are to wait on one channel.
     pub queue_time_max: Duration,
+    /// How many threads handle rows. If it is not set, one for each core; where functions are called within an
+    /// interpreter, no more than an operator has subtasks.
+    pub data_threads: Option<usize>,
     /// How far ahead of the wall clock a row of a live source may move the watermark.
     pub max_future_skew: Duration,
     /// How long a split may be silent before it stops holding the watermark back.
@@ -41,6 +44,7 @@ impl Default for Settings {
             queue_rows_max: 65_536,
             queue_bytes_max: 16 << 20,
             queue_time_max: Duration::from_millis(100),
+            data_threads: None,
             max_future_skew: Duration::from_secs(300),
             idle_timeout: Duration::from_secs(300),
             checkpoint_interval: Duration::from_secs(10),
@@ -83,6 +87,12 @@ const KEYS: &[Key] = &[
         about: "how long rows are to wait on one channel: fewer may wait where each takes long",
         expects: "a duration such as 50ms, 10s or 5m",
         read: |s, v| parse_duration(v).filter(|d| !d.is_zero()).map(|d| s.queue_time_max = d),
+    },
+    Key {
+        name: "data-threads",
+        about: "how many threads handle rows; without it, one for each core, or each subtask of an operator in Python",
+        expects: "a whole number from 1 to 1024",
+        read: |s, v| v.parse().ok().filter(|n| (1..=1024).contains(n)).map(|n| s.data_threads = Some(n)),
     },
     Key {
         name: "max-future-skew",

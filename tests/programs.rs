@@ -304,6 +304,27 @@ async fn a_shared_state_is_rescaled_while_both_of_its_pipelines_flow() {
     assert_eq!(counts.values().sum::<u64>(), all as u64);
 }
 
+#[test]
+fn the_tables_of_a_script_are_fed_by_hand() {
+    let script = "CREATE TABLE orders (city TEXT NOT NULL, price BIGINT) WITH
+            (connector = 'single_file', path = '/nowhere/at/all', type = 'source', format = 'json');
+        CREATE VIEW dear AS SELECT city, price AS total FROM orders WHERE price > 2;";
+    let application = Application::new("dear");
+    application.view(script, "dear").map(|total: Total| format!("{} {:?};", total.city, total.total)).sink(
+        "out",
+        kept(),
+        encode::display,
+    );
+    let mut driver = driver(application);
+    for price in [1, 5] {
+        let order = Order { city: "Rome".into(), price, second: 7 };
+        driver.feed("orders", &order, EventTime(0)).expect("a row of the table");
+    }
+    assert_eq!(driver.text("out"), "Rome Some(5);");
+    let refused = driver.frame("orders", "{}").expect_err("a table takes rows");
+    assert!(refused.what().contains("'orders' takes rows, and no frames"), "{refused}");
+}
+
 /// A sink on a socket that takes all there is.
 fn nowhere() -> std::sync::Arc<dyn thalweg_dataflow::SinkSpec> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -7,7 +7,7 @@ import gc
 import json
 import subprocess
 import sys
-from datetime import date, datetime, time, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple, Optional
@@ -564,3 +564,45 @@ def test_a_file_goes_through_in_large_batches(tmp_path: Path, parallelism: str) 
     out = [json.loads(line) for line in (tmp_path / "out.json").read_text().splitlines()]
     assert out == [{"id": row, "x": 2 * row + 1.0} for row in range(rows)]
     assert "batches, double" in run(program, "explain").stdout
+
+
+def test_what_sql_answers_stays_columns() -> None:
+    """Through SQL, a function of batches, and SQL again, into a sink of rows."""
+
+    def doubled(batch: Any) -> Any:
+        assert batch.schema.names == ["kind", "total"], "and no column of the engine's"
+        return {"kind": batch["kind"], "twice": compute.multiply(batch["total"], 2)}
+
+    application = thalweg.Application("columns")
+    columns = {"kind": "TEXT NOT NULL", "n": "BIGINT", "at": "TIMESTAMP NOT NULL"}
+    options = {"connector": "single_file", "path": "unread", "format": "json"}
+    rows = application.table("in", columns, event_time="at", **options)
+    totals = rows.sql_rows("SELECT kind, sum(n) AS total FROM stream GROUP BY kind, tumble(INTERVAL '10 seconds')")
+    twice = totals.map_batches(doubled, {"kind": "TEXT NOT NULL", "twice": "BIGINT"})
+    names = application.table("names", {"kind": "TEXT", "name": "TEXT"}, **options)
+    counted = application.sql_rows(
+        "SELECT kind, count(*) AS windows, max(twice) AS most FROM twice GROUP BY kind, tumble(INTERVAL '1 minute')",
+        twice=twice,
+    )
+    counted.sink_rows("out", connector="single_file", path="unwritten", type="sink", format="json")
+    names.sql_rows("SELECT name || '!' AS loud FROM stream").sink_rows(
+        "names", connector="single_file", path="unwritten too", type="sink", format="json"
+    )
+    driver = Driver(application)
+    driver.rows_in("names", [{"kind": "a", "name": "ann"}])
+    at = lambda seconds: datetime(2024, 1, 1, 12, 0, tzinfo=timezone.utc) + timedelta(seconds=seconds)
+    for n, seconds in ((1, 0), (2, 9), (3, 10), (4, 59), (5, 65), (6, 130)):
+        driver.rows_in("in", [{"kind": "a", "n": n, "at": at(seconds)}])
+        if n == 3:
+            driver.restart()
+    assert driver.rows("out") == [{"kind": "a", "windows": 3, "most": 8}, {"kind": "a", "windows": 1, "most": 10}]
+    assert driver.rows("names") == [{"loud": "ann!"}]
+
+
+def test_rows_that_change_are_no_batches() -> None:
+    application = thalweg.Application("changes")
+    rows = application.table("in", NUMBERS, connector="single_file", path="unread", format="json")
+    counts = rows.sql_rows("SELECT x, count(*) AS c FROM stream GROUP BY x")
+    counts.sink_rows("out", connector="single_file", path="unwritten", type="sink", format="json")
+    with pytest.raises(thalweg.EngineError, match="the rows of this query change"):
+        Driver(application)

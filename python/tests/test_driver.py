@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
 import pytest
 
 import thalweg
@@ -294,3 +297,120 @@ def test_what_is_discarded_is_done() -> None:
     driver = Driver(application)
     driver.frame("in", "x")
     assert seen == [b"x", b"x"]
+
+
+TABLES = """
+    CREATE TABLE orders (
+        id BIGINT NOT NULL, city TEXT NOT NULL, price DOUBLE, at TIMESTAMP NOT NULL, more STRUCT<note TEXT, n BIGINT>,
+        WATERMARK FOR at AS at - INTERVAL '5 seconds'
+    ) WITH (connector = 'tcp', address = '256.1.1.1:1', type = 'source', format = 'json');
+    CREATE TABLE cities (city TEXT NOT NULL, land TEXT) WITH
+        (connector = 'filesystem', path = '/nowhere/at/all', type = 'source', format = 'parquet');
+    CREATE TABLE unread (v BIGINT) WITH (connector = 'single_file', path = '/nowhere/at/all', type = 'source', format = 'json');
+    CREATE VIEW sums AS
+        SELECT city, sum(price) AS total, count(*) AS n FROM orders GROUP BY city, tumble(INTERVAL '1 minute');
+    CREATE VIEW lands AS SELECT upper(city) AS city, land FROM cities;
+"""
+
+
+def noon(seconds: float) -> datetime:
+    return datetime(2024, 5, 1, 12, tzinfo=timezone.utc) + timedelta(seconds=seconds)
+
+
+def order(id: int, city: str, price: float | None, at: float) -> dict[str, Any]:
+    return {"id": id, "city": city, "price": price, "at": noon(at)}
+
+
+class TestTablesOfScripts:
+    def test_their_rows_are_given_by_hand(self) -> None:
+        application = thalweg.Application("script")
+        application.view(TABLES, "sums").sink("out", connector="stdout", encoder=repr)
+        driver = Driver(application)
+        driver.rows_in("orders", [order(1, "Rome", 5, 0), order(2, "Oslo", None, 59), order(3, "Rome", 2.5, 60)])
+        assert driver.frames("out") == [], "the watermark is five seconds behind"
+        driver.restart()
+        driver.record("ORDERS", order(4, "Rome", 1, 65))
+        driver.rows_in("orders", [order(5, "Rome", 99, 59.9)])
+        expected = [{"city": "Oslo", "total": None, "n": 1}, {"city": "Rome", "total": 5.0, "n": 1}]
+        assert sorted(driver.text("out").replace("}{", "}|{").split("|")) == [repr(row) for row in expected]
+        driver.end()
+        assert driver.text("out").endswith(repr({"city": "Rome", "total": 3.5, "n": 2})), "the late row is left out"
+
+    def test_their_watermark_is_said_by_hand(self) -> None:
+        got: list[Any] = []
+        application = thalweg.Application("script")
+        application.view(TABLES, "sums").map(got.append).discard()
+        driver = Driver(application)
+        driver.rows_in("orders", [order(1, "Rome", 5, 0)])
+        driver.watermark("orders", noon(59.9))
+        assert got == []
+        driver.watermark("orders", noon(60))
+        assert got == [{"city": "Rome", "total": 5.0, "n": 1}]
+
+    def test_each_script_reads_a_table_of_the_name(self) -> None:
+        got: list[Any] = []
+        application = thalweg.Application("script")
+        orders = application.table("more", {"city": "TEXT"}, connector="single_file", path="/nowhere", format="json")
+        application.view(TABLES, "sums").map(lambda row: got.append(("sums", row["total"]))).discard()
+        counted = "SELECT count(*) AS n, more.note FROM orders GROUP BY more.note, tumble(INTERVAL '1 hour')"
+        application.sql(TABLES + counted).map(lambda row: got.append(("count", row))).discard()
+        application.sql("SELECT city FROM orders", orders=orders).map(lambda row: got.append(row["city"])).discard()
+        driver = Driver(application)
+        driver.record("orders", order(1, "Rome", 5, 0) | {"more": {"note": "x", "n": 1}})
+        driver.record("more", {"city": "Bern"})
+        driver.rows_in("sql-2/orders", [order(2, "Oslo", 7, 1)])
+        driver.watermark("orders", noon(3600))
+        assert got[0] == "Bern" and ("sums", 5.0) in got, got
+        assert sorted((row["n"], row["note"] or "") for name, row in got[1:] if name == "count") == [(1, ""), (1, "x")]
+
+    def test_what_a_program_declares_itself_comes_first(self) -> None:
+        got: list[Any] = []
+        application = thalweg.Application("script")
+        application.view(TABLES, "sums").map(got.append).discard()
+        own = application.source("orders", connector="tcp", decoder=thalweg.decode_json)
+        own.map(got.append).discard()
+        driver = Driver(application)
+        driver.record("orders", 7)
+        driver.frame("orders", "8")
+        driver.record("sql/orders", order(1, "Rome", 5, 0))
+        driver.end()
+        assert got == [7, 8, {"city": "Rome", "total": 5.0, "n": 1}]
+
+    def test_columns_that_nobody_reads_are_not_asked_for(self) -> None:
+        application = thalweg.Application("script")
+        application.sql(TABLES + "SELECT land FROM cities").sink("out", connector="stdout", encoder=repr)
+        driver = Driver(application)
+        driver.rows_in("cities", [{}, {"land": "Italy", "city": 7}])
+        assert driver.text("out") == "{'land': None}{'land': 'Italy'}"
+
+    def test_their_sinks_are_kept_by_name(self) -> None:
+        application = thalweg.Application("script")
+        script = TABLES + """
+            CREATE TABLE big WITH (connector = 'filesystem', path = '/nowhere/at/all', type = 'sink', format = 'parquet');
+            INSERT INTO big SELECT id, city FROM orders WHERE price > 3;
+        """
+        application.view(script, "sums").discard()
+        driver = Driver(application)
+        driver.rows_in("orders", [order(1, "Rome", 5, 0), order(2, "Oslo", 1, 0)])
+        assert driver.rows("big") == [{"id": 1, "city": "Rome"}]
+
+    @pytest.mark.parametrize(
+        ("give", "words"),
+        [
+            (lambda driver: driver.rows_in("order", [{}]), "there is no source 'order'"),
+            (lambda driver: driver.record("order", {}), "there is 'orders', 'lines'"),
+            (lambda driver: driver.rows_in("unread", [{"v": 1}]), "there is no source 'unread'"),
+            (lambda driver: driver.rows_in("sql-2/orders", [{}]), "there is no source 'sql-2/orders'"),
+            (lambda driver: driver.frame("orders", "{}"), "'orders' takes rows, and no frames"),
+            (lambda driver: driver.rows_in("orders", [{"city": "Rome"}]), "table 'orders': the record has no 'at', which is a column of type TIMESTAMP NOT NULL"),
+            (lambda driver: driver.record("orders", order(1, "Rome", "5", 0)), "the column 'price' is DOUBLE, and the record has '5'"),
+            (lambda driver: driver.rows("big"), "there is no sink 'big'"),
+        ],
+    )
+    def test_what_cannot_be_given_is_told(self, give: Any, words: str) -> None:
+        application = thalweg.Application("script")
+        application.view(TABLES, "sums").discard()
+        application.source("lines", connector="tcp").discard()
+        with pytest.raises(thalweg.EngineError) as refused:
+            give(Driver(application))
+        assert words in str(refused.value), refused.value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import date, datetime, time, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Callable, NamedTuple, Optional
@@ -131,6 +131,8 @@ class TestScalar:
             (time, "TIME", time(23, 59, 59, 999999)),
             (datetime, "TIMESTAMP", datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=timezone.utc)),
             (Decimal, "DECIMAL(38, 10)", Decimal("-1.5000000000")),
+            (timedelta, "INTERVAL", timedelta(days=-1, microseconds=7)),
+            (dict[str, list[int]], "MAP(TEXT, BIGINT[])", {"a": [1, 2], "b": []}),
             (list[int], "BIGINT[]", [1, 2]),
             (Order, 'STRUCT<"city" TEXT, "price" BIGINT>', {"city": "Rome", "price": 3}),
             (Annotated[int, "SMALLINT"], "SMALLINT", 7),
@@ -160,6 +162,8 @@ class TestScalar:
             (int, None, "function 'wrong' gave None, and its result is BIGINT that is never NULL"),
             (str, b"x", "function 'wrong' gave b'x' of type 'bytes', not TEXT"),
             (list[int], [1, "x"], "of type 'list', not BIGINT[]"),
+            (timedelta, 5, "gave 5 of type 'int', not INTERVAL"),
+            (dict[str, int], {"a": "b"}, "of type 'dict', not MAP(TEXT, BIGINT)"),
             (datetime, datetime(2024, 1, 1), "of type 'datetime', not TIMESTAMP"),
         ],
         ids=str,
@@ -173,6 +177,18 @@ class TestScalar:
             answers("SELECT wrong(price) AS w FROM stream", [wrong], ORDERS[:1])
         assert failed.value.code == "function-failed" and words in failed.value.what, failed.value
         assert "the arguments were (5,)" in str(failed.value)
+
+    def test_lengths_and_maps_of_sql_are_cast_to_what_it_takes(self) -> None:
+        def shown(length: timedelta, counts: dict[str, float]) -> str:
+            return f"{length} {counts}"
+
+        query = "SELECT shown(to_timestamp(90) - to_timestamp(price), map([city], [price])) AS s FROM stream WHERE price = 5"
+        assert answers(query, [shown], ORDERS) == [{"s": "0:01:25 {'Rome': 5.0}"}]
+        with pytest.raises(thalweg.EngineError, match=r"takes \(length INTERVAL, counts MAP\(TEXT, DOUBLE\)\)") as refused:
+            answers("SELECT shown(INTERVAL '1 day', map([1], [price])) AS s FROM stream", [shown], ORDERS)
+        assert "called with (INTERVAL, MAP(BIGINT, BIGINT))" in str(refused.value)
+        with pytest.raises(thalweg.EngineError, match="an interval of 1 months has no length in days"):
+            answers("SELECT shown(INTERVAL '1 month', map([city], [1.5])) AS s FROM stream", [shown], ORDERS)
 
     def test_an_exception_is_told_with_traceback_and_arguments(self) -> None:
         def inverted(price: int) -> float:
@@ -272,6 +288,51 @@ class TestAggregate:
         with pytest.raises(thalweg.EngineError, match=r"'output' of function 'broken' raised ValueError: \[5\]"):
             answers(query, [Broken], ORDERS[:1])
 
+    def test_a_frame_that_grows_is_updated_and_any_other_is_aggregated_anew(self) -> None:
+        calls: list[str] = []
+
+        @thalweg.udaf(name="total")
+        class Total:
+            def initial(self) -> int:
+                calls.append("initial")
+                return 0
+
+            def update(self, price: int, total: int) -> int:
+                calls.append(f"{price}")
+                return total + price
+
+            def combine(self, total: int, other: int) -> int:
+                raise AssertionError("the rows of a partition are in one place")
+
+            def output(self, total: int) -> int:
+                calls.append("output")
+                return total
+
+        def over(frame: str) -> list[int]:
+            calls.clear()
+            query = f"SELECT total(price) OVER (PARTITION BY w ORDER BY price {frame}) AS t FROM (SELECT *, tumble(INTERVAL '1 minute') AS w FROM stream)"
+            return [row["t"] for row in answers(query, [Total], [Order("a", price) for price in (3, 1, 2)])]
+
+        assert over("") == [1, 3, 6]
+        assert calls == ["initial", "1", "output", "2", "output", "3", "output"]
+        assert over("ROWS BETWEEN 1 PRECEDING AND CURRENT ROW") == [1, 3, 5]
+        assert calls == ["initial", "1", "output", "initial", "1", "2", "output", "initial", "2", "3", "output"]
+        assert over("ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING") == [0, 1, 3]
+        assert calls[:2] == ["initial", "output"], "of no rows too"
+        assert over("ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING") == [6, 6, 6]
+        assert calls == ["initial", "1", "2", "3", "output"]
+
+    def test_a_method_that_raises_over_a_frame_is_told(self) -> None:
+        @thalweg.udaf(name="broken")
+        class Broken(listed):
+            def output(self, seen: Seen) -> str:
+                raise ValueError(f"{seen.prices}")
+
+        for frame in ("", "ROWS 1 PRECEDING"):
+            query = f"SELECT broken(price) OVER (PARTITION BY w ORDER BY price {frame}) AS p FROM (SELECT *, tumble(INTERVAL '1 minute') AS w FROM stream)"
+            with pytest.raises(thalweg.EngineError, match=r"'output' of function 'broken' raised ValueError: \[5\]"):
+                answers(query, [Broken], ORDERS[:1])
+
     def test_an_update_that_gives_nothing_is_told(self) -> None:
         class Lost(listed):
             def update(self, price: int, seen: Seen) -> Any:
@@ -299,10 +360,11 @@ class TestAggregate:
             ("SELECT listed(DISTINCT price) AS p FROM stream GROUP BY tumble(INTERVAL '1 minute')", "not-supported"),
             ("SELECT listed(price ORDER BY price) AS p FROM stream GROUP BY tumble(INTERVAL '1 minute')", "not-supported"),
             (
-                "SELECT listed(price) OVER (PARTITION BY w) AS p FROM "
+                "SELECT listed(DISTINCT price) OVER (PARTITION BY w) AS p FROM "
                 "(SELECT *, tumble(INTERVAL '1 minute') AS w FROM stream)",
                 "not-supported",
             ),
+            ("SELECT listed(price) OVER (PARTITION BY city) AS p FROM stream", "over-without-window"),
             ("SELECT price AS p FROM stream WHERE listed(price) = 'x'", "invalid-aggregate"),
             ("SELECT listed(city) AS p FROM stream GROUP BY tumble(INTERVAL '1 minute')", "type-mismatch"),
             ("SELECT listed() AS p FROM stream GROUP BY tumble(INTERVAL '1 minute')", "type-mismatch"),
@@ -378,6 +440,53 @@ class TestDeclaration:
         Driver(application).frame("in", "")
         assert sorted(got) == [9, 10]
 
+    def test_aggregates_of_one_name_in_several_queries_keep_their_own_states(self) -> None:
+        body = """
+            CREATE FUNCTION scaled(n BIGINT) RETURNS BIGINT LANGUAGE python AS $$
+                class Sum:
+                    of = 0
+
+                class scaled:
+                    def initial(self): return Sum()
+                    def update(self, n, sum):
+                        sum.of += FACTOR * n
+                        return sum
+                    def combine(self, sum, other):
+                        sum.of += other.of
+                        return sum
+                    def output(self, sum): return sum.of
+            $$;
+            SELECT scaled(n) AS n FROM rows GROUP BY tumble(INTERVAL '1 second')
+        """
+        got: list[int] = []
+        application = thalweg.Application("two")
+        numbers = application.source("in", connector="tcp", decoder=lambda frame: {"n": int(frame)})
+        rows = numbers.with_event_time(lambda _: 0.0).rows({"n": "BIGINT"})
+        for factor in (2, 3):
+            stream = application.sql(body.replace("FACTOR", str(factor)), rows=rows)
+            stream.map(lambda row: got.append(row["n"])).sink(f"out {factor}", connector="stdout")
+        driver = Driver(application)
+        for number in (1, 2):
+            driver.frame("in", str(number))
+            driver.restart()
+        driver.end()
+        assert sorted(got) == [6, 9]
+
+    def test_a_script_replaces_a_function_of_the_program_for_itself(self) -> None:
+        got: list[Any] = []
+        application = thalweg.Application("two")
+        application.function(seven)
+        rows = application.source("in", connector="tcp").map(lambda _: {"n": 1}).rows({"n": "BIGINT"})
+        eight = "CREATE OR REPLACE FUNCTION seven() RETURNS TEXT LANGUAGE python AS 'def seven(): return str(8)'"
+        for script in (f"CREATE VIEW above AS SELECT seven() AS n FROM rows; {eight}; SELECT n, seven() AS m FROM above", "SELECT seven() AS n FROM rows"):
+            application.sql(script, rows=rows).map(got.append).sink(f"out {len(script)}", connector="stdout")
+        Driver(application).frame("in", "")
+        assert sorted(got, key=len) == [{"n": 7}, {"n": 7, "m": "8"}]
+        application.sql(eight.replace("OR REPLACE ", "") + "; SELECT seven() AS n FROM rows", rows=rows).discard()
+        with pytest.raises(thalweg.EngineError, match="there is a function 'seven' already") as refused:
+            Driver(application)
+        assert "CREATE OR REPLACE FUNCTION" in str(refused.value)
+
 
 BROKEN = [
     ("def f(x:\n    return x", "was never closed"),
@@ -399,21 +508,21 @@ class TestScript:
     @pytest.mark.parametrize(("body", "words"), BROKEN, ids=range(len(BROKEN)))
     def test_a_broken_body_is_told(self, body: str, words: str) -> None:
         with pytest.raises(BodyError) as refused:
-            define("f", ["x"], body)
+            define("f", ["x"], body, "f")
         assert words in str(refused.value)
         assert "sql_functions.py" not in str(refused.value), "the lines of the package say nothing to its user"
 
     def test_a_body_is_run_once_and_remembered(self) -> None:
         body = "import itertools\nnext_one = itertools.count()\ndef counted():\n    return next(next_one)"
-        (_, first), (_, second) = define("counted", [], body), define("counted", [], body)
+        (_, first), (_, second) = define("counted", [], body, "counted"), define("counted", [], body, "counted")
         assert first is second
-        assert define("counted", [], body + " + 1")[1] is not first
+        assert define("counted", [], body + " + 1", "counted")[1] is not first
 
     def test_what_a_broken_body_leaves_behind(self) -> None:
-        define("f", ["x"], "def f(x): return x")
+        define("f", ["x"], "def f(x): return x", "f")
         before = sys.modules["__thalweg_function_f__"]
         with pytest.raises(BodyError):
-            define("f", ["x"], "1 / 0")
+            define("f", ["x"], "1 / 0", "f")
         assert sys.modules["__thalweg_function_f__"] is before
 
     def test_the_command_tells_where(self, tmp_path: Path) -> None:

@@ -106,3 +106,104 @@ def test_every_dead_letter_is_written_once_through_crashes(tmp_path: Path) -> No
     assert sorted((tmp_path / "dead.txt").read_text().splitlines()) == sorted(expected)
     passed = [number for number in range(ROWS) if number % 50 and number % 70 != 1]
     assert sorted(map(int, (tmp_path / "out.txt").read_text().split())) == passed
+
+
+FAILS = """
+import time
+import thalweg
+
+class Totals:
+    def initial(self):
+        return 0
+
+    def update(self, number, total):
+        if number % 100 == 99:
+            raise ValueError(f"not {number}")
+        return total + number
+
+    def combine(self, total, other):
+        return total + other
+
+    def output(self, key, window, total):
+        return f"{key} {window.start:g} {total}"
+
+def count(number, seen):
+    if number % 1000 == 0:
+        time.sleep(0.01)
+    if number % 1000 == 500:
+        raise LookupError(number)
+    seen[0] += 1
+    return number
+
+app = thalweg.Application("mended")
+letters = app.dead_letters() if POLICY == "letters" else None
+policy = letters or POLICY
+numbers = app.source("in", connector="single_file", path="in.txt", decoder=int, on_error=policy)
+counted = numbers.with_event_time(float).key_by(lambda n: n % 3, on_error=policy)
+counted = counted.stateful("count", count, state=lambda: [0], on_error=policy).key_by(lambda n: n % 2)
+counted.window(thalweg.tumble(20_000)).aggregate("totals", Totals, on_error=policy).sink(
+    "out", connector="single_file", path="out.txt", encoder=str)
+if letters:
+    letters.sink("dead", connector="single_file", path="dead.txt", encoder=lambda letter: f"{letter.step} {letter.record!r}")
+
+if __name__ == "__main__":
+    thalweg.run(app)
+"""
+
+
+@pytest.mark.parametrize("policy", ["skip", "letters"])
+def test_a_job_that_failed_goes_on_with_a_policy(tmp_path: Path, policy: str) -> None:
+    # Numbers that fail a step come behind a checkpoint, and are passed over by the program that is mended.
+    def fails(number: int) -> bool:
+        return number % 100 == 99 or number % 1000 == 500
+
+    numbers = [number for number in range(50_000) if number >= 40_000 or not fails(number)]
+    (tmp_path / "in.txt").write_text("".join(f"{number}\n" for number in numbers) + "x\n")
+    (tmp_path / "app.py").write_text(FAILS.replace("POLICY", repr("fail")))
+    code, _, err = run("app.py", *KEPT, folder=tmp_path)
+    assert code != 0 and "raised" in err and newest(tmp_path / "state" / "mended" / "complete") > 0, err
+    (tmp_path / "app.py").write_text(FAILS.replace("POLICY", repr(policy)))
+    code, _, err = run("app.py", *KEPT, "--parallelism", "2", folder=tmp_path)
+    assert code == 0 and "goes on from epoch" in err, err
+    totals: dict[tuple[int, int], int] = {}
+    for number in numbers:
+        if not fails(number):
+            window = (number % 2, number // 20_000 * 20_000)
+            totals[window] = totals.get(window, 0) + number
+    expected = [f"{key} {start} {total}" for (key, start), total in totals.items()]
+    assert sorted((tmp_path / "out.txt").read_text().splitlines()) == sorted(expected)
+    if policy == "letters":
+        letters = ["source 'in' b'x'"]
+        for number in filter(fails, numbers):
+            letters.append(f"stateful 'count' {number}" if number % 1000 == 500 else f"aggregate 'totals' {number}")
+        assert sorted((tmp_path / "dead.txt").read_text().splitlines()) == sorted(letters)
+
+
+UNPICKLED = """
+import thalweg
+
+class Order:
+    def __repr__(self):
+        return "<an order>"
+
+app = thalweg.Application("plain")
+letters = app.dead_letters()
+lines = app.source("in", connector="single_file", path="in.txt", decoder=lambda line: line.decode())
+lines.map(lambda line: 1 // 0, on_error=letters).discard()
+lines.map(lambda line: Order()).map(lambda order: 1 // 0, on_error=letters).discard()
+letters.sink("dead", connector="single_file", path="dead.txt", encoder=lambda letter: f"{letter.error} {letter.record!r}")
+
+if __name__ == "__main__":
+    thalweg.run(app)
+"""
+
+
+def test_letters_need_no_pickles(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(UNPICKLED)
+    (tmp_path / "in.txt").write_text("a\n")
+    code, _, err = run("app.py", "--no-pickle", folder=tmp_path)
+    assert code == 0, err
+    assert sorted((tmp_path / "dead.txt").read_text().splitlines()) == [
+        "ZeroDivisionError: integer division or modulo by zero '<an order>'",
+        "ZeroDivisionError: integer division or modulo by zero 'a'",
+    ]

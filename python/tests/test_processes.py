@@ -256,3 +256,30 @@ def test_a_second_ctrl_c_ends_a_function_that_waits(tmp_path: Path) -> None:
         process.process.wait(PATIENCE)
         code, _, err = process.ended()
     assert code == 131 and "aborted; 'counter' goes on where it had begun" in err, err
+
+
+THREADS = """
+import pathlib
+import thalweg
+
+def threads(_):
+    names = [(task / "comm").read_text().strip() for task in pathlib.Path("/proc/self/task").iterdir()]
+    return str(sum(name.startswith("data-") for name in names)) + "\\n"
+
+app = thalweg.Application("threads")
+app.source("in", connector="single_file", path="in.txt").map(threads).sink("out", connector="single_file", path="out.txt")
+thalweg.run(app)
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "most"), [((), 1), (("--parallelism", "64"), os.cpu_count()), (("--set", "data-threads=3"), 3)]
+)
+def test_there_are_no_more_threads_than_subtasks_and_cores(tmp_path: Path, flags: tuple[str, ...], most: int) -> None:
+    # Who waits for the interpreter is no faster for being many.
+    (tmp_path / "app.py").write_text(THREADS)
+    (tmp_path / "in.txt").write_text("a\n")
+    assert run("app.py", *flags, folder=tmp_path) == (0, "", "")
+    threads = int((tmp_path / "out.txt").read_text())
+    # A process may be kept to fewer cores than there are.
+    assert threads == most if "--parallelism" not in flags else 1 <= threads <= most

@@ -59,6 +59,15 @@ VALUES = [
     ("TIMESTAMP", NOON),
     ("TIMESTAMP(3)", NOON.replace(microsecond=123000)),
     ("TIMESTAMP(0)", datetime(1901, 1, 1, tzinfo=timezone.utc)),
+    ("INTERVAL", timedelta(0)),
+    ("INTERVAL", timedelta(days=400, hours=23, microseconds=1)),
+    ("INTERVAL", -timedelta(hours=1, microseconds=1)),
+    ("INTERVAL", timedelta.max),
+    ("INTERVAL", timedelta.min),
+    ("MAP(TEXT, BIGINT)", {"a": 1, "": None}),
+    ("MAP(TEXT, BIGINT)", {}),
+    ("MAP(DATE, MAP(BIGINT, INTERVAL[]))", {date(2024, 2, 29): {1: [timedelta(1)], 2: None}, date(2024, 3, 1): None}),
+    ("STRUCT<a MAP(BOOLEAN, STRUCT<b BYTEA>)>[]", [{"a": {True: {"b": b"x"}, False: None}}, {"a": None}, None]),
     ("BIGINT[]", [1, None, 3]),
     ("TEXT[][]", [["a"], [], None]),
     ("STRUCT<a BIGINT, b TEXT>", {"a": 1, "b": None}),
@@ -93,6 +102,13 @@ WRONG = [
     ("TIME", "12:00"),
     ("TIMESTAMP", datetime(2024, 1, 1)),
     ("TIMESTAMP", "2024-01-01"),
+    ("INTERVAL", 5),
+    ("INTERVAL", "1 day"),
+    ("INTERVAL", time(1)),
+    ("MAP(TEXT, BIGINT)", [("a", 1)]),
+    ("MAP(TEXT, BIGINT)", {"a": "b"}),
+    ("MAP(TEXT, BIGINT)", {1: 1}),
+    ("MAP(TEXT, BIGINT)", {None: 1}),
     ("BIGINT[]", 5),
     ("BIGINT[]", "ab"),
     ("BIGINT[]", [1, "x"]),
@@ -114,6 +130,50 @@ def test_what_is_of_another_type_is_refused(sql: str, value: Any) -> None:
     text = failing({"id": "BIGINT", "v": sql}, {"id": 7, "v": value})
     assert f"the column 'v' is {sql}, and the record has {value!r} of type '{type(value).__name__}'" in text
     assert "the record was {'id': 7, 'v': " in text
+
+
+def test_a_record_that_is_refused_leaves_nothing_behind() -> None:
+    columns = {
+        "a": "BIGINT",
+        "l": "BIGINT[]",
+        "s": "STRUCT<x BIGINT, y MAP(TEXT, BIGINT[])>",
+        "b": "TEXT NOT NULL",
+    }
+    whole = [
+        {"a": n, "l": [n, n + 1], "s": {"x": n, "y": {"k": [n]}}, "b": str(n)} for n in range(3)
+    ]
+    wrong = [
+        whole[0] | {"a": "x"},
+        whole[0] | {"l": [7, 8, "x"]},
+        whole[0] | {"s": {"x": 7, "y": "x"}},
+        whole[0] | {"s": {"x": 7, "y": {"j": [1], "k": [1, "x"]}}},
+        whole[0] | {"s": {"x": 7, "y": {"j": [1], 5: [1]}}},
+        whole[0] | {"b": None},
+    ]
+    got: list[Any] = []
+    records = [whole[0], *wrong, whole[1], *wrong, *wrong, whole[2]]
+    driver = driver_of("SELECT * FROM stream", columns, lambda frame: records[int(frame)], got)
+    for index, record in enumerate(records):
+        if record in whole:
+            driver.frame("in", str(index))
+        else:
+            with pytest.raises(thalweg.EngineError, match="bad-record"):
+                driver.frame("in", str(index))
+    assert got == whole
+
+    together: list[Any] = []
+    application = thalweg.Application("together")
+    several = application.source("in", connector="tcp", decoder=lambda frame: int(frame)).flat_map(
+        lambda n: [whole[0], wrong[n], whole[1]] if n < len(wrong) else [whole[2]]
+    )
+    several.sql("SELECT * FROM stream", columns).map(together.append).discard()
+    for n in range(len(wrong)):
+        driver = Driver(application)
+        with pytest.raises(thalweg.EngineError, match="bad-record"):
+            driver.frame("in", str(n))
+        driver.frame("in", str(len(wrong)))
+        assert together == [whole[0], whole[2]], "what stands before it is whole"
+        together.clear()
 
 
 def test_decimals_that_do_not_fit_are_refused() -> None:
@@ -257,7 +317,77 @@ def test_what_sql_refuses_is_told() -> None:
     for wrong in ("", "BIGINT, w TEXT", "BIGINT) WITH (connector = 'stdout'", "BIGINT); SELECT (1"):
         text = refused("SELECT * FROM stream", {"v": wrong})
         assert "invalid-type" in text or "syntax" in text, text
-    assert "no columns of type 'Interval" in refused("SELECT * FROM stream", {"v": "INTERVAL"})
+    assert "there is no type 'MAPP'" in refused("SELECT * FROM stream", {"v": "MAPP"})
+
+
+def test_lengths_of_time_are_computed_in_sql() -> None:
+    query = "SELECT t - f AS whole, t + d AS later, d * 2 AS twice, INTERVAL '36 hours' AS hours, f - t AS before FROM stream"
+    query = query.replace("d * 2 AS twice", "d + d AS twice")
+    columns = {"f": "TIMESTAMP", "t": "TIMESTAMP(3)", "d": "INTERVAL"}
+    record = {"f": NOON, "t": NOON.replace(microsecond=0) + timedelta(days=2), "d": timedelta(hours=-30)}
+    (row,) = answers(query, columns, [record])
+    assert row["whole"] == timedelta(days=2, microseconds=-123456) == -row["before"]
+    assert row["later"] == record["t"] - timedelta(hours=30)
+    assert row["twice"] == timedelta(hours=-60) and row["hours"] == timedelta(hours=36)
+
+
+def test_an_interval_of_months_has_no_length() -> None:
+    driver = driver_of("SELECT INTERVAL '14 months 3 days' AS v FROM stream", {"n": "BIGINT"}, lambda _: {"n": 1}, [])
+    with pytest.raises(thalweg.EngineError, match="the column 'v' cannot be given to Python") as raised:
+        driver.frame("in", "x")
+    assert "an interval of 14 months has no length in days" in raised.value.why
+    query = "SELECT date_part('month', INTERVAL '14 months 3 days') AS months FROM stream"
+    assert answers(query, {"n": "BIGINT"}, [{"n": 1}])[0]["months"] in (2, 14)
+
+
+def test_maps_are_read_and_made_in_sql() -> None:
+    columns = {"m": "MAP(TEXT, BIGINT)"}
+    query = "SELECT m['a'] AS a, map_keys(m) AS keys, map(['x'], [m['b']]) AS made FROM stream WHERE cardinality(m) > 1"
+    (row,) = answers(query, columns, [{"m": {"a": 5, "b": 6}}, {"m": {"a": 1}}])
+    assert row["keys"] == ["a", "b"] and row["made"] == {"x": 6}
+    assert row["a"] in (5, [5])
+
+
+def test_what_is_no_key_of_a_dict_is_told() -> None:
+    query = "SELECT map([make_array(1)], [2]) AS v FROM stream"
+    driver = driver_of(query, {"n": "BIGINT"}, lambda _: {"n": 1}, [])
+    with pytest.raises(thalweg.EngineError, match="the column 'v' cannot be given to Python") as raised:
+        driver.frame("in", "x")
+    assert "unhashable type: 'list'" in raised.value.why
+
+
+class Stay(NamedTuple):
+    guest: str
+    length: timedelta
+    prices: dict[str, Optional[float]]
+    notes: Optional[dict[int, list[str]]] = None
+
+
+def test_lengths_and_dicts_are_columns_of_classes() -> None:
+    stays = [Stay("ann", timedelta(2), {"room": 80.0, "bar": None}), Stay("bob", timedelta(1), {}, {7: ["late"]})]
+    assert answers("SELECT * FROM stream", Stay, stays) == [stay._asdict() for stay in stays]
+    with pytest.raises(TypeError, match=r"dict\[...\] of these"):
+        thalweg.Application("a").source("in", connector="tcp").rows(NamedTuple("Odd", [("v", dict[complex, int])]))
+
+
+def test_maps_and_lengths_wait_in_windows_across_a_restart() -> None:
+    query = """
+        SELECT array_agg(m) AS ms, max(d) AS most, first_value(m ORDER BY n) AS first
+        FROM stream GROUP BY n % 2, tumble(interval '10 seconds')
+    """
+    got: list[Any] = []
+    application = thalweg.Application("windows")
+    records = application.source("in", connector="tcp", decoder=lambda frame: int(frame))
+    made = records.map(lambda n: {"n": n, "m": {f"k{n}": n}, "d": timedelta(hours=n)}).with_event_time(lambda _: 1)
+    made.sql(query, {"n": "BIGINT", "m": "MAP(TEXT, BIGINT)", "d": "INTERVAL"}).map(got.append).discard()
+    driver = Driver(application)
+    for number in range(3):
+        driver.frame("in", str(number))
+        driver.restart()
+    driver.end()
+    even, odd = sorted(got, key=lambda row: -len(row["ms"]))
+    assert even == {"ms": [{"k0": 0}, {"k2": 2}], "most": timedelta(hours=2), "first": {"k0": 0}}
+    assert odd == {"ms": [{"k1": 1}], "most": timedelta(hours=1), "first": {"k1": 1}}
 
 
 def test_mistakes_are_told_where_they_are_made() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Callable, Optional, TypedDict
 import pyarrow
 import pyarrow.parquet
 import pytest
+from typing_extensions import NotRequired, Required
 
 import thalweg
 from thalweg.shapes import shape_of
@@ -49,6 +50,18 @@ class Slotted:
     __slots__ = ("left", "right")
     left: int
     right: Frozen
+
+
+@dataclass
+class Node:
+    name: str
+    below: "list[Node]" = field(default_factory=list)
+
+
+@dataclass
+class Priced:
+    name: str = "x"
+    price: Decimal = Decimal(1)
 
 
 class Totals(TypedDict):
@@ -148,21 +161,34 @@ def test_a_typed_dict_comes_back_as_it_was(change: Callable[[Any], Any]) -> None
 
 
 def test_what_has_a_shape() -> None:
-    class Exact(TypedDict):
-        price: Decimal
+    class Exact(TypedDict, total=False):
+        price: Required[Decimal]
+        count: int
 
-    @dataclass
-    class Node:
-        below: "list[Node]" = field(default_factory=list)
+    class Named(TypedDict):
+        names: "NotRequired[list[str]]"
+        count: int
 
     @dataclass
     class Pickle:
         pickle: int = 0
 
-    for made in (Exact, Node, Pickle, list, dict, lambda: 1, int):
+    for made in (Pickle, list, dict, lambda: 1, int):
         assert shape_of(made) is None, made
-    assert shape_of(Address) == ("dataclass", Address, [("city", "str"), ("zips", ("list", "int"))])
-    assert shape_of(new_totals) == ("dict", Totals, [("votes", "int"), ("names", ("list", "str"))])
+    zips = ("zips", ("list", "int"), ("factory", list))
+    assert shape_of(Address) == ("dataclass", Address, [("city", "str", None), zips])
+    assert shape_of(new_totals) == ("dict", Totals, [("votes", "int", None), ("names", ("list", "str"), None)])
+    absent = ("absent", None)
+    assert shape_of(Exact) == ("dict", Exact, [("price", ("other", "Decimal"), None), ("count", "int", absent)])
+    assert shape_of(Named) == ("dict", Named, [("names", ("list", "str"), absent), ("count", "int", None)])
+    assert shape_of(Frozen) == ("dataclass", Frozen, [("inner", "int", None)])
+    below = ("below", ("list", ("other", "Node")), ("factory", list))
+    assert shape_of(Node) == ("dataclass", Node, [("name", "str", None), below])
+
+
+def test_what_no_column_holds_is_pickled_whole() -> None:
+    before, after = through_a_restart(Priced, lambda state: setattr(state, "price", Decimal("1.50")))
+    assert (after, str(after.price)) == (before, "1.50")
 
 
 PROGRAM = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -55,10 +56,24 @@ def test_what_stands_behind_the_run_is_done_once(tmp_path: Path) -> None:
     assert complete(tmp_path)
 
 
+def nested(depth: int) -> str:
+    """What calls itself in C so many times."""
+    return (
+        "nested = []\n"
+        f"        for _ in range({depth}): nested = [nested]\n"
+        "        sys.setrecursionlimit(10**8); repr(nested)\n"
+        "        while nested: nested = nested.pop()"
+    )
+
+
+# Since 3.12 the interpreter itself ends what goes too deep in C.
+OVERFLOW = nested(10**7) if sys.version_info < (3, 12) else "ctypes.string_at(0)"
+
 DEATHS = {
     "exit": ("os._exit(0)", 1, ["stateful 'count' has ended the process with exit code 0", 'in number', RECORD]),
     "segfault": ("ctypes.string_at(0)", 128 + signal.SIGSEGV, ["stateful 'count' has crashed the process: SIGSEGV", "in number", RECORD]),
     "abort": ("os.abort()", 128 + signal.SIGABRT, ["stateful 'count' has crashed the process: SIGABRT", "in number", RECORD]),
+    "overflow": (OVERFLOW, 128 + signal.SIGSEGV, ["stateful 'count' has crashed the process: SIGSEGV", "in number", RECORD]),
     "killed": ("os.kill(os.getpid(), 9)", 128 + signal.SIGKILL, ["the process was killed"]),
 }
 
@@ -73,6 +88,13 @@ def test_a_function_that_ends_the_process_is_named(tmp_path: Path, deed: str, co
     program(tmp_path, "pass")
     assert run("app.py", *KEPT, folder=tmp_path)[0] == 0
     assert complete(tmp_path), "nothing is lost, and nothing is there twice"
+
+
+def test_a_function_has_as_much_stack_as_in_a_thread_of_python(tmp_path: Path) -> None:
+    # Twice of what fits into the two megabytes that threads of Rust have.
+    program(tmp_path, nested(20_000 if sys.version_info < (3, 12) else 500))
+    assert run("app.py", folder=tmp_path) == (0, "before\nafter\n", "")
+    assert complete(tmp_path)
 
 
 LIMITS = {

@@ -162,7 +162,7 @@ def broken(*_: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("method", "record"),
-    [("update", "the record was ['a', 7, 1]"), ("combine", "the record was 0"), ("output", "the record was 15")],
+    [("update", "the record was ['a', 7, 1]"), ("combine", "the record was 7"), ("output", "the record was 15")],
 )
 def test_an_exception_says_what_where_and_with_which_record(method: str, record: str) -> None:
     text = failing(**{method: broken})

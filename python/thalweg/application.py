@@ -13,7 +13,6 @@ from typing import Any, Awaitable, Callable, Iterable, Literal, Optional, TypeVa
 
 from .asynchronous import AsyncCalls
 from .functions import Mark, mark_of
-from .lowering import LETTERS, lowered
 from .policies import Guard
 from .rows import columns_of
 from .shapes import shape_of
@@ -25,8 +24,8 @@ F = TypeVar("F")
 
 @dataclass
 class Step:
-    """One step: `inputs` are places in the list of all steps. The engine reads all but `guard` and `letters`, which
-    is the place of a stream of dead letters."""
+    """One step, as the engine reads it: `inputs` and `letters`, which is a stream of dead letters, are places in the
+    list of all steps."""
 
     kind: str
     inputs: list[int]
@@ -50,14 +49,9 @@ class Application:
         if not isinstance(name, str) or not name:
             raise TypeError("an application has a name, which is a text")
         self.name = name
-        self._declared: list[Step] = []
+        self.steps: list[Step] = []
         self._states: dict[str, State] = {}
         self.functions: list[SqlFunction] = []
-
-    @property
-    def steps(self) -> list[Step]:
-        """The steps as the engine reads them, each behind those that it reads."""
-        return lowered(self._declared)
 
     def source(
         self,
@@ -101,7 +95,7 @@ class Application:
     def dead_letters(self, name: str = "dead letters") -> DeadLetters:
         """A stream of `thalweg.DeadLetter`: the records that failed in the steps to which it is given as
         `on_error`."""
-        return DeadLetters(self, self._add(Step(LETTERS, [], name)))
+        return DeadLetters(self, self._add(Step("dead letters", [], name)))
 
     def state(self, name: str, make: Callable[[], Any]) -> State:
         """A state that several pipelines share: `make()` makes the state of a key when it is first seen."""
@@ -132,6 +126,10 @@ class Application:
         `text` ends with one `SELECT`, which reads the given rows as tables by their names, and what the
         statements before it declare. Times come as `datetime` in UTC, to the microsecond; NULL as `None`.
         """
+        return self.sql_rows(text, **tables).records()
+
+    def sql_rows(self, text: str, **tables: Rows) -> Rows:
+        """The rows that SQL answers, as rows: for functions of batches, for other SQL, for sinks."""
         if not isinstance(text, str):
             raise TypeError(f"SQL is a text, not {text!r}")
         for name, rows in tables.items():
@@ -141,22 +139,22 @@ class Application:
                 raise ValueError(f"the table '{name}' is of another application")
         inputs = [rows._place for rows in tables.values()]
         step = Step("sql", inputs, "sql", options={"text": text}, tables=list(tables))
-        return Stream(self, self._add(step))
+        return Rows(self, self._add(step))
 
     def view(self, script: str, name: str) -> Stream:
         """The rows of a table or view that a script of SQL declares, each a `dict` of its columns."""
         return self.sql(f"{script.rstrip().rstrip(';')};\nSELECT * FROM {name}")
 
     def _add(self, step: Step) -> int:
-        self._declared.append(step)
-        return len(self._declared) - 1
+        self.steps.append(step)
+        return len(self.steps) - 1
 
     def _add_with(self, step: Step, on_error: OnError | str | None) -> int:
         """Adds a step whose function may raise, with what then becomes of the record."""
         if on_error is None or on_error == "fail":
             return self._add(step)
         step.letters = self._letters(step, on_error)
-        step.guard = Guard(f"{step.kind} '{step.name}'", step.letters)
+        step.guard = Guard(f"{step.kind} '{step.name}'", step.letters is not None)
         return self._add(step)
 
     def _letters(self, step: Step, on_error: OnError | str) -> int | None:
@@ -170,10 +168,10 @@ class Application:
         letters, before = on_error._place, list(step.inputs)
         for place in before:
             if place == letters:
-                name = self._declared[letters].name
+                name = self.steps[letters].name
                 raise ValueError(f"{step.kind} '{step.name}' reads '{name}', so its own cannot go there: that is a loop")
-            also = [giver for giver, other in enumerate(self._declared) if other.letters == place]
-            before.extend(place for place in [*self._declared[place].inputs, *also] if place not in before)
+            also = [giver for giver, other in enumerate(self.steps) if other.letters == place]
+            before.extend(place for place in [*self.steps[place].inputs, *also] if place not in before)
         return letters
 
     def _left_out(self) -> dict[str, int]:
@@ -188,10 +186,10 @@ class Application:
             guard.left_out = 0
 
     def _guards(self) -> Iterable[Guard]:
-        return (step.guard for step in self._declared if step.guard is not None)
+        return (step.guard for step in self.steps if step.guard is not None)
 
     def __repr__(self) -> str:
-        return f"<Application {self.name!r} of {len(self._declared)} steps>"
+        return f"<Application {self.name!r} of {len(self.steps)} steps>"
 
 
 @dataclass(frozen=True)
@@ -276,8 +274,8 @@ class Stream(_Flow):
         name, mark = _name(function) or "async_map", mark_of(function)
         if mark is not None and mark.kind != "computation":
             raise TypeError(f"{_shown(function)} is a {mark.kind}, and a computation is wanted here")
-        calls = _async_calls(function, in_flight, timeout)
         error = on_error or (mark.on_error if mark else None)
+        calls = _async_calls(function, in_flight, timeout, error)
         options = {"in_flight": str(in_flight)}
         return Stream(self._application, self._then("async_map", calls, name=name, options=options, on_error=error))
 
@@ -291,27 +289,35 @@ class Stream(_Flow):
         function, delay = _callable(function, "an event time"), float(max_delay)
         return Stream(self._application, self._then("with_event_time", function, max_delay=delay, on_error=on_error))
 
-    def rows(self, columns: Any) -> Rows:
+    def rows(self, columns: Any, *, on_error: OnError | None = None) -> Rows:
         """The records as rows of SQL. `columns` are a `dict` of names and types of SQL, or a class with type
         hints: a dataclass, a `TypedDict`, a `NamedTuple`.
 
         Records are `dict`s, or objects with attributes. A column of a `dict` holds NULL where a record has
-        `None` or nothing, unless it is `NOT NULL`; of a class only one that is `Optional` does.
+        `None` or nothing, unless it is `NOT NULL`; of a class only one that is `Optional` does. A record that
+        does not fit has failed.
         """
         name = getattr(columns, "__name__", "columns")
-        return Rows(self._application, self._then("rows", None, name=name, columns=columns_of(columns)))
+        step = self._then("rows", None, name=name, columns=columns_of(columns), on_error=on_error)
+        return Rows(self._application, step)
 
     def map_batches(
-        self, function: Callable[[Any], Any], columns: Any, output: Any = None, *, origin: str | None = None
+        self,
+        function: Callable[[Any], Any],
+        columns: Any,
+        output: Any = None,
+        *,
+        origin: str | None = None,
+        on_error: OnError | None = None,
     ) -> Rows:
         """The records as rows of `columns`, and what a function of whole batches makes of them: see
         `Rows.map_batches`."""
-        return self.rows(columns).map_batches(function, output, origin=origin)
+        return self.rows(columns).map_batches(function, output, origin=origin, on_error=on_error)
 
     def sql(self, text: str, columns: Any) -> Stream:
         """The rows that SQL answers, each a `dict` of its columns. This stream is the table `stream`, with these
         columns: see `rows`."""
-        return self._application.sql(text, stream=self.rows(columns))
+        return self.rows(columns).sql(text)
 
     def key_by(self, function: Callable[[Any], Any], *, on_error: OnError | None = None) -> KeyedStream:
         """Groups records: what follows has a state for each key. Keys are texts, bytes, numbers, flags,
@@ -338,10 +344,13 @@ class Stream(_Flow):
         function, _ = _function(encoder or _same, "encoder")
         self._then("sink", function, name=name, options=_options(connector, options), on_error=on_error)
 
-    def sink_rows(self, name: str, columns: Any, *, connector: str, **options: Any) -> None:
+    def sink_rows(
+        self, name: str, columns: Any, *, connector: str, on_error: OnError | None = None, **options: Any
+    ) -> None:
         """Writes records as rows of these columns (see `rows`), in the `format` that the options name:
         `sink_rows("out", Order, connector="single_file", path="orders.json", type="sink", format="json")`."""
-        self._then("sink_rows", None, name=name, columns=columns_of(columns), options=_options(connector, options))
+        declared, given = columns_of(columns), _options(connector, options)
+        self._then("sink_rows", None, name=name, columns=declared, options=given, on_error=on_error)
 
     def discard(self) -> None:
         """Ends the pipeline in the state that it has gone through."""
@@ -361,13 +370,24 @@ class Rows(_Flow):
 
     def sql(self, text: str) -> Stream:
         """The rows that SQL answers, each a `dict` of its columns. These rows are the table `stream`."""
-        return self._application.sql(text, stream=self)
+        return self.sql_rows(text).records()
+
+    def sql_rows(self, text: str) -> Rows:
+        """The same, as rows."""
+        return self._application.sql_rows(text, stream=self)
 
     def to(self, function: Callable[..., Any]) -> Rows:
         """The step of a function that is decorated with `@computation(batch=True, columns=…)`."""
         return self.map_batches(function)
 
-    def map_batches(self, function: Callable[[Any], Any], columns: Any = None, *, origin: str | None = None) -> Rows:
+    def map_batches(
+        self,
+        function: Callable[[Any], Any],
+        columns: Any = None,
+        *,
+        origin: str | None = None,
+        on_error: OnError | None = None,
+    ) -> Rows:
         """Rows with these `columns`, made by a function of whole batches.
 
         The function is called once for each batch, however small, with a `pyarrow.RecordBatch`; where there is
@@ -376,6 +396,9 @@ class Rows(_Flow):
         not among `columns` are left out. Row by row the result takes over the event times of the input, so
         it has as many rows; unless `origin` names a column of the result that says from which row of the
         batch, from 0, each row comes.
+
+        A batch with which it raises has failed as a whole: `on_error` leaves out all its rows, or makes one dead
+        letter of it.
         """
         mark = mark_of(function)
         if mark is not None and not mark.batch:
@@ -384,7 +407,8 @@ class Rows(_Flow):
         if declared is None:
             raise TypeError(f"the columns that {_shown(function)} gives are not declared")
         _callable(function, "what maps batches")
-        step = self._then("map_batches", function, columns=columns_of(declared), column=origin)
+        given = columns_of(declared)
+        step = self._then("map_batches", function, columns=given, column=origin, on_error=on_error)
         return Rows(self._application, step)
 
     def records(self) -> Stream:
@@ -451,13 +475,20 @@ class WindowedStream:
         self._keyed = keyed
         self._windows = windows
 
-    def aggregate(self, name: str, aggregation: Aggregation[Any] | type[Aggregation[Any]]) -> Stream:
+    def aggregate(
+        self,
+        name: str,
+        aggregation: Aggregation[Any] | type[Aggregation[Any]],
+        *,
+        on_error: OnError | None = None,
+    ) -> Stream:
         """One record for each key and window, when the window closes: what the aggregation's `output` gives.
 
-        Records that come later than that are counted and left out.
+        Records that come later than that are counted and left out. Dead letters of records that could not be
+        taken in come when their window closes.
         """
-        function = aggregation_of(aggregation)
-        step = self._keyed._then("aggregate", function, name=name, options=self._windows.options)
+        function, options = aggregation_of(aggregation), self._windows.options
+        step = self._keyed._then("aggregate", function, name=name, options=options, on_error=on_error)
         return Stream(self._keyed._application, step)
 
 
@@ -472,13 +503,13 @@ def _callable(function: Any, what: str) -> Callable[..., Any]:
     return checked
 
 
-def _async_calls(function: Any, in_flight: Any, timeout: Any) -> AsyncCalls:
+def _async_calls(function: Any, in_flight: Any, timeout: Any, on_error: Any) -> AsyncCalls:
     _callable(function, "what 'async_map' calls")
     if isinstance(in_flight, bool) or not isinstance(in_flight, int) or in_flight < 1:
         raise ValueError(f"'in_flight' is a number of calls that is at least 1, not {in_flight!r}")
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
         raise ValueError(f"'timeout' is a number of seconds above 0, not {timeout!r}")
-    return AsyncCalls(function, in_flight, float(timeout))
+    return AsyncCalls(function, in_flight, float(timeout), goes_on=on_error not in (None, "fail"))
 
 
 def _function(function: Any, kind: str) -> tuple[Callable[..., Any], Mark]:

@@ -14,9 +14,10 @@ import asyncio
 import inspect
 import os
 import threading
-from typing import Any, Awaitable, Callable, Iterator, Optional
+from typing import Any, Awaitable, Callable, Iterator
 
-Answers = tuple[list[Any], Optional[tuple[int, BaseException]]]
+Failure = tuple[int, BaseException]
+Answers = tuple[list[Any], list[Failure]]
 
 
 class AsyncCalls:
@@ -27,27 +28,16 @@ class AsyncCalls:
         function: Callable[[Any], Awaitable[Any]],
         in_flight: int,
         timeout: float,
-        instead: Callable[[Exception, Any], Any] | None = None,
+        goes_on: bool = False,
     ) -> None:
         self._function = function
         self._in_flight = in_flight
         self._timeout = timeout
-        self._instead = instead
-
-    def otherwise(self, instead: Callable[[Exception, Any], Any]) -> AsyncCalls:
-        """The same calls; of one that raises, what `instead` gives for the exception and the record."""
-        return AsyncCalls(self._function, self._in_flight, self._timeout, instead)
-
-    def but_for(self, kind: type) -> AsyncCalls:
-        """The same calls; records of this kind go on as they are."""
-
-        async def function(record: Any) -> Any:
-            return record if type(record) is kind else await self._function(record)
-
-        return AsyncCalls(function, self._in_flight, self._timeout, self._instead)
+        self._goes_on = goes_on
+        """Whether the others are called when one has failed."""
 
     def __call__(self, records: list[Any]) -> Answers:
-        """The results of all calls, and the first that failed: whose it was, and what it raised."""
+        """The results of all calls, and those that failed: whose they were, and what they raised."""
         answers = asyncio.run_coroutine_threadsafe(self._all(records), _loop())
         try:
             return answers.result()
@@ -57,29 +47,32 @@ class AsyncCalls:
 
     async def _all(self, records: list[Any]) -> Answers:
         results: list[Any] = [None] * len(records)
+        failed: list[Failure] = []
         waiting = iter(range(len(records)))
         workers = [
-            asyncio.ensure_future(self._work(records, results, waiting))
+            asyncio.ensure_future(self._work(records, results, failed, waiting))
             for _ in range(min(self._in_flight, len(records)))
         ]
         try:
             await asyncio.gather(*workers)
-        except _Failed as failed:
-            return results, (failed.at, failed.raised)
+        except _Failed as end:
+            return results, [(end.at, end.raised)]
         finally:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
-        return results, None
+        return results, failed
 
-    async def _work(self, records: list[Any], results: list[Any], waiting: Iterator[int]) -> None:
+    async def _work(
+        self, records: list[Any], results: list[Any], failed: list[Failure], waiting: Iterator[int]
+    ) -> None:
         for at in waiting:
             results[at], raised = await self._one(records[at])
             if raised is None:
                 continue
-            if self._instead is None or not isinstance(raised, Exception):
+            if not self._goes_on or not isinstance(raised, Exception):
                 raise _Failed(at, raised)
-            results[at] = self._instead(raised, records[at])
+            failed.append((at, raised))
 
     async def _one(self, record: Any) -> tuple[Any, BaseException | None]:
         """What a call gave, or what it raised."""

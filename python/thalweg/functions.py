@@ -71,8 +71,6 @@ def _decorator(kind: str, many: bool) -> Decorator:
         mark = Mark(kind, name, many, on_error=on_error, **batches)
         if mark.columns is not None and not mark.batch:
             raise TypeError("only a computation of batches gives columns: write 'batch=True'")
-        if mark.batch and mark.on_error is not None:
-            raise TypeError("a batch is no record: what becomes of one that fails cannot be said")
         if function is None:
             return lambda function: _marks(function, mark)
         return _marks(function, mark)

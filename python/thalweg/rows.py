@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from types import UnionType
 from typing import Annotated, Any, Mapping, Union, get_args, get_origin
@@ -18,6 +18,7 @@ _NAMES: dict[Any, str] = {
     datetime: "TIMESTAMP",
     date: "DATE",
     time: "TIME",
+    timedelta: "INTERVAL",
     Decimal: "DECIMAL(38, 10)",
 }
 
@@ -52,8 +53,8 @@ def _column(declared: type, name: str, hint: Any) -> str:
     if sql is None:
         raise TypeError(
             f"'{declared.__name__}.{name}' is {hint!r}, which is no type of a column: those are "
-            "bool, int, float, Decimal, str, bytes, date, time, datetime, list[...] of these, classes of these, "
-            "Optional[...], and Annotated[..., 'a type of SQL']"
+            "bool, int, float, Decimal, str, bytes, date, time, datetime, timedelta, list[...] and dict[...] of these, "
+            "classes of these, Optional[...], and Annotated[..., 'a type of SQL']"
         )
     return sql if nullable or "NOT NULL" in sql.upper() else f"{sql} NOT NULL"
 
@@ -78,6 +79,9 @@ def sql_type(hint: Any) -> str | None:
     if get_origin(hint) is list:
         item = sql_type(without_none(get_args(hint)[0])[0])
         return None if item is None else f"{item}[]"
+    if get_origin(hint) is dict:
+        key, item = (sql_type(without_none(part)[0]) for part in get_args(hint))
+        return None if key is None or item is None else f"MAP({key}, {item})"
     if hint in _NAMES:
         return _NAMES[hint]
     if isinstance(hint, type) and (dataclasses.is_dataclass(hint) or typing.is_typeddict(hint) or hasattr(hint, "_fields")):

@@ -114,6 +114,7 @@ def udaf(
 
     `update` takes the arguments, and behind them the accumulator. A row with NULL in an argument
     without `Optional` is left out. What holds for the aggregations of windows holds for these: see `Aggregation`.
+    Within `OVER` the result is asked for while more rows come, so `output` must not change the accumulator.
     """
     return _marked(aggregation, Mark(_AGGREGATE, name, state=Given(False, arguments, returns)))
 
@@ -147,12 +148,15 @@ def function_of(declared: Any, name: str | None = None) -> SqlFunction:
     return SqlFunction(name.lower(), kind, arguments, sql, nullable, called)
 
 
-def define(name: str, parameters: list[str], body: str) -> tuple[str, Any]:
-    """What a body in a script defines under a name: its kind, and what is called."""
+def define(name: str, parameters: list[str], body: str, place: str) -> tuple[str, Any]:
+    """What a body in a script defines under a name: its kind, and what is called.
+
+    `place` tells it from the functions of this name in other scripts of its program, and from those that it replaces.
+    """
     try:
-        module = _module(name, body)
+        module = _module(place, body)
     except Exception as raised:
-        raise BodyError(_told(raised, f"<function {name}>")) from None
+        raise BodyError(_told(raised, f"<function {place}>")) from None
     found = [value for key, value in vars(module).items() if key.lower() == name and not isinstance(value, ModuleType)]
     if not found:
         raise BodyError(f"it defines no '{name}': write 'def {name}({', '.join(parameters)}):'")
@@ -273,8 +277,8 @@ def _type(name: str, what: str, hint: Any, *, result: bool) -> tuple[str, bool]:
     if sql_name is None:
         raise TypeError(
             f"'{name}' says that {what} is {hint!r}, which is no type of SQL: those are bool, int, float, Decimal, "
-            "str, bytes, date, time, datetime, list[...] of these, classes of these, Optional[...], "
-            "and a type of SQL as a text"
+            "str, bytes, date, time, datetime, timedelta, list[...] and dict[...] of these, classes of these, "
+            "Optional[...], and a type of SQL as a text"
         )
     return sql_name, nullable
 
@@ -298,15 +302,15 @@ def _told(raised: Exception, file: str) -> str:
     return "".join(traceback.format_exception(type(raised), raised, frames)).rstrip()
 
 
-def _module(name: str, body: str) -> ModuleType:
+def _module(place: str, body: str) -> ModuleType:
     """The module that a body is, executed once: objects of its classes are found again by the module's name."""
     source = textwrap.dedent(body).strip("\n") + "\n"
-    title = f"__thalweg_function_{name}__"
+    title = f"__thalweg_function_{place}__"
     known = sys.modules.get(title)
     if known is not None and getattr(known, "__thalweg_source__", None) == source:
         return known
     module = ModuleType(title)
-    module.__file__ = f"<function {name}>"
+    module.__file__ = f"<function {place}>"
     setattr(module, "__thalweg_source__", source)
     # So that a traceback shows its lines.
     linecache.cache[module.__file__] = (len(source), None, source.splitlines(True), module.__file__)

@@ -16,8 +16,9 @@ _RECORD = b"\x00thalweg record "
 class Driver:
     """Drives an application by hand.
 
-    Its sources take what `frame` gives them instead of what their connectors read, and what comes
-    to its sinks is kept. The same calls give the same output, always.
+    Its sources take what `frame`, `record` and `rows_in` give them instead of what their connectors read, and what
+    comes to its sinks is kept. The tables that its SQL declares are sources and sinks too, by their names; one that
+    several scripts declare is read by each. The same calls give the same output, always.
     """
 
     def __init__(self, application: Application) -> None:
@@ -34,7 +35,11 @@ class Driver:
         self._driver.frame(source, split, frame.encode() if isinstance(frame, str) else frame)
 
     def record(self, source: str, record: Any, *, split: str = "0") -> None:
-        """Gives one record to a source, as if its decoder had given it, and carries it through the program."""
+        """Gives one record to a source, as if its decoder had given it, and carries it through the program. To a table
+        it is a row."""
+        if not any(step.kind == "source" and step.name == source for step in self._application.steps):
+            self.rows_in(source, [record], split=split)
+            return
         self._given += 1
         frame = _RECORD + str(self._given).encode()
         self._records[frame] = record
@@ -44,8 +49,8 @@ class Driver:
             self._records.pop(frame, None)
 
     def rows_in(self, source: str, rows: Iterable[Any], *, split: str = "0") -> None:
-        """Gives rows to a table, and carries them through the program as one batch. Each is a `dict` of its
-        columns, or an object with attributes."""
+        """Gives rows to a table, of the application or of its SQL, and carries them through the program as one batch.
+        Each is a `dict` of its columns, or an object with attributes. Columns that no query reads may be left out."""
         self._driver.rows_in(source, split, list(rows))
 
     def watermark(self, source: str, time: float | datetime) -> None:
@@ -83,7 +88,7 @@ class _Fed(Application):
     def __init__(self, application: Application, records: dict[bytes, Any]) -> None:
         super().__init__(application.name)
         self.functions = application.functions
-        self._declared = [
+        self.steps = [
             replace(step, function=_fed(step, records)) if step.kind == "source" else step for step in application.steps
         ]
 

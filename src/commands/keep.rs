@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
-use thalweg_cluster::controller::inheritance::Inheritance;
+use thalweg_cluster::controller::inheritance::{Converted, Inheritance};
 use thalweg_cluster::{Durable, Progress, Recovery, RestoreFrom, Restored, Savepoint, store_error};
 use thalweg_dataflow::{Code, Error, Graph, Result};
 use thalweg_state::store::Store;
@@ -236,9 +236,12 @@ fn inheritance(of: &Inheritance, graph: &Graph) -> Vec<String> {
         node.map_or_else(String::new, |node| format!(" ({})", node.piece.spec().label()))
     };
     let kept = of.kept.iter().map(|id| format!("  kept     '{id}'{}", label(id)));
+    let changed =
+        |of: &Converted| format!("  changed  '{}'{}: {}", of.operator, label(&of.operator), of.what);
+    let changed = of.converted.iter().map(changed);
     let new = of.new.iter().map(|id| format!("  new      '{id}'{}", label(id)));
     let dropped = of.dropped.iter().map(|dropped| format!("  dropped  {dropped}"));
-    kept.chain(new).chain(dropped).collect()
+    kept.chain(changed).chain(new).chain(dropped).collect()
 }
 
 /// Says it once when checkpoints begin to fail, and once when they work again.

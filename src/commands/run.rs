@@ -47,7 +47,7 @@ pub(super) fn run(args: &RunArgs, functions: &ForeignFunctions) -> Result<Exit, 
     };
     plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     let job = engine::job(plan.graph, plan.functions, args.parallelism.get(), &settings, None);
-    block_on(kept(Job { script: script.text, ..job }, keep), screen, results)
+    block_on(kept(Job { script: script.text, ..job }, keep), settings.data_threads, screen, results)
 }
 
 /// Runs a program's graph until its input ends or it is stopped. Its rows go where its sinks say.
@@ -60,7 +60,7 @@ pub(crate) fn run_graph(
 ) -> Result<Exit, Failed> {
     let screen = Screen::without_results(keep.is_some());
     let job = engine::job(graph, functions, parallelism, settings, None);
-    block_on(kept(job, keep), screen, None)
+    block_on(kept(job, keep), settings.data_threads, screen, None)
 }
 
 /// A job with the place where it is kept, if it is.
@@ -72,23 +72,35 @@ fn kept(mut job: Job, keep: Option<Keep>) -> (Job, Option<Keep>) {
     (job, keep)
 }
 
-fn block_on(job: (Job, Option<Keep>), screen: Screen, results: Option<Results>) -> Result<Exit, Failed> {
+fn block_on(
+    job: (Job, Option<Keep>),
+    data_threads: Option<usize>,
+    screen: Screen,
+    results: Option<Results>,
+) -> Result<Exit, Failed> {
     // Control runs here; data has threads of its own.
     let control = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|why| Error::new(Code::Io, "no runtime can be started").because(why))?;
-    let ended = control.block_on(run_job(job, screen, results));
+    let ended = control.block_on(async {
+        let world = World::real(data_threads).map_err(unready)?;
+        run_job(job, &world, screen, results).await
+    });
     // A sink that is stuck in the system must not hold the process.
     control.shutdown_background();
     ended.map_err(Failed::from)
 }
 
-async fn run_job((job, keep): (Job, Option<Keep>), screen: Screen, results: Option<Results>) -> Result<Exit> {
+async fn run_job(
+    (job, keep): (Job, Option<Keep>),
+    world: &World,
+    screen: Screen,
+    results: Option<Results>,
+) -> Result<Exit> {
     let mut signals = Stopper::new().map_err(unready)?;
-    let world = World::real(None).map_err(unready)?;
     let begun = tokio::select! {
-        begun = begin(job, keep.as_ref(), &world) => begun,
+        begun = begin(job, keep.as_ref(), world) => begun,
         // Nothing runs yet.
         code = signals.next() => return Ok(Exit(code)),
     };

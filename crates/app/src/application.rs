@@ -5,19 +5,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use thalweg_dataflow::spec::SourceSpec;
 use thalweg_dataflow::{Code, Error, Functions, Graph, Result};
 use thalweg_operators::RowPolicy;
 
-use crate::columns::{Columnar, Layout, Record, Table, VALUE, Values, without_own};
+use crate::columns::{Columnar, Layout, Record, Table, VALUE};
 use crate::decode::Decoder;
 use crate::open::Open;
 use crate::plan::{Place, Plan, SharedPlan, Work};
 use crate::rows::{RowTime, Rows};
-use crate::segment::head::{Frames, ReadBatch, Records, TimeFrom, read_table};
+use crate::segment::head::{Frames, Records, TimeFrom, read_table};
 use crate::segment::{Enter, Lane, Next, SourceTime};
+use crate::side::SideOutput;
 use crate::sql::SqlPlanner;
 use crate::state::{Key, State};
 use crate::stream::Stream;
@@ -43,6 +43,8 @@ pub struct Program {
     pub graph: Graph,
     /// The program's own functions.
     pub functions: Functions,
+    /// Whether they are called [within something](Application::enter_with) that may let in one thread at a time.
+    pub is_entered: bool,
 }
 
 impl Application {
@@ -119,7 +121,7 @@ impl Application {
         let skew = spec.live().then_some(skew);
         let node = plan.add_named(name, "source", Work::Source(spec), Vec::new());
         let remembered = Arc::new(move || SourceTime::new(skew));
-        let open = Open::first(Place { node, port: 0 }, name.to_owned(), head, remembered, reads);
+        let open = Open::first(Place::of(node), name.to_owned(), head, remembered, reads);
         Stream::new(Rc::clone(&self.plan), open)
     }
 
@@ -149,24 +151,25 @@ impl Application {
         self.plan.borrow_mut().state_in(name, Layout::given(column), Arc::new(|_| S::default()))
     }
 
+    /// A stream to which any steps give what leaves there, by [`Stream::divide`].
+    pub fn side_output<L: Record>(&self, name: &str) -> SideOutput<L> {
+        SideOutput::new(&self.plan, name, Layout::find())
+    }
+
+    /// The same, with records in a column that the program describes.
+    pub fn side_output_in<L: Record>(&self, name: &str, column: Arc<dyn Columnar<L>>) -> SideOutput<L> {
+        SideOutput::new(&self.plan, name, Layout::given(column))
+    }
+
     /// The rows that SQL answers, as records of type `U`. `text` ends with one `SELECT`, which may read these
     /// streams as tables by their names.
     pub fn sql<U: Record>(&self, text: &str, tables: &[(&str, Rows)]) -> Stream<U> {
         crate::sql::sql(&self.plan, text, tables)
     }
 
-    /// Like [`sql`](Self::sql), with records that `read` makes of the rows, in their order. It gets the columns
-    /// that the `SELECT` names.
-    pub fn sql_with<U, F>(&self, text: &str, tables: &[(&str, Rows)], read: F) -> Stream<U>
-    where
-        U: Send + 'static,
-        F: Fn(&RecordBatch) -> Result<Vec<U>> + Send + Sync + 'static,
-    {
-        let read: ReadBatch<U> = Arc::new(move |batch| {
-            let records: Values<U> = Box::new(read(&without_own(batch)?)?.into_iter());
-            Ok(records)
-        });
-        crate::sql::sql_with(&self.plan, text, tables, |_| Ok(()), read)
+    /// Like [`sql`](Self::sql), with rows that stay columns: those that the `SELECT` names.
+    pub fn sql_rows(&self, text: &str, tables: &[(&str, Rows)]) -> Rows {
+        crate::sql::rows(&self.plan, text, tables, |_| Ok(()))
     }
 
     /// The rows of a table or view that a script declares, as records of type `U`.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use thalweg_dataflow::graph::Piece;
-use thalweg_dataflow::spec::{OperatorSpec, RowKind};
+use thalweg_dataflow::spec::{OperatorSpec, RowKind, SinkSpec};
 use thalweg_dataflow::{
     Code, Distribution, Edge, Error, FunctionId, Functions, Graph, Node, NodeId, Outlet, Port, Result,
 };
@@ -31,6 +31,7 @@ pub(crate) fn build(mut plan: Plan, planner: &dyn SqlPlanner) -> Result<Program,
         graph: Graph::new(),
         functions: Functions::default(),
         enter: plan.enter.clone(),
+        nodes: &plan.nodes,
         outlets: vec![Vec::new(); plan.nodes.len()],
     };
     let mut failed = Vec::new();
@@ -45,7 +46,7 @@ pub(crate) fn build(mut plan: Plan, planner: &dyn SqlPlanner) -> Result<Program,
     }
     let Writer { graph, functions, .. } = writer;
     graph.check().map_err(|error| vec![error])?;
-    Ok(Program { name: plan.name, graph, functions })
+    Ok(Program { name: plan.name, graph, functions, is_entered: plan.enter.is_something() })
 }
 
 /// Whether there is something to read and something to show for it.
@@ -56,12 +57,17 @@ fn check(plan: &Plan) -> Vec<Error> {
     let reads = |work: &Work| match work {
         Work::Source(_) => true,
         Work::Sql { tables, .. } => tables.is_empty(),
-        Work::Segment(_) | Work::Operator { .. } | Work::Union | Work::Sink(_) => false,
+        Work::Segment(_)
+        | Work::Operator { .. }
+        | Work::Union
+        | Work::Aside
+        | Work::Sink(_)
+        | Work::SinkOfRows(_) => false,
     };
     let lasts = |work: &Work| match work {
-        Work::Sink(_) => true,
+        Work::Sink(_) | Work::SinkOfRows(_) => true,
         Work::Segment(segment) => segment.is_state(),
-        Work::Source(_) | Work::Operator { .. } | Work::Union | Work::Sql { .. } => false,
+        Work::Source(_) | Work::Operator { .. } | Work::Union | Work::Aside | Work::Sql { .. } => false,
     };
     if !plan.nodes.iter().any(|node| reads(&node.work)) {
         errors.push(error(
@@ -82,6 +88,14 @@ fn check(plan: &Plan) -> Vec<Error> {
                 format!("nobody reads '{}'", node.name),
                 "end its pipeline with a sink or a state, or take it out",
             )),
+            Work::Aside if !read.contains(&index) => errors.push(error(
+                format!("nobody reads {}", said(&node.name)),
+                "end its stream with 'sink', or with 'discard'",
+            )),
+            Work::Aside if node.inputs.is_empty() => {
+                let help = "give it to a step, or take it out";
+                errors.push(error(format!("no step gives anything to {}", said(&node.name)), help));
+            }
             Work::Segment(segment) if segment.is_state() && node.inputs.is_empty() => errors.push(error(
                 format!("no pipeline uses '{}'", node.name),
                 "use the state with 'with_state', or take it out",
@@ -91,10 +105,17 @@ fn check(plan: &Plan) -> Vec<Error> {
             | Work::Segment(_)
             | Work::Operator { .. }
             | Work::Union
-            | Work::Sink(_) => {}
+            | Work::Aside
+            | Work::Sink(_)
+            | Work::SinkOfRows(_) => {}
         }
     }
     errors
+}
+
+/// A node as the program knows it: `state 'counts'`.
+fn said(node: &str) -> String {
+    node.rsplit_once('/').map_or_else(|| format!("'{node}'"), |(name, role)| format!("{role} '{name}'"))
 }
 
 /// All nodes, senders first, otherwise as declared.
@@ -112,7 +133,7 @@ fn order(nodes: &[Planned]) -> Result<Vec<usize>> {
     Ok(order)
 }
 
-/// The words for states that feed each other. Only states can: all else is declared after what it reads.
+/// The words for what feeds itself: states and side outputs. All else is declared after what it reads.
 fn looped(nodes: &[Planned], waiting: &[usize]) -> Error {
     let mut at = waiting[0];
     let mut seen = Vec::new();
@@ -123,36 +144,40 @@ fn looped(nodes: &[Planned], waiting: &[usize]) -> Error {
         at = next.expect("a node that waits waits for one that waits");
     }
     let start = seen.iter().position(|&node| node == at).expect("the walk came back to it");
-    let states = seen[start..].iter().filter_map(|&node| match &nodes[node].work {
-        Work::Segment(segment) if segment.is_state() => nodes[node].name.strip_suffix("/state"),
-        Work::Segment(_)
-        | Work::Source(_)
+    let named = seen[start..].iter().filter(|&&node| match &nodes[node].work {
+        Work::Segment(segment) => segment.is_state(),
+        Work::Aside => true,
+        Work::Source(_)
         | Work::Operator { .. }
         | Work::Union
         | Work::Sql { .. }
-        | Work::Sink(_) => None,
+        | Work::Sink(_)
+        | Work::SinkOfRows(_) => false,
     });
-    let mut states: Vec<&str> = states.collect();
-    states.sort_unstable();
-    let what = match &states[..] {
-        [one] => format!("the state '{one}' feeds itself"),
-        many => format!("the states '{}' feed each other", many.join("' and '")),
+    let mut named: Vec<String> = named.map(|&node| said(&nodes[node].name)).collect();
+    named.sort_unstable();
+    let what = match &named[..] {
+        [one] => format!("{one} feeds itself"),
+        many => format!("{} feed each other", many.join(" and ")),
     };
     Error::new(Code::InvalidProgram, what)
         .because("records would go round for ever, and no watermark could pass")
-        .with_help("let one pipeline do both steps, or keep both values in one state")
+        .with_help(
+            "let one pipeline do both steps, keep both values in one state, or use another side output",
+        )
 }
 
-struct Writer {
+struct Writer<'a> {
     application: String,
     graph: Graph,
     functions: Functions,
     enter: Enter,
+    nodes: &'a [Planned],
     /// What comes out of each node that is written, by port.
     outlets: Vec<Vec<Outlet>>,
 }
 
-impl Writer {
+impl Writer<'_> {
     fn write(&mut self, index: usize, node: &Planned, planner: &dyn SqlPlanner) -> Result<(), Vec<Error>> {
         self.outlets[index] = match &node.work {
             Work::Source(spec) => {
@@ -164,12 +189,13 @@ impl Writer {
             Work::Segment(segment) => {
                 let function = FunctionId(format!("{}/{}", self.application, node.name));
                 self.functions.add(function.clone(), segment.factory().within(self.enter.clone()));
-                let (outputs, label) = (segment.outputs(), segment.label());
+                let (outputs, label) = (segment.outputs().ports(), segment.label());
+                let schemas = outputs.iter().map(|(schema, _)| Arc::clone(schema)).collect();
                 let stateful = segment.stateful();
-                let fingerprint = segment.fingerprint();
-                let spec = SegmentSpec { function, label, outputs: outputs.clone(), stateful, fingerprint };
+                let (fingerprint, evolution) = (segment.fingerprint(), segment.evolution());
+                let spec = SegmentSpec { function, label, outputs, stateful, fingerprint, evolution };
                 let parallelism = if segment.is_state() { None } else { self.parallelism_of(&node.inputs) };
-                self.node(node, Piece::Operator(Arc::new(spec)), parallelism, outputs)
+                self.node(node, Piece::Operator(Arc::new(spec)), parallelism, schemas)
             }
             Work::Operator { spec, functions } => {
                 functions(&mut self.functions, &self.enter);
@@ -177,7 +203,7 @@ impl Writer {
                 let parallelism = if keyed { None } else { self.parallelism_of(&node.inputs) };
                 self.node(node, Piece::Operator(Arc::clone(spec)), parallelism, vec![spec.output_schema()])
             }
-            Work::Union => {
+            Work::Union | Work::Aside => {
                 let schema = Arc::clone(&self.outlet(&node.inputs[0]).schema);
                 let inputs = node.inputs.len() as u16;
                 let spec: Arc<dyn OperatorSpec> = Arc::new(Union::new(Arc::clone(&schema), inputs));
@@ -191,19 +217,36 @@ impl Writer {
                 fits(&outlet).map_err(|error| vec![error.in_site(format!("'{}'", node.name))])?;
                 vec![outlet]
             }
-            Work::Sink(spec) => {
-                let parallelism = match spec.parallelism_max() {
-                    Some(1) => Some(1),
-                    Some(_) | None => self.parallelism_of(&node.inputs),
-                };
-                self.node(node, Piece::Sink(Arc::clone(spec)), parallelism, Vec::new())
+            Work::Sink(spec) => self.sink(node, Arc::clone(spec)),
+            Work::SinkOfRows(make) => {
+                let spec = make(Arc::clone(&self.outlet(&node.inputs[0]).schema));
+                self.sink(node, spec.map_err(|error| vec![error.in_site(said(&node.name))])?)
             }
         };
         Ok(())
     }
 
+    fn sink(&mut self, node: &Planned, spec: Arc<dyn SinkSpec>) -> Vec<Outlet> {
+        let parallelism = match spec.parallelism_max() {
+            Some(1) => Some(1),
+            Some(_) | None => self.parallelism_of(&node.inputs),
+        };
+        self.node(node, Piece::Sink(spec), parallelism, Vec::new())
+    }
+
     fn outlet(&self, inlet: &Inlet) -> &Outlet {
-        &self.outlets[inlet.from.node][usize::from(inlet.from.port)]
+        let Inlet { from, .. } = inlet;
+        let port = match &self.nodes[from.node].work {
+            Work::Segment(segment) => segment.outputs().port_of(*from),
+            Work::Source(_)
+            | Work::Operator { .. }
+            | Work::Union
+            | Work::Aside
+            | Work::Sql { .. }
+            | Work::Sink(_)
+            | Work::SinkOfRows(_) => 0,
+        };
+        &self.outlets[from.node][usize::from(port)]
     }
 
     /// That of the inputs, if it is one.

@@ -13,6 +13,7 @@
 //! ```
 
 mod native;
+mod readable;
 mod traced;
 
 use std::any::type_name;
@@ -26,6 +27,8 @@ use thalweg_dataflow::{Code, Error, Result, columns};
 use thalweg_state::hash_keys;
 
 use native::Native;
+pub(crate) use readable::told;
+pub use readable::{Readable, ReadableField, ReadableFields};
 
 /// A value that can cross from one subtask to another, and into SQL.
 ///
@@ -58,8 +61,13 @@ pub trait Columnar<T>: Send + Sync {
     /// An empty column to write into.
     fn writer(&self) -> Result<Box<dyn Write<T>>>;
 
-    /// The values of a column that was written so.
+    /// The values of a column that was written so, or of one that is [readable](Self::readable).
     fn read(&self, column: &ArrayRef) -> Result<Values<T>>;
+
+    /// Of which columns an earlier version of the program may have kept a state that this goes on with.
+    fn readable(&self) -> Readable {
+        Readable::Column(vec![self.data_type()])
+    }
 }
 
 /// Records on their way into the columns of a table, which a program may choose itself; see
@@ -151,14 +159,30 @@ impl<T: Record> Layout<T> {
         }
     }
 
-    /// The values of a column that was written by this layout.
+    /// The values of a column that was written by this layout, or of one that is [readable](Self::readable).
     pub(crate) fn read(&self, column: &ArrayRef) -> Result<Values<T>> {
+        let is_own = || *column.data_type() == self.data_type || told(column.data_type()) == self.told();
         match &self.form {
-            Form::Native(native) => (native.read)(column),
             Form::Given(given) => given.read(column),
-            Form::Traced(field) => traced::read_items(field, column),
-            Form::Opaque => traced::read_opaque(column),
+            Form::Native(native) if is_own() => (native.read)(column),
+            Form::Traced(field) if is_own() => traced::read_items(field, column),
+            Form::Opaque if is_own() => traced::read_opaque(column),
+            Form::Native(_) | Form::Traced(_) | Form::Opaque => traced::read_others(column),
         }
+    }
+
+    /// Of which columns of an earlier version of the program values can be read.
+    pub(crate) fn readable(&self) -> Readable {
+        match &self.form {
+            Form::Given(given) => given.readable(),
+            Form::Native(_) | Form::Traced(_) => Readable::by_serde(&self.told()),
+            Form::Opaque => Readable::Anything,
+        }
+    }
+
+    /// The type of the column, as words tell it.
+    pub(crate) fn told(&self) -> DataType {
+        told(&self.data_type)
     }
 }
 

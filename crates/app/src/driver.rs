@@ -9,6 +9,7 @@
 //! ```
 
 mod hand;
+mod names;
 mod node;
 
 pub use hand::{frames, kept, records, table};
@@ -119,48 +120,68 @@ impl Driver {
 
     /// Gives one frame of a split of its own to a source: a connection, a partition.
     pub fn frame_of(&mut self, source: &str, split: &str, frame: impl AsRef<[u8]>) -> Result<()> {
-        let node = self.source(source)?;
-        let value = Field::new(VALUE, DataType::Binary, false);
+        let value: FieldRef = Arc::new(Field::new(VALUE, DataType::Binary, false));
         let frames: ArrayRef = Arc::new(BinaryArray::from_iter_values([frame]));
-        self.give_rows(node, source, split, &[Arc::new(value)], &[frames], 1)
+        for node in self.sources(source)? {
+            if !self.nodes[node]
+                .schema()?
+                .fields()
+                .iter()
+                .any(|own| own.data_type() == value.data_type() && own.name() == VALUE)
+            {
+                let what = format!("the source '{source}' takes rows, and no frames");
+                return Err(wrong(what).with_help("give it rows: by 'feed_rows', or in Python by 'rows_in'"));
+            }
+            let (fields, frames) = ([Arc::clone(&value)], [Arc::clone(&frames)]);
+            self.give_rows(node, source, split, &fields, &frames, 1)?;
+        }
+        Ok(())
     }
 
     /// Gives one record to a source of columns, seen at `time`, and carries it through the program.
     ///
     /// The record's event time is `time` too, unless the program tells it from the record.
     pub fn feed<T: Record>(&mut self, source: &str, record: &T, time: EventTime) -> Result<()> {
-        let node = self.source(source)?;
+        let nodes = self.sources(source)?;
         let table = Table::<T>::find();
         let mut writer = table.writer()?;
         writer.push(record)?;
         let columns = writer.finish()?;
         self.at(ProcessingTime(time.0))?;
-        self.give_rows(node, source, SPLIT, &table.fields(), &columns, 1)
+        nodes
+            .into_iter()
+            .try_for_each(|node| self.give_rows(node, source, SPLIT, &table.fields(), &columns, 1))
     }
 
     /// Gives rows of a split to a source of columns, in batches that are as large as may be.
     pub fn feed_rows(&mut self, source: &str, split: &str, rows: &RecordBatch) -> Result<()> {
-        let node = self.source(source)?;
+        let nodes = self.sources(source)?;
         let fields = rows.schema();
         let most = self.settings.batch_rows_max;
         for start in (0..rows.num_rows()).step_by(most) {
             let piece = rows.slice(start, most.min(rows.num_rows() - start));
-            self.give_rows(node, source, split, fields.fields(), piece.columns(), piece.num_rows())?;
+            for &node in &nodes {
+                self.give_rows(node, source, split, fields.fields(), piece.columns(), piece.num_rows())?;
+            }
         }
         Ok(())
     }
 
-    /// The columns of a source.
-    pub fn columns_of(&self, source: &str) -> Result<SchemaRef> {
-        self.nodes[self.source(source)?].schema()
+    /// The sources that this name means, each under a name that means it alone, with the columns that are read of it.
+    ///
+    /// A table of a script is one; a table of several scripts is one in each of them.
+    pub fn columns_of(&self, source: &str) -> Result<Vec<(String, SchemaRef)>> {
+        let columns = |&node: &usize| Ok((self.nodes[node].name.clone(), self.nodes[node].schema()?));
+        self.sources(source)?.iter().map(columns).collect()
     }
 
     /// The source says that no more records before `time` will come.
     pub fn watermark(&mut self, source: &str, time: EventTime) -> Result<()> {
-        let node = self.source(source)?;
-        self.assign(node, &SplitId::new(SPLIT))?;
-        for split in self.nodes[node].splits.clone() {
-            self.split(node, &split, SplitEvent::Watermark(time))?;
+        for node in self.sources(source)? {
+            self.assign(node, &SplitId::new(SPLIT))?;
+            for split in self.nodes[node].splits.clone() {
+                self.split(node, &split, SplitEvent::Watermark(time))?;
+            }
         }
         self.flush()
     }
@@ -233,29 +254,12 @@ impl Driver {
 
     /// The rows that came to a sink so far, without the engine's own columns.
     pub fn rows(&self, sink: &str) -> Result<Vec<RecordBatch>> {
-        self.kept(sink)?.iter().map(without_own).collect()
-    }
-
-    fn kept(&self, sink: &str) -> Result<&[RecordBatch]> {
-        let name = format!("{sink}/sink");
-        let found = self.nodes.iter().find_map(|node| match &node.driven {
-            Driven::Sink(batches) if node.name == name || node.name == sink => Some(batches),
-            Driven::Sink(_) | Driven::Source(_) | Driven::Operator(_) => None,
-        });
-        found.map(Vec::as_slice).ok_or_else(|| wrong(format!("there is no sink '{sink}'")))
+        self.kept(sink)?.into_iter().map(without_own).collect()
     }
 
     /// What an operator, source or sink has counted, by its name in the graph.
     pub fn counters(&self, name: &str) -> Option<&OperatorCounters> {
         self.nodes.iter().find(|node| node.name == name).map(|node| &*node.counters)
-    }
-
-    fn source(&self, source: &str) -> Result<usize> {
-        let name = format!("{source}/source");
-        let is = |node: &Node| {
-            matches!(node.driven, Driven::Source(_)) && (node.name == name || node.name == source)
-        };
-        self.nodes.iter().position(is).ok_or_else(|| wrong(format!("there is no source '{source}'")))
     }
 
     fn open(&mut self, restored: impl Fn(&Node) -> Restored) -> Result<()> {
@@ -344,12 +348,11 @@ impl Driver {
         Ok(())
     }
 
-    /// Tells all that read an output, or any, of a watermark.
-    fn tell(&mut self, node: usize, port: Option<Port>, watermark: Watermark) -> Result<()> {
-        let targets = match port {
-            Some(port) => self.nodes[node].targets_of(port),
-            None => self.nodes[node].targets.clone(),
-        };
+    /// Tells all that read the outputs of an input, or any, of a watermark.
+    fn tell(&mut self, node: usize, input: Option<Port>, watermark: Watermark) -> Result<()> {
+        let targets = self.nodes[node].targets.iter().copied();
+        let targets: Vec<Target> =
+            targets.filter(|target| input.is_none_or(|input| target.of == input)).collect();
         for target in targets {
             self.hear(target, watermark)?;
         }

@@ -11,6 +11,7 @@
 //!
 //! * [`Application`]: pipelines that are deployed together, with their sources, states and SQL.
 //! * [`Stream`], [`KeyedStream`], [`State`]: what pipelines are made of.
+//! * [`SideOutput`]: what leaves pipelines aside.
 //! * [`Rows`]: streams that stay columns, through functions of whole batches.
 //! * [`Windows`], [`Aggregation`]: what is computed over windows.
 //! * [`decode`], [`encode`]: from frames to records, and back.
@@ -52,6 +53,7 @@ mod open;
 mod plan;
 mod rows;
 mod segment;
+mod side;
 mod sql;
 mod state;
 mod stream;
@@ -59,11 +61,12 @@ mod window;
 
 pub use application::{Application, Program};
 pub use arguments::Arguments;
-pub use columns::{Columnar, Record, Values, Write, WriteRows};
+pub use columns::{Columnar, Readable, ReadableField, ReadableFields, Record, Values, Write, WriteRows};
 pub use driver::Driver;
 pub use float::Float;
 pub use keyed::KeyedStream;
 pub use rows::{Mapped, RowTime, Rows};
+pub use side::SideOutput;
 pub use sql::{NoSql, SqlPlanner};
 pub use state::{Key, State};
 pub use stream::Stream;

@@ -4,25 +4,35 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use thalweg_dataflow::{Code, Error};
+use thalweg_dataflow::{Code, Error, Result};
 
 use crate::columns::Record;
-use crate::plan::{LaneOf, Place, Plan, Steps, Work, inlets};
+use crate::plan::{Exits, LaneOf, Place, Plan, Steps, Work, inlets};
+use crate::segment::divide::Divide;
 use crate::segment::head::{ReadBatch, Records, TimeFrom};
-use crate::segment::tail::NoTail;
-use crate::segment::{Behind, Lane, LaneFactory, Next, Remembered};
+use crate::segment::tail::{NoTail, RecordTail};
+use crate::segment::{Behind, Exit, Lane, LaneFactory, Next, Remembered};
+use crate::side::SideOutput;
 use crate::state::{Key, KeyedStates, State};
 
 /// How steps end: what stands behind them, and what comes out there.
 pub(crate) struct End<T> {
     pub(crate) behind: Behind<T>,
     pub(crate) output: SchemaRef,
+    /// What leaves aside on the way there.
+    pub(crate) sides: Vec<Side>,
     /// The name of the node, unless it has one.
     pub(crate) name: String,
     /// The steps for people, the last first.
     pub(crate) steps: Vec<String>,
     /// Whether a step gives records their event time.
     pub(crate) timed: bool,
+}
+
+/// A side output: its columns, and the node where it goes.
+pub(crate) struct Side {
+    columns: SchemaRef,
+    to: usize,
 }
 
 /// Ends steps: adds what they come to to the plan, and says where it comes out.
@@ -35,6 +45,8 @@ pub(crate) struct Open<T> {
     pub(crate) origin: String,
     /// For a head without steps: what it reads, so that others can read it too.
     pub(crate) bare: Option<Vec<Place>>,
+    /// Whether records leave aside, so that the steps do something even if nobody reads what they give.
+    pub(crate) divides: bool,
 }
 
 impl<T: 'static> Open<T> {
@@ -44,9 +56,10 @@ impl<T: 'static> Open<T> {
         step: &'static str,
         make: impl Fn(Box<dyn Next<U>>) -> Box<dyn Next<T>> + Send + Sync + 'static,
     ) -> Open<U> {
-        let Open { close, origin, .. } = self;
-        let close = move |plan: &mut Plan, end: End<U>| close(plan, end.before(step, make));
-        Open { close: Box::new(close), origin, bare: None }
+        let Open { close, origin, divides, .. } = self;
+        let close =
+            move |plan: &mut Plan, end: End<U>| close(plan, end.before(step, move |next| Ok(make(next))));
+        Open { close: Box::new(close), origin, bare: None, divides }
     }
 
     /// Adds the step that gives records their event time.
@@ -54,7 +67,7 @@ impl<T: 'static> Open<T> {
         self,
         make: impl Fn(Box<dyn Next<T>>) -> Box<dyn Next<T>> + Send + Sync + 'static,
     ) -> Open<T> {
-        let Open { close, origin, .. } = self;
+        let Open { close, origin, divides, .. } = self;
         let close = move |plan: &mut Plan, end: End<T>| {
             if end.timed {
                 plan.errors.push(Error::new(
@@ -62,9 +75,9 @@ impl<T: 'static> Open<T> {
                     "records get their event time twice: 'with_event_time' is called again",
                 ));
             }
-            close(plan, End { timed: true, ..end.before("with_event_time", make) })
+            close(plan, End { timed: true, ..end.before("with_event_time", move |next| Ok(make(next))) })
         };
-        Open { close: Box::new(close), origin, bare: None }
+        Open { close: Box::new(close), origin, bare: None, divides }
     }
 
     /// The first steps of a source's chain.
@@ -77,12 +90,21 @@ impl<T: 'static> Open<T> {
     ) -> Self {
         let close = move |plan: &mut Plan, end: End<T>| {
             let time = if end.timed { TimeFrom::Records } else { TimeFrom::Processing };
-            let behind = end.behind;
+            let (exits, sides, behind) = (end.exits(), end.sides, end.behind);
             let lane: LaneFactory<R> = Arc::new(move || Ok(head(time, behind()?)));
-            let steps = Steps { output: end.output, steps: label(end.steps, reads), lane, remembered };
-            segment(plan, end.name, steps, &[source])
+            let steps = Steps { exits, steps: label(end.steps, reads), lane, remembered };
+            segment(plan, end.name, steps, &sides, &[source])
         };
-        Open { close: Box::new(close), origin, bare: None }
+        Open { close: Box::new(close), origin, bare: None, divides: false }
+    }
+}
+
+impl<U: Send + 'static, L: Record> Open<std::result::Result<U, L>> {
+    /// Adds the step behind which records part.
+    pub(crate) fn divided(self, aside: SideOutput<L>) -> Open<U> {
+        let Open { close, origin, .. } = self;
+        let close = move |plan: &mut Plan, end: End<U>| close(plan, end.divided(aside));
+        Open { close: Box::new(close), origin, bare: None, divides: true }
     }
 }
 
@@ -91,14 +113,14 @@ impl<T: Send + 'static> Open<T> {
     pub(crate) fn records(from: Vec<Place>, read: ReadBatch<T>, origin: String) -> Self {
         let close = move |plan: &mut Plan, end: End<T>| {
             end.refuse_time(plan);
-            let behind = end.behind;
+            let (exits, sides, behind) = (end.exits(), end.sides, end.behind);
             let lane: LaneFactory<()> =
                 Arc::new(move || Ok(Box::new(Records::new(Arc::clone(&read), None, behind()?))));
             let steps = label(end.steps, "records");
-            let steps = Steps { output: end.output, steps, lane, remembered: Arc::new(|| ()) };
-            segment(plan, end.name, steps, &from)
+            let steps = Steps { exits, steps, lane, remembered: Arc::new(|| ()) };
+            segment(plan, end.name, steps, &sides, &from)
         };
-        Open { close: Box::new(close), origin, bare: None }
+        Open { close: Box::new(close), origin, bare: None, divides: false }
     }
 }
 
@@ -117,18 +139,20 @@ impl<U: 'static> Open<U> {
         let step = format!("state {}", state.name);
         let port = lanes.add(LaneOf {
             factory: Arc::new(move || Ok(unread(Box::new(NoTail)))),
-            output: Arc::new(Schema::empty()),
+            exits: Exits { main: Arc::new(Schema::empty()), sides: Vec::new() },
             steps: vec![step.clone()],
         });
-        let place = Place { node: state.node, port };
+        let place = Place { lane: port, ..Place::of(state.node) };
         let close = move |plan: &mut Plan, end: End<U>| {
             end.refuse_time(plan);
-            let behind = end.behind;
+            let (exits, sides, behind) = (end.exits(), end.sides, end.behind);
             let factory: LaneFactory<_> = Arc::new(move || Ok(head(behind()?)));
-            lanes.set(port, LaneOf { factory, output: end.output, steps: label(end.steps, &step) });
+            lanes.set(port, LaneOf { factory, exits, steps: label(end.steps, &step) });
+            lead(plan, place, &sides);
             place
         };
-        (port, Open { close: Box::new(close), origin: state.name.to_string(), bare: None })
+        let origin = state.name.to_string();
+        (port, Open { close: Box::new(close), origin, bare: None, divides: false })
     }
 }
 
@@ -137,17 +161,23 @@ impl<U: 'static> End<U> {
     fn before<T: 'static>(
         mut self,
         step: &'static str,
-        make: impl Fn(Box<dyn Next<U>>) -> Box<dyn Next<T>> + Send + Sync + 'static,
+        make: impl Fn(Box<dyn Next<U>>) -> Result<Box<dyn Next<T>>> + Send + Sync + 'static,
     ) -> End<T> {
         let behind = self.behind;
         self.steps.push(step.to_owned());
         End {
-            behind: Arc::new(move || Ok(make(behind()?))),
+            behind: Arc::new(move || make(behind()?)),
             output: self.output,
+            sides: self.sides,
             name: self.name,
             steps: self.steps,
             timed: self.timed,
         }
+    }
+
+    fn exits(&self) -> Exits {
+        let sides = self.sides.iter().map(|side| Arc::clone(&side.columns)).collect();
+        Exits { main: Arc::clone(&self.output), sides }
     }
 
     fn refuse_time(&self, plan: &mut Plan) {
@@ -164,6 +194,19 @@ impl<U: 'static> End<U> {
     }
 }
 
+impl<U: Send + 'static> End<U> {
+    /// The same end, seen from before the step behind which records part.
+    fn divided<L: Record>(mut self, aside: SideOutput<L>) -> End<std::result::Result<U, L>> {
+        let number = u16::try_from(self.sides.len()).expect("a program does not spell out 65,536 outputs");
+        let (columns, timed_later) = (RecordTail::schema(&aside.layout), self.timed);
+        self.sides.push(Side { columns: Arc::clone(&columns), to: aside.node });
+        self.before("divide", move |next| {
+            let aside = Box::new(RecordTail::new(Arc::clone(&columns), &aside.layout)?);
+            Ok(Box::new(Divide { next, aside, number, timed_later }))
+        })
+    }
+}
+
 /// All steps, the first first.
 fn label(mut steps: Vec<String>, first: &str) -> Vec<String> {
     steps.push(first.to_owned());
@@ -171,7 +214,21 @@ fn label(mut steps: Vec<String>, first: &str) -> Vec<String> {
     steps
 }
 
-fn segment<R: Remembered + 'static>(plan: &mut Plan, name: String, steps: Steps<R>, from: &[Place]) -> Place {
+fn segment<R: Remembered + 'static>(
+    plan: &mut Plan,
+    name: String,
+    steps: Steps<R>,
+    sides: &[Side],
+    from: &[Place],
+) -> Place {
     let node = plan.add(name, Work::Segment(Rc::new(steps)), inlets(from, None, 0));
-    Place { node, port: 0 }
+    lead(plan, Place::of(node), sides);
+    Place::of(node)
+}
+
+/// Leads the side outputs of a lane where they go.
+fn lead(plan: &mut Plan, lane: Place, sides: &[Side]) {
+    for (side, number) in sides.iter().zip(0..) {
+        plan.add_aside(Place { exit: Exit::Side(number), ..lane }, side.to);
+    }
 }

@@ -17,8 +17,8 @@ use thalweg_operators::RowPolicy;
 use thalweg_operators::fingerprint::Fingerprint;
 
 use crate::columns::{Layout, Record};
-use crate::segment::{Enter, LaneFactory, OperatorFactory, Remembered, SegmentOperator, SegmentSpec};
-use crate::state::{Init, Key, KeyedStates, State};
+use crate::segment::{Enter, Exit, LaneFactory, OperatorFactory, Remembered, SegmentOperator, SegmentSpec};
+use crate::state::{Evolution, Init, Key, KeyedStates, State};
 
 /// The plan of one application, shared by the streams that are still being declared.
 pub(crate) type SharedPlan = Rc<RefCell<Plan>>;
@@ -27,7 +27,16 @@ pub(crate) type SharedPlan = Rc<RefCell<Plan>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) node: usize,
-    pub(crate) port: u16,
+    /// Of a state, the number of the pipeline's way through it.
+    pub(crate) lane: u16,
+    pub(crate) exit: Exit,
+}
+
+impl Place {
+    /// The output of a node that has one.
+    pub(crate) fn of(node: usize) -> Self {
+        Self { node, lane: 0, exit: Exit::Main }
+    }
 }
 
 /// A node's input.
@@ -56,6 +65,8 @@ pub(crate) enum Work {
     },
     /// All inputs as one.
     Union,
+    /// The same, of the side outputs of any steps.
+    Aside,
     /// SQL that reads the inputs under these names, and what its rows must be fit for.
     Sql {
         text: String,
@@ -63,7 +74,12 @@ pub(crate) enum Work {
         fits: Fits,
     },
     Sink(Arc<dyn SinkSpec>),
+    /// A sink of rows whose columns are known when what gives them is written.
+    SinkOfRows(MakeSink),
 }
+
+/// Makes a sink of rows with these columns.
+pub(crate) type MakeSink = Box<dyn Fn(SchemaRef) -> Result<Arc<dyn SinkSpec>>>;
 
 /// Fails if rows are not fit for their reader.
 pub(crate) type Fits = Box<dyn Fn(&Outlet) -> Result<()>>;
@@ -78,10 +94,51 @@ pub(crate) struct Planned {
     pub(crate) inputs: Vec<Inlet>,
 }
 
+/// What leaves a lane: the columns of its exits.
+#[derive(Clone)]
+pub(crate) struct Exits {
+    pub(crate) main: SchemaRef,
+    /// Those of the side outputs, by number.
+    pub(crate) sides: Vec<SchemaRef>,
+}
+
+/// What leaves a segment, by lanes. Its ports are the main exits in the order of the lanes, and behind them
+/// the side outputs of the first lane, of the second, and so on.
+pub(crate) struct Outputs(pub(crate) Vec<Exits>);
+
+impl Outputs {
+    /// The columns of each port, and the lane that it belongs to.
+    pub(crate) fn ports(&self) -> Vec<(SchemaRef, u16)> {
+        let mains = self.0.iter().zip(0..).map(|(exits, lane)| (Arc::clone(&exits.main), lane));
+        let sides = |(exits, lane): (&Exits, u16)| -> Vec<_> {
+            exits.sides.iter().map(|side| (Arc::clone(side), lane)).collect()
+        };
+        mains.chain(self.0.iter().zip(0..).flat_map(sides)).collect()
+    }
+
+    /// The port of the first side output of each lane.
+    pub(crate) fn first_sides(&self) -> Vec<u16> {
+        let mut next = self.0.len();
+        let mut firsts = Vec::with_capacity(next);
+        for exits in &self.0 {
+            firsts.push(u16::try_from(next).expect("a program does not spell out 65,536 outputs"));
+            next += exits.sides.len();
+        }
+        firsts
+    }
+
+    /// The port of an exit.
+    pub(crate) fn port_of(&self, place: Place) -> u16 {
+        match place.exit {
+            Exit::Main => place.lane,
+            Exit::Side(number) => self.first_sides()[usize::from(place.lane)] + number,
+        }
+    }
+}
+
 /// What the graph must know of a segment.
 pub(crate) trait Segment {
-    /// The columns of each output port.
-    fn outputs(&self) -> Vec<SchemaRef>;
+    fn outputs(&self) -> Outputs;
     fn label(&self) -> String;
     /// Whether it is a state that pipelines name.
     fn is_state(&self) -> bool;
@@ -89,6 +146,10 @@ pub(crate) trait Segment {
     fn stateful(&self) -> bool;
     /// What the state means, without the name under which it is found.
     fn fingerprint(&self) -> String;
+    /// What else than its own state it goes on from.
+    fn evolution(&self) -> Option<Evolution> {
+        None
+    }
     fn factory(&self) -> OperatorFactory;
 }
 
@@ -177,6 +238,13 @@ impl Plan {
         state
     }
 
+    /// Leads what leaves somewhere aside to its node.
+    pub(crate) fn add_aside(&mut self, from: Place, to: usize) {
+        let inputs = &mut self.nodes[to].inputs;
+        let port = u16::try_from(inputs.len()).expect("a program does not spell out 65,536 pipelines");
+        inputs.push(Inlet { from, port, key: None });
+    }
+
     /// Adds a node under a name that is made up from those of its neighbours.
     pub(crate) fn add(&mut self, name: String, work: Work, inputs: Vec<Inlet>) -> usize {
         let mut unique = name.clone();
@@ -193,15 +261,15 @@ impl Plan {
 
 /// Steps without state: one lane, whatever stands behind the head.
 pub(crate) struct Steps<R> {
-    pub(crate) output: SchemaRef,
+    pub(crate) exits: Exits,
     pub(crate) steps: Vec<String>,
     pub(crate) lane: LaneFactory<R>,
     pub(crate) remembered: Arc<dyn Fn() -> R + Send + Sync>,
 }
 
 impl<R: Remembered + 'static> Segment for Steps<R> {
-    fn outputs(&self) -> Vec<SchemaRef> {
-        vec![Arc::clone(&self.output)]
+    fn outputs(&self) -> Outputs {
+        Outputs(vec![self.exits.clone()])
     }
 
     fn label(&self) -> String {
@@ -222,7 +290,10 @@ impl<R: Remembered + 'static> Segment for Steps<R> {
 
     fn factory(&self) -> OperatorFactory {
         let (lane, remembered) = (Arc::clone(&self.lane), Arc::clone(&self.remembered));
-        OperatorFactory::new(move || Ok(Box::new(SegmentOperator::new(vec![lane()?], remembered()))))
+        let sides = self.outputs().first_sides();
+        OperatorFactory::new(move || {
+            Ok(Box::new(SegmentOperator::new(vec![lane()?], sides.clone(), remembered())))
+        })
     }
 }
 
@@ -253,13 +324,13 @@ impl<R> Lanes<R> {
 /// One pipeline's way through a state.
 pub(crate) struct LaneOf<R> {
     pub(crate) factory: LaneFactory<R>,
-    pub(crate) output: SchemaRef,
+    pub(crate) exits: Exits,
     pub(crate) steps: Vec<String>,
 }
 
 impl<R: Remembered + 'static> Segment for Lanes<R> {
-    fn outputs(&self) -> Vec<SchemaRef> {
-        self.lanes.borrow().iter().map(|lane| Arc::clone(&lane.output)).collect()
+    fn outputs(&self) -> Outputs {
+        Outputs(self.lanes.borrow().iter().map(|lane| lane.exits.clone()).collect())
     }
 
     fn label(&self) -> String {
@@ -279,13 +350,17 @@ impl<R: Remembered + 'static> Segment for Lanes<R> {
         (self.remembered)().fingerprint(Fingerprint::new(SegmentSpec::KIND)).finish()
     }
 
+    fn evolution(&self) -> Option<Evolution> {
+        (self.remembered)().evolution(Fingerprint::new(SegmentSpec::KIND))
+    }
+
     fn factory(&self) -> OperatorFactory {
         let lanes: Vec<LaneFactory<R>> =
             self.lanes.borrow().iter().map(|lane| Arc::clone(&lane.factory)).collect();
-        let remembered = Arc::clone(&self.remembered);
+        let (sides, remembered) = (self.outputs().first_sides(), Arc::clone(&self.remembered));
         OperatorFactory::new(move || {
             let lanes = lanes.iter().map(|lane| lane()).collect::<Result<Vec<_>>>()?;
-            Ok(Box::new(SegmentOperator::new(lanes, remembered())))
+            Ok(Box::new(SegmentOperator::new(lanes, sides.clone(), remembered())))
         })
     }
 }

@@ -19,16 +19,18 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Fields, SchemaRef};
 use thalweg_dataflow::spec::{SinkSpec, SourceSpec};
-use thalweg_dataflow::{Code, Error, OperatorSpec, Result};
+use thalweg_dataflow::{Code, Error, Result};
 use thalweg_operators::watermark::{EventTimeFrom, Generator, Watermark};
 
-use crate::columns::{Values, without_own};
+use crate::columns::{Record, Values, without_own};
 use crate::open::Open;
-use crate::plan::{Place, SharedPlan, Work, inlets};
+use crate::plan::{Exits, Place, SharedPlan, Work, inlets};
+use crate::segment::Exit;
 use crate::segment::head::ReadBatch;
-use crate::segment::tail::{Along, schema_of};
+use crate::segment::tail::{Along, RecordTail, schema_of};
+use crate::side::SideOutput;
 use crate::stream::{Stream, refuse_own};
-use map::MapBatches;
+use map::{BatchFunction, MapBatches, Parted};
 
 /// A stream as a table. A clone is a branch: both get every row.
 #[must_use = "a table that nobody reads does nothing"]
@@ -36,8 +38,6 @@ use map::MapBatches;
 pub struct Rows {
     pub(crate) plan: SharedPlan,
     pub(crate) place: Place,
-    /// The columns, with the engine's own behind them.
-    pub(crate) schema: SchemaRef,
 }
 
 /// Where the event times of the rows of a source come from.
@@ -56,14 +56,57 @@ impl Rows {
     where
         F: Fn(&RecordBatch) -> Result<Mapped> + Send + Sync + 'static,
     {
+        let function = move |batch: &RecordBatch| Ok(Parted::Rows(function(batch)?));
+        self.batches(name, columns, None, Arc::new(function))
+    }
+
+    /// The same, of a function that answers `Err` for a batch that it cannot go on with. What it answers leaves by
+    /// the side output, with the event time of the last row.
+    pub fn map_batches_divided<L, F>(
+        self,
+        name: &str,
+        columns: Fields,
+        aside: &SideOutput<L>,
+        function: F,
+    ) -> Rows
+    where
+        L: Record,
+        F: Fn(&RecordBatch) -> Result<std::result::Result<Mapped, L>> + Send + Sync + 'static,
+    {
+        let (layout, schema) = (aside.layout.clone(), RecordTail::schema(&aside.layout));
+        let function = move |batch: &RecordBatch| {
+            Ok(match function(batch)? {
+                Ok(mapped) => Parted::Rows(mapped),
+                Err(letter) => {
+                    let mut writer = layout.writer()?;
+                    writer.push(&letter)?;
+                    Parted::Aside(writer.finish()?)
+                }
+            })
+        };
+        self.batches(name, columns, Some((schema, aside.node)), Arc::new(function))
+    }
+
+    fn batches(
+        self,
+        name: &str,
+        columns: Fields,
+        aside: Option<(SchemaRef, usize)>,
+        function: Arc<BatchFunction>,
+    ) -> Rows {
         let mut plan = self.plan.borrow_mut();
         refuse_own(&mut plan, &columns);
         let schema = schema_of(columns.iter().cloned(), Along::TimeAndWatermark);
-        let segment = Rc::new(MapBatches::new(name, Arc::clone(&schema), Arc::new(function)));
+        let sides = aside.iter().map(|(schema, _)| Arc::clone(schema)).collect();
+        let exits = Exits { main: schema, sides };
+        let segment = Rc::new(MapBatches::new(name, exits, function));
         let node =
             plan.add(format!("{name}/batches"), Work::Segment(segment), inlets(&[self.place], None, 0));
+        if let Some((_, to)) = aside {
+            plan.add_aside(Place { exit: Exit::Side(0), ..Place::of(node) }, to);
+        }
         drop(plan);
-        Rows { plan: self.plan, place: Place { node, port: 0 }, schema }
+        Rows { plan: self.plan, place: Place::of(node) }
     }
 
     /// The rows as records that `read` makes of them, in their order. It gets the columns without the
@@ -80,19 +123,13 @@ impl Rows {
         Stream::new(self.plan, Open::records(vec![self.place], read, "records".to_owned()))
     }
 
-    /// Writes the rows: `make` gets the columns, and gives a sink of such rows.
+    /// Writes the rows: `make` gets the columns, once they are known, and gives a sink of such rows.
     pub fn sink<F>(self, name: &str, make: F)
     where
-        F: FnOnce(SchemaRef) -> Result<Arc<dyn SinkSpec>>,
+        F: Fn(SchemaRef) -> Result<Arc<dyn SinkSpec>> + 'static,
     {
-        let spec = make(self.schema);
-        let mut plan = self.plan.borrow_mut();
-        match spec {
-            Ok(spec) => {
-                plan.add_named(name, "sink", Work::Sink(spec), inlets(&[self.place], None, 0));
-            }
-            Err(error) => plan.errors.push(error.in_site(format!("sink '{name}'"))),
-        }
+        let work = Work::SinkOfRows(Box::new(make));
+        self.plan.borrow_mut().add_named(name, "sink", work, inlets(&[self.place], None, 0));
     }
 }
 
@@ -105,21 +142,20 @@ pub(crate) fn source(plan: &SharedPlan, name: &str, spec: Arc<dyn SourceSpec>, t
         false => watermark,
     });
     let node = open.add_named(name, "source", Work::Source(spec), Vec::new());
-    let source = Place { node, port: 0 };
-    let (place, schema) = match timed {
+    let source = Place::of(node);
+    let place = match timed {
         Ok(watermark) => {
-            let schema = watermark.output_schema();
             let work = Work::Operator { spec: Arc::new(watermark), functions: Box::new(|_, _| ()) };
             let node = open.add(format!("{name}/times"), work, inlets(&[source], None, 0));
-            (Place { node, port: 0 }, schema)
+            Place::of(node)
         }
         Err(error) => {
             open.errors.push(error.in_site(format!("source '{name}'")));
-            (source, input)
+            source
         }
     };
     drop(open);
-    Rows { plan: Rc::clone(plan), place, schema }
+    Rows { plan: Rc::clone(plan), place }
 }
 
 fn event_times(input: &SchemaRef, time: &RowTime, policy: thalweg_operators::RowPolicy) -> Result<Watermark> {

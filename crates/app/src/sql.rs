@@ -10,8 +10,11 @@ use crate::columns::{Record, Table};
 use crate::open::Open;
 use crate::plan::{Place, SharedPlan, Work, inlets};
 use crate::rows::Rows;
-use crate::segment::head::{ReadBatch, read_table};
+use crate::segment::head::read_table;
 use crate::stream::Stream;
+
+/// What the first node of SQL is named, and the others with a number; before the names of all that it adds.
+pub(crate) const SQL: &str = "sql";
 
 /// Writes what SQL means into a graph. The planner of SQL stands on another side of the house; whoever knows
 /// both brings them together.
@@ -51,17 +54,17 @@ impl SqlPlanner for NoSql {
 pub(crate) fn sql<U: Record>(plan: &SharedPlan, text: &str, tables: &[(&str, Rows)]) -> Stream<U> {
     let table = Table::<U>::find();
     let checked = table.clone();
-    sql_with(plan, text, tables, move |schema| checked.check(schema), read_table(table))
+    let Rows { plan, place } = rows(plan, text, tables, move |schema| checked.check(schema));
+    Stream::new(plan, Open::records(vec![place], read_table(table), SQL.to_owned()))
 }
 
-/// The rows that SQL answers, as records that `read` makes of them, if their columns are `fit`.
-pub(crate) fn sql_with<U: Send + 'static>(
+/// The rows that SQL answers, if their columns are `fit`.
+pub(crate) fn rows(
     plan: &SharedPlan,
     text: &str,
     tables: &[(&str, Rows)],
     fit: impl Fn(&Schema) -> Result<()> + 'static,
-    read: ReadBatch<U>,
-) -> Stream<U> {
+) -> Rows {
     if tables.iter().any(|(_, rows)| !Rc::ptr_eq(&rows.plan, plan)) {
         let what = "SQL reads a stream of another application";
         plan.borrow_mut().errors.push(Error::new(Code::InvalidQuery, what));
@@ -74,9 +77,8 @@ pub(crate) fn sql_with<U: Send + 'static>(
     let inputs = tables.iter().zip(0..);
     let inputs = inputs.flat_map(|((_, rows), port)| inlets(&[rows.place], None, port)).collect();
     let work = Work::Sql { text: text.to_owned(), tables: names, fits: Box::new(fits) };
-    let node = plan.borrow_mut().add("sql".to_owned(), work, inputs);
-    let place = Place { node, port: 0 };
-    Stream::new(Rc::clone(plan), Open::records(vec![place], read, "sql".to_owned()))
+    let node = plan.borrow_mut().add(SQL.to_owned(), work, inputs);
+    Rows { plan: Rc::clone(plan), place: Place::of(node) }
 }
 
 /// Rows that change cannot be records.

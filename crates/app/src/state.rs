@@ -7,6 +7,7 @@
 //! would cross to another subtask, so that any Parquet tool can read them and
 //! no value needs a second encoding.
 
+mod evolution;
 mod frozen;
 
 use std::hash::{BuildHasher, Hash};
@@ -24,6 +25,8 @@ use thalweg_state::{
 
 use thalweg_operators::fingerprint::Fingerprint;
 
+pub(crate) use self::evolution::Evolution;
+use self::evolution::unread;
 use self::frozen::Frozen;
 use crate::columns::{Layout, Record};
 use crate::plan::Lanes;
@@ -128,23 +131,30 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
 
     #[inline]
     fn place(&mut self, key: K) -> u32 {
-        let Self { entries, index, hasher, .. } = self;
-        let hash = hasher.hash_one(&key);
-        let is = |&place: &u32| entries[place as usize].as_ref().is_some_and(|entry| entry.key == key);
-        match index.find(hash, is) {
-            Some(&place) => place,
-            None => self.add(hash, key),
+        match self.find(&key) {
+            (_, Some(place)) => place,
+            (hash, None) => {
+                let state = (self.init)(&key);
+                self.add(hash, key, state)
+            }
         }
     }
 
-    fn add(&mut self, hash: u64, key: K) -> u32 {
-        let Self { entries, free, index, hasher, init, .. } = self;
+    /// The hash of a key, and where it is.
+    #[inline]
+    fn find(&self, key: &K) -> (u64, Option<u32>) {
+        let hash = self.hasher.hash_one(key);
+        let is = |&place: &u32| self.entries[place as usize].as_ref().is_some_and(|entry| entry.key == *key);
+        (hash, self.index.find(hash, is).copied())
+    }
+
+    fn add(&mut self, hash: u64, key: K, state: S) -> u32 {
+        let Self { entries, free, index, hasher, .. } = self;
         let place = free.pop().unwrap_or_else(|| {
             assert!(entries.len() < u32::MAX as usize, "a subtask holds at most 4,294,967,295 keys");
             entries.push(None);
             entries.len() as u32 - 1
         });
-        let state = init(&key);
         entries[place as usize] = Some(Entry { key, state, changed: false, frozen: false });
         let hash_of = |&place: &u32| {
             let entry = entries[place as usize].as_ref().expect("the index leads to entries only");
@@ -200,11 +210,15 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
             };
             let (mut keys, mut states) = (self.layout.0.read(keys)?, self.layout.1.read(states)?);
             while let (Some(key), Some(state)) = (keys.next(), states.next()) {
-                let place = self.place(key);
-                let entry = self.entries[place as usize].as_mut().expect("a place has an entry");
-                self.frozen.save(entry);
-                entry.state = state;
-                places.push(place);
+                places.push(match self.find(&key) {
+                    (hash, None) => self.add(hash, key, state),
+                    (_, Some(place)) => {
+                        let entry = self.entries[place as usize].as_mut().expect("a place has an entry");
+                        self.frozen.save(entry);
+                        entry.state = state;
+                        place
+                    }
+                });
             }
         }
         Ok(places)
@@ -247,12 +261,25 @@ impl<K: Key, S: Record> KeyedStates<K, S> {
 
 impl<K: Key, S: Record> Remembered for KeyedStates<K, S> {
     fn fingerprint(&self, of: Fingerprint) -> Fingerprint {
-        of.columns("state", &self.schema().fields()[1..])
+        let state = Arc::new(Field::new("state", self.layout.1.told(), true));
+        of.columns("state", &[self.layout.0.field("key"), state])
+    }
+
+    fn evolution(&self, of: Fingerprint) -> Option<Evolution> {
+        let fingerprint = self.fingerprint(of).finish();
+        Some(Evolution::new(&fingerprint, &self.layout.1.told(), self.layout.1.readable()))
     }
 
     fn open(&mut self, mut restored: Restored, key_space: KeySpace) -> Result<()> {
         self.key_space = key_space;
-        self.load(&restored.take(TABLE)).map(drop)
+        let is_converted = restored.is_of_another();
+        let loaded = self.load(&restored.take(TABLE));
+        if !is_converted {
+            return loaded.map(drop);
+        }
+        let places = loaded.map_err(|why| unread(&why))?;
+        self.mark(places);
+        Ok(())
     }
 
     fn freeze(&mut self, epoch: Epoch) -> Result<Snapshot> {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::{Fields, SchemaRef};
+use arrow::datatypes::{Fields, Schema, SchemaRef};
 use thalweg_dataflow::spec::SinkSpec;
 use thalweg_dataflow::{Code, Error, EventTime, Result};
 
@@ -18,8 +18,9 @@ use crate::rows::Rows;
 use crate::segment::Next;
 use crate::segment::head::read_item;
 use crate::segment::steps::{FilterMap, FlatMap, Map, Timed};
-use crate::segment::tail::{Along, FrameTail, RecordTail, TableTail, schema_of};
+use crate::segment::tail::{Along, FrameTail, NoTail, RecordTail, TableTail, schema_of};
 use crate::segment::together::Together;
+use crate::side::SideOutput;
 use crate::state::Key;
 
 /// A stream of records of type `T`.
@@ -211,8 +212,13 @@ impl<T: Send + 'static> Stream<T> {
         plan.borrow_mut().add_named(name, "sink", Work::Sink(spec), inlets(&places, None, 0));
     }
 
-    /// Lets nobody have the records: the pipeline ends in the state that it has gone through.
-    pub fn discard(self) {}
+    /// Lets nobody have the records: the pipeline ends in the state that it has gone through, and where it divides.
+    pub fn discard(self) {
+        let divided: Vec<_> = self.opens.take().into_iter().filter(|open| open.divides).collect();
+        let name = format!("{}/discard", divided.first().map_or("stream", |open| open.origin.as_str()));
+        let output = Arc::new(Schema::empty());
+        close(divided, &mut self.plan.borrow_mut(), &name, "discard", output, || Ok(Box::new(NoTail)));
+    }
 
     /// Like [`rows`](Self::rows), with columns that the program chooses: `make` makes what writes them, once for
     /// each subtask.
@@ -221,7 +227,6 @@ impl<T: Send + 'static> Stream<T> {
         F: Fn() -> Result<Box<dyn WriteRows<T>>> + Send + Sync + 'static,
     {
         let plan = Rc::clone(&self.plan);
-        let schema = schema_of(columns.iter().cloned(), Along::TimeAndWatermark);
         let places = self.close_rows("sql", &columns, Along::TimeAndWatermark, make);
         let place = match places[..] {
             [place] => place,
@@ -229,10 +234,10 @@ impl<T: Send + 'static> Stream<T> {
                 let inputs = places.iter().zip(0..);
                 let inputs = inputs.map(|(&from, port)| Inlet { from, port, key: None }).collect();
                 let node = plan.borrow_mut().add("sql/union".into(), Work::Union, inputs);
-                Place { node, port: 0 }
+                Place::of(node)
             }
         };
-        Rows { plan, place, schema }
+        Rows { plan, place }
     }
 
     /// Like [`sink_rows`](Self::sink_rows), with columns that the program chooses: `write` makes what writes them,
@@ -311,6 +316,19 @@ impl<T: Send + 'static> Stream<T> {
     ) -> Vec<Place> {
         let mut plan = self.plan.borrow_mut();
         close(self.opens.take(), &mut plan, name, last, output, behind)
+    }
+}
+
+/// Records that have gone well, and others.
+impl<T: Send + 'static, L: Record> Stream<std::result::Result<T, L>> {
+    /// The records that are `Ok`. What is `Err` leaves by the side output.
+    pub fn divide(self, aside: &SideOutput<L>) -> Stream<T> {
+        if !aside.is_of(&self.plan) {
+            let what = "a side output is of another application";
+            self.plan.borrow_mut().errors.push(Error::new(Code::InvalidProgram, what));
+            return self.filter_map(std::result::Result::ok);
+        }
+        self.each(|open| open.divided(aside.clone()))
     }
 }
 
@@ -406,6 +424,7 @@ fn close<T: 'static>(
     let end = |_| End {
         behind: Arc::clone(&behind),
         output: Arc::clone(&output),
+        sides: Vec::new(),
         name: format!("{name}/computation"),
         steps: vec![last.to_owned()],
         timed: false,

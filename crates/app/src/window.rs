@@ -264,10 +264,10 @@ impl Writer<'_> {
             let spec = Arc::clone(&operators.before);
             let work = Work::Operator { spec, functions: Box::new(|_, _| ()) };
             let before = plan.add(format!("{}/before", self.name), work, inlets(&[*place], None, 0));
-            inputs.extend(inlets(&[Place { node: before, port: 0 }], Some(vec![KEY_INDEX]), 0));
+            inputs.extend(inlets(&[Place::of(before)], Some(vec![KEY_INDEX]), 0));
         }
         let work = Work::Operator { spec: operators.behind, functions };
-        Place { node: plan.add_named(self.name, "window", work, inputs), port: 0 }
+        Place::of(plan.add_named(self.name, "window", work, inputs))
     }
 }
 

@@ -1,6 +1,9 @@
 //! State by key: shared, restored, and refused where it makes no sense.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use serde::{Deserialize, Serialize};
 use thalweg_app::driver::{frames, kept};
 use thalweg_app::{Application, Driver, Float, Key, Record, Stream, decode, encode};
@@ -255,7 +258,7 @@ fn states_that_feed_each_other_are_refused() {
     through(round, &a).sink("out", kept(), encode::display);
     let errors = errors(application);
     assert!(
-        errors.contains("[invalid-program]") && errors.contains("'a' and 'b' feed each other"),
+        errors.contains("[invalid-program]") && errors.contains("state 'a' and state 'b' feed each other"),
         "{errors}"
     );
 }
@@ -266,7 +269,7 @@ fn a_state_that_feeds_itself_is_refused() {
     let a = application.state::<String, u8>("a");
     let once = words(&application, "text").key_by(|w| w.clone()).with_state(&a, |_, w, _| [w]);
     once.key_by(|w| w.clone()).with_state(&a, |_, w, _| [w]).discard();
-    assert!(errors(application).contains("the state 'a' feeds itself"));
+    assert!(errors(application).contains("state 'a' feeds itself"));
 }
 
 #[test]
@@ -327,4 +330,28 @@ fn what_nobody_reads_or_uses_is_refused() {
         told.contains("two sources have the name 'text'") && told.contains("two sinks have the name 'out'"),
         "{told}"
     );
+}
+
+#[test]
+fn what_makes_states_is_not_asked_for_those_that_are_kept() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let application = Application::new("made");
+    let count = Arc::clone(&made);
+    words(&application, "text")
+        .key_by(|word| word.clone())
+        .stateful_with(
+            "lengths",
+            move |word| {
+                count.fetch_add(1, Relaxed);
+                word.len()
+            },
+            |_, _, length| [*length],
+        )
+        .sink("out", kept(), encode::display);
+    let mut driver = drive(application);
+    driver.frame("text", "one").unwrap();
+    driver.restart().unwrap();
+    driver.frame("text", "one").unwrap();
+    driver.frame("text", "three").unwrap();
+    assert_eq!((driver.text("out").as_str(), made.load(Relaxed)), ("335", 2));
 }

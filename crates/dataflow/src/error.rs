@@ -105,7 +105,7 @@ codes! {
     CheckpointDamaged = "checkpoint-damaged", 1;
     /// The checkpoint is of another job, or of a version that this one cannot read.
     CheckpointForeign = "checkpoint-foreign", 5;
-    /// The script no longer has a place for some of the state that was kept.
+    /// The script or program no longer has a place for some of the state that was kept, or cannot read it.
     StateDropped = "state-dropped", 5;
     /// The store cannot hold checkpoints: it lacks what exactly-once recovery stands on.
     StoreUnfit = "store-unfit", 3;

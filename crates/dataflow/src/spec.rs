@@ -14,8 +14,8 @@ use thalweg_state::{Incarnation, JobId};
 use crate::counters::OperatorCounters;
 use crate::error::{Error, Result};
 use crate::function::Functions;
-use crate::operator::Operator;
-use crate::operator::Settings;
+use crate::message::Port;
+use crate::operator::{Operator, Settings};
 use crate::sink::{Committer, Sink, SinkGuarantee};
 use crate::source::{Assignment, RowsMax, Source, SourceGuarantee};
 use crate::time::ProcessingTime;
@@ -32,6 +32,16 @@ pub trait Spec: Debug + Send + Sync {
     /// the window. While it is the same, a later version of this node goes on from them.
     fn fingerprint(&self) -> String {
         self.kind().to_owned()
+    }
+
+    /// Whether this goes on from state of another fingerprint: what changes then, in words for people. An operator
+    /// that does learns of it when it [opens](thalweg_state::Restored::is_of_another).
+    ///
+    /// # Errors
+    /// Why it does not; none, if that is other state altogether.
+    fn converts(&self, fingerprint: &str) -> Result<String, Option<String>> {
+        let _ = fingerprint;
+        Err(None)
     }
 
     /// A short description for people, without the kind: `temp_f > 90`.
@@ -75,6 +85,12 @@ pub trait OperatorSpec: Spec {
     /// made of each other. The operator itself still learns the lowest of all.
     fn watermarks_per_port(&self) -> bool {
         false
+    }
+
+    /// Where [watermarks go per port](Self::watermarks_per_port): the input whose watermark goes out on
+    /// this output. It is that of the same number, unless the operator has more outputs than inputs.
+    fn input_of(&self, output: Port) -> Port {
+        output
     }
 }
 

@@ -13,7 +13,7 @@ pub use datafusion::error::DataFusionError;
 pub use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 pub use grouping::Grouping;
 pub(crate) use grouping::{CallColumns, Columns, Inputs, schema_of};
-pub use program::{ProgramAggregate, ProgramCall};
+pub use program::{ProgramAggregate, ProgramCall, RunningAccumulator};
 
 use std::fmt;
 use std::sync::Arc;

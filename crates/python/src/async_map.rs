@@ -3,40 +3,48 @@
 //! What awaits them is on Python's side, `thalweg.asynchronous`: one loop on a thread of its own. The thread
 //! that asks waits without holding the interpreter.
 
-use std::sync::Arc;
-
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use thalweg_app::Stream;
 use thalweg_dataflow::{Error, Result};
 
 use crate::attached::attached;
-use crate::function::Function;
+use crate::call::Call;
+use crate::function::{Function, Judged};
 use crate::object::Object;
 
 /// So many times the calls in flight are handed over at once: when a call ends, the next begins, and whoever
 /// watches over the time that functions take sees them come back.
 const ROUNDS: usize = 4;
 
-/// The results of the calls, in the order of the records, and the first call that failed: whose it was and
-/// what it raised.
-type Answers<'py> = (Bound<'py, PyList>, Option<(usize, Bound<'py, PyAny>)>);
+/// The results of the calls, in the order of the records, and the calls that failed: whose they were and what
+/// they raised.
+type Answers<'py> = (Bound<'py, PyList>, Vec<(usize, Bound<'py, PyAny>)>);
 
 /// One record or none for each, with so many calls in flight.
-pub(crate) fn map(stream: Stream<Object>, function: Arc<Function>, in_flight: usize) -> Stream<Object> {
+pub(crate) fn map(stream: Stream<Object>, call: Call, in_flight: usize) -> Stream<Object> {
+    let Call { function, letters } = call;
     let records_max = in_flight.saturating_mul(ROUNDS);
-    stream.try_map_together(records_max, move |records| attached(|py| answers(py, &function, &records)))
+    let call = move |records: Vec<Object>| attached(|py| answers(py, &function, &records));
+    match letters {
+        Some(letters) => stream.try_map_together(records_max, call).divide(&letters),
+        None => stream.try_map_together(records_max, move |records| {
+            Ok(call(records)?.into_iter().map(|answer| answer.and_then(Judged::ok)).collect())
+        }),
+    }
 }
 
-fn answers(py: Python<'_>, function: &Function, records: &[Object]) -> Result<Vec<Option<Object>>> {
+fn answers(py: Python<'_>, function: &Function, records: &[Object]) -> Result<Vec<Option<Judged<Object>>>> {
     let broken = |raised: PyErr| Error::internal("calls do not answer as they should").because(raised);
     let list = PyList::new(py, records.iter().map(|record| record.0.bind(py))).map_err(broken)?;
     let answers = function.call(py, list.as_any())?;
     let (results, failed): Answers<'_> = answers.extract().map_err(broken)?;
-    if let Some((at, raised)) = failed
-        && let Some(record) = records.get(at)
-    {
-        return Err(function.failed(py, &PyErr::from_value(raised), record.0.bind(py)));
+    let given = results.iter().map(|result| (!result.is_none()).then(|| Ok(Object(result.unbind()))));
+    let mut given: Vec<_> = given.collect();
+    for (at, raised) in failed {
+        if let (Some(record), Some(answer)) = (records.get(at), given.get_mut(at)) {
+            *answer = function.judge(PyErr::from_value(raised), record.0.bind(py))?;
+        }
     }
-    Ok(results.iter().map(|result| (!result.is_none()).then(|| Object(result.unbind()))).collect())
+    Ok(given)
 }

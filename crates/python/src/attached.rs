@@ -7,6 +7,8 @@ use std::cell::Cell;
 
 use pyo3::prelude::*;
 
+use crate::supervise::give_second;
+
 thread_local! {
     static KEEPS_STATE: Cell<bool> = const { Cell::new(false) };
     /// Whether the thread is within [`enter`].
@@ -17,6 +19,7 @@ thread_local! {
 pub(crate) fn enter(work: &mut dyn FnMut()) {
     if !KEEPS_STATE.replace(true) {
         keep_state();
+        give_second();
     }
     Python::attach(|_| {
         let _within = Within(ENTERED.replace(true));

@@ -9,8 +9,9 @@ use thalweg_app::{Mapped, Rows};
 use thalweg_dataflow::{Code, Error, Result};
 
 use crate::attached::attached;
+use crate::call::Call;
 use crate::capsule::{export, import_batch};
-use crate::function::Function;
+use crate::function::{Failure, Judged};
 
 /// A column that a program declares, and its type as the program wrote it.
 pub(crate) type Declared = (FieldRef, Arc<str>);
@@ -20,22 +21,45 @@ pub(crate) type Declared = (FieldRef, Arc<str>);
 pub(crate) fn map(
     rows: Rows,
     name: &str,
-    function: Arc<Function>,
+    call: Call,
     columns: Vec<Declared>,
     origin: Option<String>,
 ) -> Rows {
+    let Call { function, letters } = call;
     let fields: Fields = columns.iter().map(|(field, _)| Arc::clone(field)).collect();
-    rows.map_batches(name, fields, move |batch| {
+    let nothing = nothing(&fields);
+    let call = move |batch: &RecordBatch| -> Result<Judged<Mapped>> {
         attached(|py| {
             let given = export(py, batch)
                 .map_err(|raised| Error::internal("a batch cannot be given to Python").because(raised))?;
-            let result = function.call(py, &given)?;
-            let wrong = |what: String| function.wrong(&what, &given);
-            let result = import_batch(&result)
-                .map_err(|raised| wrong(format!("gave no columns: {}", raised.value(py))))?;
-            mapped(&result, &columns, origin.as_deref()).map_err(wrong)
+            let judged = match function.try_call(py, &given) {
+                Ok(result) => {
+                    let result = import_batch(&result)
+                        .map_err(|raised| format!("gave no columns: {}", raised.value(py)))
+                        .and_then(|result| mapped(&result, &columns, origin.as_deref()));
+                    match result {
+                        Ok(mapped) => return Ok(Ok(mapped)),
+                        Err(what) => function.judge(Failure::Wrong(what), &given)?,
+                    }
+                }
+                Err(raised) => function.judge(raised, &given)?,
+            };
+            Ok(judged.unwrap_or_else(|| Ok(nothing.clone())))
         })
-    })
+    };
+    match letters {
+        Some(letters) => rows.map_batches_divided(name, fields, &letters, call),
+        None => {
+            let unasked = || Error::internal("a batch has a dead letter, and nobody asked for it");
+            rows.map_batches(name, fields, move |batch| call(batch)?.map_err(|_| unasked()))
+        }
+    }
+}
+
+/// What is left of a batch that is skipped.
+fn nothing(fields: &Fields) -> Mapped {
+    let rows = RecordBatch::new_empty(Arc::new(Schema::new(fields.clone())));
+    Mapped { rows, origins: Some(UInt32Array::from(Vec::<u32>::new())) }
 }
 
 /// The declared columns among those that a function gave, or what is wrong with them.

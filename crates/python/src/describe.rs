@@ -10,18 +10,17 @@ use std::time::Duration;
 
 use arrow::datatypes::{FieldRef, Fields, Schema, SchemaRef};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
 use thalweg::connect;
-use thalweg_app::decode::{DecodeError, Decoder};
-use thalweg_app::{Application, KeyedStream, RowTime, Rows, State, Stream, WriteRows};
+use thalweg_app::{Application, RowTime, Rows, SideOutput, State, Stream, WriteRows};
 use thalweg_dataflow::spec::SinkSpec;
-use thalweg_dataflow::{Code, Error, EventTime, Result};
+use thalweg_dataflow::{Code, Error, Result};
 
 use crate::aggregate::{Methods, windows};
-use crate::attached::{attached, enter};
+use crate::attached::enter;
+use crate::call::{Call, Keyed, Slot, aggregate};
 use crate::fields;
-use crate::function::{Function, Given};
-use crate::object::{Column, Object, write_key};
+use crate::function::Function;
+use crate::object::{Column, Object};
 use crate::{async_map, batch, rows};
 
 /// One step, as `thalweg.application.Step` holds it.
@@ -44,10 +43,11 @@ struct Step<'py> {
     shape: Bound<'py, PyAny>,
     /// A column that says something of rows: their event time, or from which row each comes.
     column: Option<String>,
+    /// What judges a record that fails, if that does not fail the job.
+    guard: Option<Bound<'py, PyAny>>,
+    /// The step whose side output gets what the guard makes of it.
+    letters: Option<usize>,
 }
-
-/// Records, each with its key as bytes.
-type Keyed = KeyedStream<Vec<u8>, Object>;
 
 /// What later steps read.
 enum Open {
@@ -58,12 +58,6 @@ enum Open {
     /// Everybody who reads it has taken it, or there is nothing to read.
     Taken,
 }
-
-/// Most keys are no longer, and what holds them does not grow.
-const KEY_BYTES: usize = 24;
-
-/// The state of a key; none until its first record comes, whose computation makes it.
-type Slot = Option<Object>;
 
 /// Where frames come from and go to.
 #[derive(Clone, Copy)]
@@ -82,7 +76,8 @@ pub(crate) fn application(declared: &Bound<'_, PyAny>, ends: Ends) -> PyResult<R
     application.enter_with(enter);
     let mut readers = vec![0; steps.len()];
     steps.iter().flat_map(|step| &step.inputs).for_each(|&input| readers[input] += 1);
-    let mut writer = Writer { application, ends, readers, open: Vec::new(), makers: Vec::new() };
+    let (makers, letters) = (BTreeMap::new(), BTreeMap::new());
+    let mut writer = Writer { application, ends, readers, open: Vec::new(), makers, letters };
     for step in &steps {
         match writer.step(step) {
             Ok(open) => writer.open.push(open),
@@ -99,64 +94,31 @@ struct Writer {
     readers: Vec<usize>,
     open: Vec<Open>,
     /// What makes the states, by the steps that declare them.
-    makers: Vec<(usize, Arc<Function>)>,
+    makers: BTreeMap<usize, Py<PyAny>>,
+    /// Where dead letters go, by the steps that declare it.
+    letters: BTreeMap<usize, SideOutput<Object>>,
 }
 
 impl Writer {
     fn step(&mut self, step: &Step<'_>) -> Result<Open> {
-        let function = Arc::new(Function::new(&step.function, &step.kind, &step.name));
+        let call = self.call(step)?;
         let stream = match step.kind.as_str() {
             "source" => {
                 let spec = match self.ends {
                     Ends::Connectors => connect::source(&step.name, &step.options)?,
                     Ends::Hands => thalweg_app::driver::frames(),
                 };
-                let many = step.many;
-                self.application.source(&step.name, spec, Decode { function, many })
+                call.source(&self.application, &step.name, spec, step.many)
             }
-            "map" => self.stream(step)?.try_filter_map(move |record: Object| {
-                attached(|py| {
-                    let result = function.call(py, record.0.bind(py))?;
-                    Ok((!result.is_none()).then(|| Object(result.unbind())))
-                })
-            }),
-            "filter" => self.stream(step)?.try_filter(move |record| {
-                attached(|py| {
-                    let record = record.0.bind(py);
-                    let answer = function.call(py, record)?;
-                    answer.is_truthy().map_err(|raised| function.failed(py, &raised, record))
-                })
-            }),
-            "flat_map" => self.stream(step)?.try_flat_map(move |record: Object| {
-                attached(|py| {
-                    let record = record.0.bind(py);
-                    Given::many(&function, function.call(py, record)?, record)
-                })
-            }),
+            "map" => call.map(self.stream(step)?),
+            "filter" => call.filter(self.stream(step)?),
+            "flat_map" => call.flat_map(self.stream(step)?),
             "async_map" => {
                 let in_flight = step.options.get("in_flight").and_then(|calls| calls.parse().ok());
                 let in_flight = in_flight.ok_or_else(|| misread("'in_flight' is no number of calls"))?;
-                async_map::map(self.stream(step)?, function, in_flight)
+                async_map::map(self.stream(step)?, call, in_flight)
             }
-            "with_event_time" => {
-                let delay = delay(step)?;
-                self.stream(step)?.try_with_event_time(
-                    move |record| {
-                        attached(|py| {
-                            let record = record.0.bind(py);
-                            let time = function.call(py, record)?;
-                            nanos(&time).ok_or_else(|| {
-                                function.gave(
-                                    &time,
-                                    "seconds since 1970 or a datetime with a time zone",
-                                    record,
-                                )
-                            })
-                        })
-                    },
-                    delay,
-                )
-            }
+            "with_event_time" => call.with_event_time(self.stream(step)?, delay(step)?),
             "merge" => {
                 let first = self.read(step.inputs[0])?;
                 let second = self.read(step.inputs[1])?;
@@ -166,65 +128,45 @@ impl Writer {
                     _ => return Err(misread("a stream and a keyed stream cannot be merged")),
                 }
             }
-            "key_by" => {
-                let column = Arc::new(Column { step: Arc::clone(&function) });
-                let pairs = self.stream(step)?.try_map(move |record: Object| {
-                    attached(|py| {
-                        let object = record.0.bind(py);
-                        let (key, mut bytes) = (function.call(py, object)?, Vec::with_capacity(KEY_BYTES));
-                        write_key(&key, &mut bytes).map_err(|raised| function.failed(py, &raised, object))?;
-                        Ok((bytes, record))
-                    })
-                });
-                return Ok(Open::Keyed(pairs.keyed_in(column)));
+            "key_by" => return Ok(Open::Keyed(call.key_by(self.stream(step)?))),
+            "dead letters" => {
+                let column = Arc::new(Column::letters(call.function));
+                let letters = self.application.side_output_in(&step.name, column);
+                let stream = letters.stream();
+                self.letters.insert(self.open.len(), letters);
+                stream
             }
             "state" => {
-                self.makers.push((self.open.len(), function));
+                self.makers.insert(self.open.len(), step.function.clone().unbind());
                 let column = fields::Columns::new(&step.name, &step.shape)
                     .map_err(|raised| misread("this is no shape of a state").because(raised))?;
                 return Ok(Open::State(self.application.state_in(&step.name, Arc::new(column))));
             }
             "stateful" => {
-                let many = step.many;
-                let Open::Keyed(keyed) = self.read(step.inputs[0])? else {
-                    return Err(misread("a state computation reads a keyed stream"));
-                };
-                let maker = self.makers.iter().find(|(at, _)| *at == step.inputs[1]);
-                let make = maker.map(|(_, make)| Arc::clone(make));
+                let keyed = self.keyed(step)?;
+                let make = self.makers.get(&step.inputs[1]).map(|make| {
+                    let make = Function::new(make.bind(step.function.py()), "state", &step.name);
+                    make.guarded_by(step.guard.as_ref())
+                });
                 let (Open::State(state), Some(make)) = (self.read(step.inputs[1])?, make) else {
                     return Err(misread("a state computation uses a state"));
                 };
-                keyed.try_with_state(&state, move |_, record: Object, state: &mut Slot| {
-                    attached(|py| {
-                        let record = record.0.bind(py);
-                        let state = match state {
-                            Some(state) => state,
-                            None => state.insert(Object(make.make(py)?.unbind())),
-                        };
-                        let result = function.call_with(py, record, state.0.bind(py))?;
-                        match many {
-                            true => Given::many(&function, result, record),
-                            false => Ok(Given::one(result)),
-                        }
-                    })
-                })
+                call.stateful(keyed, &state, make, step.many)
             }
             "aggregate" => {
-                let Open::Keyed(keyed) = self.read(step.inputs[0])? else {
-                    return Err(misread("windows read a keyed stream"));
-                };
-                let methods = Methods::new(&step.function, &step.name)
+                let (keyed, windows) = (self.keyed(step)?, windows(&step.options)?);
+                let methods = Methods::new(&step.function, &step.name, step.guard.as_ref())
                     .map_err(|raised| misread("this is no aggregation").because(raised))?;
-                let results = keyed.window(windows(&step.options)?).aggregate(&step.name, methods);
-                results.filter_map(|result| result)
+                aggregate(keyed, windows, &step.name, methods, call.letters)
             }
             "rows" => {
                 let columns = columns(&step.columns)?;
                 let (fields, name) = (fields(&columns), Arc::from(format!("rows '{}'", step.name)));
+                let stream = call.fitting(self.stream(step)?, rows::Rows::new(Arc::clone(&name), &columns)?);
                 let make = move || -> Result<Box<dyn WriteRows<Object>>> {
                     Ok(Box::new(rows::Rows::new(Arc::clone(&name), &columns)?))
                 };
-                return Ok(Open::Rows(self.stream(step)?.rows_with(fields, make)));
+                return Ok(Open::Rows(stream.rows_with(fields, make)));
             }
             "table" => {
                 let columns = columns(&step.columns)?;
@@ -242,7 +184,8 @@ impl Writer {
             "map_batches" => {
                 let columns = columns(&step.columns)?;
                 let rows = self.rows(step)?;
-                return Ok(Open::Rows(batch::map(rows, &step.name, function, columns, step.column.clone())));
+                let origin = step.column.clone();
+                return Ok(Open::Rows(batch::map(rows, &step.name, call, columns, origin)));
             }
             "records" => self.rows(step)?.records_with(rows::read),
             "sql" => {
@@ -254,15 +197,14 @@ impl Writer {
                     }
                 }
                 let text = step.options.get("text").map_or("", String::as_str);
-                self.application.sql_with(text, &tables, rows::read)
+                return Ok(Open::Rows(self.application.sql_rows(text, &tables)));
             }
             "sink" => {
                 let spec = match self.ends {
                     Ends::Connectors => connect::sink(&step.name, &step.options)?,
                     Ends::Hands => thalweg_app::driver::kept(),
                 };
-                let encode = move |record: &Object, frame: &mut Vec<u8>| encode(&function, record, frame);
-                self.stream(step)?.try_sink(&step.name, spec, encode);
+                call.sink(self.stream(step)?, &step.name, spec);
                 return Ok(Open::Taken);
             }
             "sink_of_rows" => {
@@ -273,10 +215,11 @@ impl Writer {
                 let columns = columns(&step.columns)?;
                 let (fields, name) = (fields(&columns), Arc::from(format!("sink '{}'", step.name)));
                 let spec = sink_of_rows(step, self.ends);
+                let stream = call.fitting(self.stream(step)?, rows::Rows::new(Arc::clone(&name), &columns)?);
                 let make = move || -> Result<Box<dyn WriteRows<Object>>> {
                     Ok(Box::new(rows::Rows::new(Arc::clone(&name), &columns)?))
                 };
-                self.stream(step)?.sink_rows_with(&step.name, fields, spec, make);
+                stream.sink_rows_with(&step.name, fields, spec, make);
                 return Ok(Open::Taken);
             }
             "discard" => {
@@ -292,6 +235,24 @@ impl Writer {
             other => return Err(misread(&format!("there is no step '{other}'"))),
         };
         Ok(Open::Stream(stream))
+    }
+
+    /// The step's function, in its place.
+    fn call(&self, step: &Step<'_>) -> Result<Call> {
+        let function = Function::new(&step.function, &step.kind, &step.name);
+        let function = Arc::new(function.guarded_by(step.guard.as_ref()));
+        let letters = step.letters.map(|at| self.letters.get(&at).cloned());
+        let letters = letters.map(|found| found.ok_or_else(|| misread("there are no such letters")));
+        Ok(Call { function, letters: letters.transpose()? })
+    }
+
+    fn keyed(&mut self, step: &Step<'_>) -> Result<Keyed> {
+        match self.read(step.inputs[0])? {
+            Open::Keyed(keyed) => Ok(keyed),
+            Open::Stream(_) | Open::State(_) | Open::Rows(_) | Open::Taken => {
+                Err(misread(&format!("'{}' reads a keyed stream", step.kind)))
+            }
+        }
     }
 
     fn stream(&mut self, step: &Step<'_>) -> Result<Stream<Object>> {
@@ -337,9 +298,13 @@ fn delay(step: &Step<'_>) -> Result<Duration> {
 }
 
 /// Makes the sink of a step for rows with these columns.
-fn sink_of_rows(step: &Step<'_>, ends: Ends) -> impl FnOnce(SchemaRef) -> Result<Arc<dyn SinkSpec>> {
+fn sink_of_rows(
+    step: &Step<'_>,
+    ends: Ends,
+) -> impl Fn(SchemaRef) -> Result<Arc<dyn SinkSpec>> + use<> + 'static {
+    let (name, options) = (step.name.clone(), step.options.clone());
     move |schema| match ends {
-        Ends::Connectors => connect::sink_rows(&step.name, &step.options, schema),
+        Ends::Connectors => connect::sink_rows(&name, &options, schema),
         Ends::Hands => Ok(thalweg_app::driver::kept()),
     }
 }
@@ -361,75 +326,4 @@ fn fields(columns: &[(FieldRef, Arc<str>)]) -> Fields {
 /// The Python side has let something through that it should not have.
 fn misread(what: &str) -> Error {
     Error::new(Code::InvalidProgram, what)
-}
-
-/// An instant: seconds since 1970, or a `datetime` that knows its time zone.
-pub(crate) fn nanos(time: &Bound<'_, PyAny>) -> Option<EventTime> {
-    const PER_SECOND: i64 = 1_000_000_000;
-    if let Ok(seconds) = time.extract::<i64>() {
-        return seconds.checked_mul(PER_SECOND).map(EventTime);
-    }
-    let seconds = match time.extract::<f64>() {
-        Ok(seconds) => seconds,
-        Err(_) if time.getattr("tzinfo").is_ok_and(|zone| !zone.is_none()) => {
-            time.call_method0("timestamp").ok()?.extract().ok()?
-        }
-        Err(_) => return None,
-    };
-    // Doubles hold seconds of these years to about a microsecond, so that is what is kept.
-    let micros = (seconds * 1e6).round();
-    (micros.abs() < 9.2e15).then(|| EventTime(micros as i64 * 1_000))
-}
-
-/// A decoder: a function of the frame's bytes.
-struct Decode {
-    function: Arc<Function>,
-    many: bool,
-}
-
-impl Decoder<Object> for Decode {
-    fn decode(
-        &self,
-        frame: &[u8],
-        records: &mut std::collections::VecDeque<Object>,
-    ) -> Result<(), DecodeError> {
-        attached(|py| {
-            let frame = PyBytes::new(py, frame).into_any();
-            let result = self.function.call(py, &frame).map_err(in_full)?;
-            let given = match self.many {
-                true => Given::many(&self.function, result, &frame).map_err(in_full)?,
-                false => Given::one(result),
-            };
-            for record in given {
-                records.push_back(record.map_err(in_full)?);
-            }
-            Ok(())
-        })
-    }
-}
-
-/// Appends what an encoder gives for a record: bytes, or text.
-fn encode(function: &Function, record: &Object, frame: &mut Vec<u8>) -> Result<(), DecodeError> {
-    attached(|py| {
-        let record = record.0.bind(py);
-        let result = function.call(py, record).map_err(in_full)?;
-        if let Ok(bytes) = result.cast::<PyBytes>() {
-            frame.extend_from_slice(bytes.as_bytes());
-        } else if let Ok(text) = result.cast::<PyString>() {
-            frame.extend_from_slice(
-                text.to_str().map_err(|raised| in_full(function.failed(py, &raised, record)))?.as_bytes(),
-            );
-        } else {
-            return Err(in_full(function.gave(&result, "bytes or str", record)));
-        }
-        Ok(())
-    })
-}
-
-/// What a function has done wrong, with its traceback.
-fn in_full(error: Error) -> DecodeError {
-    match error.why() {
-        Some(why) => format!("{}\n{why}", error.what()).into(),
-        None => error.what().into(),
-    }
 }

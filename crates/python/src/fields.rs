@@ -9,27 +9,26 @@
 //!
 //! What a class declares need not be what an object holds. A state must come back as it was, so an object that
 //! holds anything but the very types that are declared is pickled as a whole, in a column beside the others. Of a
-//! class that says nothing there is that column alone.
+//! class that says nothing, or declares what no column holds, there is that column alone.
+//!
+//! An earlier version of the class may have had other fields. They are found by name: what is gone is passed
+//! over, and what is new is its default.
+
+mod columns;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, StructArray};
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields as ArrowFields, TimeUnit};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
-use thalweg_app::{Columnar, Write};
-use thalweg_dataflow::{Code, Error, Result};
+use thalweg_app::{Readable, ReadableField, ReadableFields};
 
-use crate::attached::attached;
 use crate::function::shown;
-use crate::object::{Object, pickled, unpickled};
-use crate::rows::{Values, append, classes, objects, values};
+use crate::rows::classes;
 
-/// The column of states that are pickled.
-const PICKLE: &str = "pickle";
+pub(crate) use columns::Columns;
 
 /// The years whose instants are numbers of nanoseconds since 1970, as the engine counts.
 const YEARS: std::ops::Range<i32> = 1700..2200;
@@ -46,13 +45,32 @@ enum Shape {
     Instant,
     List(Arc<Shape>),
     Fields(Fields),
+    /// What no column holds, in words for people.
+    Other(String),
 }
 
 /// A dataclass, or a `dict` with these items in this order.
 struct Fields {
     /// None for a `dict`.
     class: Option<Py<PyAny>>,
-    fields: Vec<(Py<PyString>, Shape)>,
+    fields: Vec<DeclaredField>,
+}
+
+struct DeclaredField {
+    name: Py<PyString>,
+    shape: Shape,
+    missing: Missing,
+}
+
+/// What a field is where an earlier version of the class did not have it.
+enum Missing {
+    /// Nobody knows.
+    Unknown,
+    /// Not there, as items of a `dict` need not be.
+    Absent,
+    Value(Py<PyAny>),
+    /// What this makes.
+    Made(Py<PyAny>),
 }
 
 impl Shape {
@@ -61,6 +79,7 @@ impl Shape {
         if let Ok(parts) = declared.cast::<PyTuple>() {
             return match parts.get_item(0)?.extract::<String>()?.as_str() {
                 "list" => Ok(Shape::List(Arc::new(Self::of(&parts.get_item(1)?)?))),
+                "other" => Ok(Shape::Other(parts.get_item(1)?.extract()?)),
                 _ => Fields::of(declared).map(Shape::Fields),
             };
         }
@@ -89,6 +108,41 @@ impl Shape {
             Shape::Instant => DataType::Timestamp(TimeUnit::Microsecond, None),
             Shape::List(item) => DataType::List(Arc::new(Field::new("item", item.data_type(), true))),
             Shape::Fields(fields) => DataType::Struct(fields.columns().into()),
+            Shape::Other(_) => DataType::Null,
+        }
+    }
+
+    /// Whether columns hold all of it.
+    fn is_columns(&self) -> bool {
+        match self {
+            Shape::List(item) => item.is_columns(),
+            Shape::Fields(fields) => fields.is_columns(),
+            Shape::Other(_) => false,
+            Shape::Flag
+            | Shape::Whole
+            | Shape::Number
+            | Shape::Text
+            | Shape::Bytes
+            | Shape::Date
+            | Shape::Time
+            | Shape::Instant => true,
+        }
+    }
+
+    /// Of which columns it can be restored.
+    fn readable(&self) -> Readable {
+        match self {
+            Shape::Number => Readable::Column(vec![DataType::Float64, DataType::Int64]),
+            Shape::List(item) => Readable::List(Box::new(item.readable())),
+            Shape::Fields(fields) => Readable::Fields(fields.readable(None)),
+            Shape::Other(words) => Readable::Nothing(words.clone()),
+            Shape::Flag
+            | Shape::Whole
+            | Shape::Text
+            | Shape::Bytes
+            | Shape::Date
+            | Shape::Time
+            | Shape::Instant => Readable::Column(vec![self.data_type()]),
         }
     }
 
@@ -115,6 +169,7 @@ impl Shape {
                 Err(_) => false,
             },
             Shape::Fields(fields) => fields.fits(value)?,
+            Shape::Other(_) => false,
         })
     }
 
@@ -127,9 +182,11 @@ impl Shape {
                 let items: PyResult<Vec<_>> = value.try_iter()?.map(|value| item.restore(value?)).collect();
                 Ok(PyList::new(value.py(), items?)?.into_any())
             }
+            Shape::Number if value.is_exact_instance_of::<PyInt>() => as_float(value),
             Shape::Flag
             | Shape::Whole
             | Shape::Number
+            | Shape::Other(_)
             | Shape::Text
             | Shape::Bytes
             | Shape::Date
@@ -141,20 +198,34 @@ impl Shape {
 
 impl Fields {
     fn of(declared: &Bound<'_, PyAny>) -> PyResult<Self> {
-        type Field<'py> = (String, Bound<'py, PyAny>);
+        type Field<'py> = (String, Bound<'py, PyAny>, Bound<'py, PyAny>);
         let (kind, class, fields): (String, Bound<'_, PyAny>, Vec<Field<'_>>) = declared.extract()?;
-        let field = |(name, shape): &Field<'_>| {
-            Ok((PyString::intern(declared.py(), name).unbind(), Shape::of(shape)?))
+        let field = |(name, shape, missing): &Field<'_>| {
+            let name = PyString::intern(declared.py(), name).unbind();
+            Ok(DeclaredField { name, shape: Shape::of(shape)?, missing: Missing::of(missing)? })
         };
         let class = (kind == "dataclass").then(|| class.unbind());
         Ok(Self { class, fields: fields.iter().map(field).collect::<PyResult<_>>()? })
     }
 
     fn columns(&self) -> Vec<FieldRef> {
-        let column = |(name, shape): &(Py<PyString>, Shape)| {
-            Arc::new(Field::new(name.to_string(), shape.data_type(), true))
+        let column = |field: &DeclaredField| {
+            Arc::new(Field::new(field.name.to_string(), field.shape.data_type(), true))
         };
         self.fields.iter().map(column).collect()
+    }
+
+    fn is_columns(&self) -> bool {
+        self.fields.iter().all(|field| field.shape.is_columns())
+    }
+
+    fn readable(&self, whole: Option<String>) -> ReadableFields {
+        let field = |field: &DeclaredField| ReadableField {
+            name: field.name.to_string(),
+            readable: field.shape.readable(),
+            optional: !matches!(field.missing, Missing::Unknown),
+        };
+        ReadableFields { fields: self.fields.iter().map(field).collect(), whole }
     }
 
     fn fits(&self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -167,8 +238,8 @@ impl Fields {
                 {
                     return Ok(false);
                 }
-                all(self.fields.iter(), |(name, shape)| match value.getattr_opt(name)? {
-                    Some(value) => shape.fits(&value),
+                all(self.fields.iter(), |field| match value.getattr_opt(&field.name)? {
+                    Some(value) => field.shape.fits(&value),
                     None => Ok(false),
                 })
             }
@@ -178,8 +249,9 @@ impl Fields {
                 // Their order is what whoever iterates sees.
                 let mut there = items.iter().zip(&self.fields);
                 Ok(items.len() == self.fields.len()
-                    && all(&mut there, |((key, value), (name, shape))| {
-                        Ok(key.is_exact_instance_of::<PyString>() && key.eq(name)? && shape.fits(&value)?)
+                    && all(&mut there, |((key, value), field)| {
+                        let is_own = key.is_exact_instance_of::<PyString>() && key.eq(&field.name)?;
+                        Ok(is_own && field.shape.fits(&value)?)
                     })?)
             }
         }
@@ -187,22 +259,88 @@ impl Fields {
 
     /// An object of `items`, past its constructor: it is not new.
     fn restore<'py>(&self, items: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = items.py();
-        let Some(class) = &self.class else {
-            for (name, shape) in &self.fields {
-                items.set_item(name, shape.restore(items.get_item(name)?)?)?;
-            }
-            return Ok(items);
+        let (py, items) = (items.py(), items.cast::<PyDict>()?);
+        let value = |field: &DeclaredField| match items.get_item(&field.name)? {
+            Some(value) => field.shape.restore(value).map(Some),
+            None => field.missing.value(py),
         };
-        let base = py.import(intern!(py, "builtins"))?.getattr(intern!(py, "object"))?;
-        let object = base.call_method1(intern!(py, "__new__"), (class,))?;
-        for (name, shape) in &self.fields {
-            let value = shape.restore(items.get_item(name)?)?;
-            // A frozen class refuses to be set in any other way.
-            base.call_method1(intern!(py, "__setattr__"), (&object, name, value))?;
+        let Some(class) = &self.class else {
+            let made = PyDict::new(py);
+            for field in &self.fields {
+                if let Some(value) = value(field)? {
+                    made.set_item(&field.name, value)?;
+                }
+            }
+            return Ok(made.into_any());
+        };
+        let object = base(py)?.call_method1(intern!(py, "__new__"), (class,))?;
+        for field in &self.fields {
+            if let Some(value) = value(field)? {
+                set(&object, &field.name, &value)?;
+            }
         }
         Ok(object)
     }
+
+    /// Gives an object that was pickled the fields that its class has got since: those not among the `kept`.
+    fn complete(&self, object: &Bound<'_, PyAny>, kept: &ArrowFields) -> PyResult<()> {
+        if !self.class.as_ref().is_some_and(|class| object.get_type().is(class)) {
+            return Ok(());
+        }
+        let is_new = |field: &&DeclaredField| kept.find(&field.name.to_string()).is_none();
+        for field in self.fields.iter().filter(is_new) {
+            if object.getattr_opt(&field.name)?.is_none()
+                && let Some(value) = field.missing.value(object.py())?
+            {
+                set(object, &field.name, &value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Missing {
+    fn of(declared: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if declared.is_none() {
+            return Ok(Missing::Unknown);
+        }
+        let (kind, what): (String, Bound<'_, PyAny>) = declared.extract()?;
+        match kind.as_str() {
+            "absent" => Ok(Missing::Absent),
+            "value" => Ok(Missing::Value(what.unbind())),
+            "factory" => Ok(Missing::Made(what.unbind())),
+            other => Err(PyTypeError::new_err(format!("there is no default '{other}'"))),
+        }
+    }
+
+    /// None, if the field is not there.
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self {
+            Missing::Unknown => Err(PyTypeError::new_err("a field has no default")),
+            Missing::Absent => Ok(None),
+            Missing::Value(value) => Ok(Some(value.bind(py).clone())),
+            Missing::Made(make) => make.bind(py).call0().map(Some),
+        }
+    }
+}
+
+/// A whole number as a float, if there is one that is equal.
+fn as_float(number: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    let float = number.py().get_type::<PyFloat>().call1((&number,))?;
+    match float.eq(&number)? {
+        true => Ok(float),
+        false => Err(PyValueError::new_err(format!("no float is {}", shown(&number)))),
+    }
+}
+
+fn base(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import(intern!(py, "builtins"))?.getattr(intern!(py, "object"))
+}
+
+/// Sets an attribute; a frozen class refuses any other way.
+fn set(object: &Bound<'_, PyAny>, name: &Py<PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = object.py();
+    base(py)?.call_method1(intern!(py, "__setattr__"), (object, name, value)).map(drop)
 }
 
 fn all<T>(things: impl Iterator<Item = T>, mut is: impl FnMut(T) -> PyResult<bool>) -> PyResult<bool> {
@@ -212,143 +350,4 @@ fn all<T>(things: impl Iterator<Item = T>, mut is: impl FnMut(T) -> PyResult<boo
         }
     }
     Ok(true)
-}
-
-/// States of one class.
-#[derive(Clone)]
-pub(crate) struct Columns {
-    /// The step, for people.
-    step: Arc<str>,
-    shape: Option<Arc<Fields>>,
-}
-
-impl Columns {
-    /// The columns that `thalweg.shapes` describes, or `None`.
-    pub(crate) fn new(step: &str, declared: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let shape = (!declared.is_none()).then(|| Fields::of(declared)).transpose()?;
-        Ok(Self { step: step.into(), shape: shape.map(Arc::new) })
-    }
-
-    fn of_fields(&self) -> Vec<FieldRef> {
-        self.shape.as_ref().map_or_else(Vec::new, |shape| shape.columns())
-    }
-
-    fn columns(&self) -> ArrowFields {
-        let pickle = Arc::new(Field::new(PICKLE, DataType::Binary, true));
-        self.of_fields().into_iter().chain([pickle]).collect()
-    }
-
-    fn restore<'py>(&self, items: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let shape = self.shape.as_ref();
-        let shape = shape.ok_or_else(|| PyTypeError::new_err("a state is neither null nor pickled"))?;
-        items.del_item(PICKLE)?;
-        shape.restore(items)
-    }
-
-    fn failed(&self, what: &str, why: impl std::fmt::Display) -> Error {
-        Error::new(Code::FunctionFailed, format!("a state of '{}' cannot be {what}", self.step)).because(why)
-    }
-}
-
-impl Columnar<Option<Object>> for Columns {
-    fn data_type(&self) -> DataType {
-        DataType::Struct(self.columns())
-    }
-
-    fn is_nullable(&self) -> bool {
-        true
-    }
-
-    fn writer(&self) -> Result<Box<dyn Write<Option<Object>>>> {
-        Ok(Box::new(Writer {
-            columns: self.clone(),
-            values: self.of_fields().iter().map(|f| values(f.data_type())).collect::<Result<_>>()?,
-            pickles: BinaryBuilder::new(),
-            there: Vec::new(),
-        }))
-    }
-
-    fn read(&self, column: &ArrayRef) -> Result<thalweg_app::Values<Option<Object>>> {
-        let damaged = || Error::internal("states have other columns");
-        let structs = column.as_struct_opt().ok_or_else(damaged)?;
-        let pickles = structs.column_by_name(PICKLE).and_then(|column| column.as_binary_opt::<i32>());
-        let pickles = pickles.ok_or_else(damaged)?;
-        let states = attached(|py| -> PyResult<Vec<_>> {
-            let plain = objects(py, column)?;
-            let state = |(row, plain): (usize, Bound<'_, PyAny>)| -> PyResult<Option<Object>> {
-                if plain.is_none() {
-                    return Ok(None);
-                }
-                let state = match pickles.is_null(row) {
-                    false => unpickled(py, pickles.value(row))?,
-                    true => self.restore(plain)?,
-                };
-                Ok(Some(Object(state.unbind())))
-            };
-            plain.into_iter().enumerate().map(state).collect()
-        });
-        Ok(Box::new(states.map_err(|raised| self.failed("read", raised))?.into_iter()))
-    }
-}
-
-/// States on their way into their columns.
-struct Writer {
-    columns: Columns,
-    values: Vec<Box<dyn Values>>,
-    pickles: BinaryBuilder,
-    there: Vec<bool>,
-}
-
-impl Writer {
-    fn push(&mut self, state: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let shape = self.columns.shape.clone();
-        let fits = shape.as_ref().map_or(Ok(false), |shape| shape.fits(state))?;
-        let Some(shape) = shape.filter(|_| fits) else {
-            let pickle = pickled(state)?;
-            self.values.iter_mut().for_each(|values| values.append_null());
-            self.pickles.append_value(pickle.as_bytes());
-            return Ok(pickle.as_bytes().len());
-        };
-        let mut bytes = 0;
-        for ((name, _), values) in shape.fields.iter().zip(&mut self.values) {
-            let value = match &shape.class {
-                Some(_) => state.getattr(name)?,
-                None => state.get_item(name)?,
-            };
-            bytes += append(&mut **values, &value)?.ok_or_else(|| {
-                PyTypeError::new_err(format!("{} has no place in its column", shown(&value)))
-            })?;
-        }
-        self.pickles.append_null();
-        Ok(bytes)
-    }
-}
-
-impl Write<Option<Object>> for Writer {
-    fn push(&mut self, state: &Option<Object>) -> Result<usize> {
-        self.there.push(state.is_some());
-        match state {
-            None => {
-                self.values.iter_mut().for_each(|values| values.append_null());
-                self.pickles.append_null();
-                Ok(1)
-            }
-            Some(state) => attached(|py| {
-                let state = state.0.bind(py);
-                Writer::push(self, state).map_err(|raised| {
-                    let why = format!("{raised}\nthe state was {}", shown(state));
-                    self.columns.failed("written", why)
-                })
-            }),
-        }
-    }
-
-    fn finish(&mut self) -> Result<ArrayRef> {
-        let mut columns: Vec<ArrayRef> = self.values.iter_mut().map(|values| values.finish()).collect();
-        columns.push(Arc::new(self.pickles.finish()));
-        let there = NullBuffer::from(std::mem::take(&mut self.there));
-        let length = there.len();
-        let made = StructArray::try_new_with_length(self.columns.columns(), columns, Some(there), length);
-        Ok(Arc::new(made.map_err(|why| Error::internal("states have lost a column").because(why))?))
-    }
 }

@@ -1,7 +1,9 @@
 //! Functions of the program, and what a user reads when one fails.
 
 use std::ptr::null_mut;
+use std::sync::Arc;
 
+use pyo3::exceptions::{PyException, PyMemoryError, PyTypeError};
 use pyo3::ffi::PyObject;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyString, PyTuple};
@@ -22,6 +24,33 @@ pub(crate) struct Function {
     mark: Step,
     /// What it is called with, for people.
     called_with: &'static str,
+    /// Judges what fails, if that does not fail the job: a `thalweg.policies.Guard`.
+    guard: Option<Py<PyAny>>,
+}
+
+/// What becomes of a record: something that goes on, or a letter, which leaves aside.
+pub(crate) type Judged<T> = std::result::Result<T, Object>;
+
+/// Why a function has nothing to go on with for a record.
+pub(crate) enum Failure {
+    /// An exception.
+    Raised(PyErr),
+    /// What is wrong with what it has done, in words that stand behind its name.
+    Wrong(String),
+}
+
+impl Failure {
+    /// A result that cannot be used, and what would have been.
+    pub(crate) fn gave(result: &Bound<'_, PyAny>, wanted: &str) -> Self {
+        let class = result.get_type().qualname().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        Failure::Wrong(format!("gave {} of type '{class}', not {wanted}", shown(result)))
+    }
+}
+
+impl From<PyErr> for Failure {
+    fn from(raised: PyErr) -> Self {
+        Failure::Raised(raised)
+    }
 }
 
 impl Function {
@@ -32,7 +61,18 @@ impl Function {
             mark: Step::new(&step),
             step,
             called_with: "the record was",
+            guard: None,
         }
+    }
+
+    /// The same, with a policy for records that fail.
+    pub(crate) fn guarded_by(self, guard: Option<&Bound<'_, PyAny>>) -> Self {
+        Self { guard: guard.map(|guard| guard.clone().unbind()), ..self }
+    }
+
+    /// Whether records that fail are no failure of the job.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guard.is_some()
     }
 
     /// The same for a function that has arguments, and no record.
@@ -42,19 +82,28 @@ impl Function {
 
     /// Calls it with a record.
     pub(crate) fn call<'py>(&self, py: Python<'py>, record: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
-        let result = self.mark.call(record, || call(self.function.bind(py), record, None));
-        result.map_err(|raised| self.failed(py, &raised, record))
+        self.try_call(py, record).map_err(|raised| self.failed(py, &raised, record))
     }
 
-    /// Calls it with a record and a state.
-    pub(crate) fn call_with<'py>(
+    /// Calls it with a record, whose failure is still to be [judged](Self::judge).
+    #[inline]
+    pub(crate) fn try_call<'py>(
+        &self,
+        py: Python<'py>,
+        record: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.mark.call(record, || call(self.function.bind(py), record, None))
+    }
+
+    /// Calls it with a record and a state, or another value. Its failure is still to be judged.
+    #[inline]
+    pub(crate) fn try_call_with<'py>(
         &self,
         py: Python<'py>,
         record: &Bound<'py, PyAny>,
         state: &Bound<'py, PyAny>,
-    ) -> Result<Bound<'py, PyAny>> {
-        let result = self.mark.call(record, || call(self.function.bind(py), record, Some(state)));
-        result.map_err(|raised| self.failed(py, &raised, record))
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.mark.call(record, || call(self.function.bind(py), record, Some(state)))
     }
 
     /// Calls it with several arguments, one of which is shown where it fails.
@@ -63,18 +112,64 @@ impl Function {
         arguments: impl pyo3::call::PyCallArgs<'py>,
         shown: &Bound<'py, PyAny>,
     ) -> Result<Bound<'py, PyAny>> {
-        let py = shown.py();
-        let result = self.mark.call(shown, || self.function.bind(py).call1(arguments));
-        result.map_err(|raised| self.failed(py, &raised, shown))
+        self.try_call_many(arguments, shown).map_err(|raised| self.failed(shown.py(), &raised, shown))
+    }
+
+    /// The same. Its failure is still to be judged.
+    pub(crate) fn try_call_many<'py>(
+        &self,
+        arguments: impl pyo3::call::PyCallArgs<'py>,
+        shown: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.mark.call(shown, || self.function.bind(shown.py()).call1(arguments))
     }
 
     /// Calls it with nothing.
     pub(crate) fn make<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
-        let nothing = py.None().into_bound(py);
-        self.mark.call(&nothing, || self.function.bind(py).call0()).map_err(|raised| {
+        self.try_make(py).map_err(|raised| {
             let what = format!("{} raised {}", self.step, in_a_line(py, &raised));
             Error::new(Code::FunctionFailed, what).because(traceback(py, &raised))
         })
+    }
+
+    /// Calls it with nothing. Its failure is still to be judged.
+    pub(crate) fn try_make<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let nothing = py.None().into_bound(py);
+        self.mark.call(&nothing, || self.function.bind(py).call0())
+    }
+
+    /// The words for a failure that nothing judges.
+    #[cold]
+    pub(crate) fn end<T>(&self, failure: Failure, record: &Bound<'_, PyAny>) -> Result<T> {
+        Err(match failure {
+            Failure::Raised(raised) => self.failed(record.py(), &raised, record),
+            Failure::Wrong(what) => self.wrong(&what, record),
+        })
+    }
+
+    /// What becomes of a record that has failed, by the policy of the step: a letter, nothing, or the end of the job.
+    #[cold]
+    pub(crate) fn judge<'py, T>(
+        &self,
+        failure: impl Into<Failure>,
+        record: &Bound<'py, PyAny>,
+    ) -> Result<Option<Judged<T>>> {
+        let py = record.py();
+        let failure = failure.into();
+        let Some(guard) = &self.guard else { return self.end(failure, record) };
+        let raised = match failure {
+            Failure::Raised(raised) => raised,
+            Failure::Wrong(what) => PyTypeError::new_err(format!("it {what}")),
+        };
+        if !raised.is_instance_of::<PyException>(py) || raised.is_instance_of::<PyMemoryError>(py) {
+            return Err(self.failed(py, &raised, record));
+        }
+        // With its traceback, which lies beside the value until it is asked for.
+        let value = raised.clone_ref(py).into_value(py);
+        let judged = || guard.bind(py).call_method1("failed", (value, record));
+        let letter = self.mark.call(record, judged);
+        let letter = letter.map_err(|raised| self.failed(py, &raised, record))?;
+        Ok((!letter.is_none()).then(|| Err(Object(letter.unbind()))))
     }
 
     /// The words for an exception that the function raised, or that what it gave has led to.
@@ -95,37 +190,40 @@ impl Function {
         let what = format!("a record behind {} cannot be read: {}", self.step, in_a_line(py, raised));
         Error::new(Code::FunctionFailed, what).because(traceback(py, raised))
     }
-
-    /// The words for a result that cannot be used.
-    pub(crate) fn gave(&self, result: &Bound<'_, PyAny>, wanted: &str, record: &Bound<'_, PyAny>) -> Error {
-        let class = result.get_type().qualname().map_or_else(|_| "?".to_owned(), |name| name.to_string());
-        let what = format!("{} gave {} of type '{class}', not {wanted}", self.step, shown(result));
-        Error::new(Code::FunctionFailed, what).because(format!("{} {}", self.called_with, shown(record)))
-    }
 }
 
-/// What a function gave for one record: the rest of many, or one, or nothing.
+/// What a function gave for one record: the rest of many, or one, or nothing; or what its policy made of it.
 pub(crate) enum Given {
     /// At most one.
-    One(Option<Object>),
+    One(Option<Judged<Object>>),
     /// Items of a list or tuple, the last first.
     Items(Vec<Object>),
     /// An iterator that is asked for one at a time, of this function and record.
-    Lazy { iterator: Py<PyIterator>, function: std::sync::Arc<Function>, record: Object },
+    Lazy { iterator: Py<PyIterator>, function: Arc<Function>, record: Object },
 }
 
 impl Given {
-    /// One record, or nothing for `None`.
-    pub(crate) fn one(result: Bound<'_, PyAny>) -> Self {
-        Given::One((!result.is_none()).then(|| Object(result.unbind())))
+    /// What comes of a call: any number of records, or one, or nothing for `None`.
+    pub(crate) fn of<'py>(
+        function: &Arc<Function>,
+        result: PyResult<Bound<'py, PyAny>>,
+        record: &Bound<'py, PyAny>,
+        many: bool,
+    ) -> Result<Self> {
+        match (result, many) {
+            (Ok(result), false) => Ok(Given::One((!result.is_none()).then(|| Ok(Object(result.unbind()))))),
+            (Ok(result), true) => Self::many(function, result, record),
+            (Err(raised), _) => function.judge(raised, record).map(Given::One),
+        }
     }
 
     /// What can be iterated, or nothing for `None`.
-    pub(crate) fn many(
-        function: &std::sync::Arc<Function>,
-        result: Bound<'_, PyAny>,
-        record: &Bound<'_, PyAny>,
+    fn many<'py>(
+        function: &Arc<Function>,
+        result: Bound<'py, PyAny>,
+        record: &Bound<'py, PyAny>,
     ) -> Result<Self> {
+        const WANTED: &str = "a list or another iterable";
         let py = result.py();
         if result.is_none() {
             return Ok(Given::One(None));
@@ -138,37 +236,54 @@ impl Given {
         }
         // A text can be iterated, and nobody means it.
         if result.is_instance_of::<PyString>() || result.is_instance_of::<PyBytes>() {
-            return Err(function.gave(&result, "a list or another iterable", record));
+            return function.judge(Failure::gave(&result, WANTED), record).map(Given::One);
         }
         match result.try_iter() {
             Ok(iterator) => Ok(Given::Lazy {
                 iterator: iterator.unbind(),
-                function: std::sync::Arc::clone(function),
+                function: Arc::clone(function),
                 record: Object(record.clone().unbind()),
             }),
-            Err(raised) if raised.is_instance_of::<pyo3::exceptions::PyTypeError>(py) => {
-                Err(function.gave(&result, "a list or another iterable", record))
+            Err(raised) if raised.is_instance_of::<PyTypeError>(py) => {
+                function.judge(Failure::gave(&result, WANTED), record).map(Given::One)
             }
-            Err(raised) => Err(function.failed(py, &raised, record)),
+            Err(raised) => function.judge(raised, record).map(Given::One),
         }
+    }
+
+    /// The records, where nobody has asked for letters, so that there are none.
+    pub(crate) fn records(self) -> impl Iterator<Item = Result<Object>> {
+        self.filter_map(|item| match item {
+            Ok(judged) => judged.ok().map(Ok),
+            Err(error) => Some(Err(error)),
+        })
     }
 }
 
 impl Iterator for Given {
-    type Item = Result<Object>;
+    type Item = Result<Judged<Object>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
             Given::One(one) => one.take().map(Ok),
-            Given::Items(items) => items.pop().map(Ok),
-            Given::Lazy { iterator, function, record } => attached(|py| {
-                let of = record.0.bind(py);
-                let item = function.mark.call(of, || iterator.bind(py).clone().next())?;
-                Some(match item {
-                    Ok(item) => Ok(Object(item.unbind())),
-                    Err(raised) => Err(function.failed(py, &raised, of)),
-                })
-            }),
+            Given::Items(items) => items.pop().map(|item| Ok(Ok(item))),
+            Given::Lazy { iterator, function, record } => {
+                let item = attached(|py| {
+                    let record = record.0.bind(py);
+                    let item = function.mark.call(record, || iterator.bind(py).clone().next())?;
+                    Some(match item {
+                        Ok(item) => Ok(Object(item.unbind())),
+                        Err(raised) => Err(function.judge(raised, record).transpose()),
+                    })
+                })?;
+                match item {
+                    Ok(item) => Some(Ok(Ok(item))),
+                    Err(judged) => {
+                        *self = Given::One(None);
+                        judged
+                    }
+                }
+            }
         }
     }
 }

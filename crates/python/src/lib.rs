@@ -8,6 +8,7 @@ mod aggregate;
 mod async_map;
 mod attached;
 mod batch;
+mod call;
 mod capsule;
 mod command;
 mod describe;

@@ -23,7 +23,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
-use serde::de::{Error as _, Visitor};
+use serde::de::Visitor;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thalweg_app::{Columnar, Values, Write};
@@ -209,7 +209,7 @@ fn sized(tag: u8, value: &[u8], to: &mut Vec<u8>) {
     to.extend_from_slice(value);
 }
 
-fn length(items: usize) -> PyResult<[u8; 8]> {
+pub(crate) fn length(items: usize) -> PyResult<[u8; 8]> {
     let items = u64::try_from(items).map_err(|_| PyOverflowError::new_err("too many items"))?;
     Ok(items.to_le_bytes())
 }
@@ -224,11 +224,11 @@ fn eight(rest: &mut &[u8]) -> PyResult<[u8; 8]> {
     take(rest, 8)?.try_into().map_err(|_| damaged())
 }
 
-fn take_length(rest: &mut &[u8]) -> PyResult<usize> {
+pub(crate) fn take_length(rest: &mut &[u8]) -> PyResult<usize> {
     usize::try_from(u64::from_le_bytes(eight(rest)?)).map_err(|_| damaged())
 }
 
-fn take_sized<'a>(rest: &mut &'a [u8]) -> PyResult<&'a [u8]> {
+pub(crate) fn take_sized<'a>(rest: &mut &'a [u8]) -> PyResult<&'a [u8]> {
     let bytes = take_length(rest)?;
     take(rest, bytes)
 }
@@ -250,10 +250,55 @@ fn pickle(py: Python<'_>) -> PyResult<&Pickle> {
     })
 }
 
-/// Records between two subtasks: a column of what [`write`] wrote.
+/// How the objects of a column are written and read.
+struct Form {
+    write: fn(&Bound<'_, PyAny>, &mut Vec<u8>) -> PyResult<()>,
+    read: for<'py> fn(Python<'py>, &[u8]) -> PyResult<Bound<'py, PyAny>>,
+}
+
+/// Objects between two subtasks, as bytes.
 pub(crate) struct Column {
     /// The step that sends them.
-    pub(crate) step: Arc<Function>,
+    step: Arc<Function>,
+    form: &'static Form,
+}
+
+impl Column {
+    /// Records, as [`write`] writes them.
+    pub(crate) fn records(step: Arc<Function>) -> Self {
+        Self { step, form: &Form { write, read } }
+    }
+
+    /// Dead letters, as [`write_letter`] writes them.
+    pub(crate) fn letters(step: Arc<Function>) -> Self {
+        Self { step, form: &Form { write: write_letter, read: read_letter } }
+    }
+}
+
+/// Where the record stands in a dead letter.
+const LETTER_RECORD: usize = 3;
+
+/// Appends a dead letter, as the tuple that it is. A record that cannot be written is replaced by its words.
+pub(crate) fn write_letter(letter: &Bound<'_, PyAny>, to: &mut Vec<u8>) -> PyResult<()> {
+    let (py, start) = (letter.py(), to.len());
+    let mut items: Vec<_> = letter.cast::<PyTuple>()?.iter().collect();
+    let written = write(PyTuple::new(py, &items)?.as_any(), to);
+    match (written, items.get_mut(LETTER_RECORD)) {
+        (Err(_), Some(record)) => {
+            to.truncate(start);
+            *record = PyString::new(py, &shown(record)).into_any();
+            write(PyTuple::new(py, &items)?.as_any(), to)
+        }
+        (written, _) => written,
+    }
+}
+
+/// Reads a letter that [`write_letter`] wrote.
+pub(crate) fn read_letter<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let make =
+        || Ok::<_, PyErr>(py.import("thalweg.policies")?.getattr("DeadLetter")?.getattr("_make")?.unbind());
+    MAKE.get_or_try_init(py, make)?.bind(py).call1((read(py, bytes)?,))
 }
 
 impl Columnar<Object> for Column {
@@ -266,7 +311,12 @@ impl Columnar<Object> for Column {
     }
 
     fn writer(&self) -> Result<Box<dyn Write<Object>>> {
-        Ok(Box::new(Writer { step: Arc::clone(&self.step), bytes: Vec::new(), ends: vec![0] }))
+        Ok(Box::new(Writer {
+            step: Arc::clone(&self.step),
+            form: self.form,
+            bytes: Vec::new(),
+            ends: vec![0],
+        }))
     }
 
     fn read(&self, column: &ArrayRef) -> Result<Values<Object>> {
@@ -274,7 +324,7 @@ impl Columnar<Object> for Column {
         let column = column.ok_or_else(|| Error::internal("records do not lie in bytes"))?;
         let records = attached(|py| {
             let record = |bytes| {
-                read(py, bytes)
+                (self.form.read)(py, bytes)
                     .map(|record| Object(record.unbind()))
                     .map_err(|raised| self.step.unread(py, &raised))
             };
@@ -287,6 +337,7 @@ impl Columnar<Object> for Column {
 /// Records on their way into their column.
 struct Writer {
     step: Arc<Function>,
+    form: &'static Form,
     bytes: Vec<u8>,
     ends: Vec<i32>,
 }
@@ -295,7 +346,7 @@ impl Write<Object> for Writer {
     fn push(&mut self, record: &Object) -> Result<usize> {
         attached(|py| {
             let (record, start) = (record.0.bind(py), self.bytes.len());
-            let written = write(record, &mut self.bytes).and_then(|()| {
+            let written = (self.form.write)(record, &mut self.bytes).and_then(|()| {
                 i32::try_from(self.bytes.len()).map_err(|_| PyOverflowError::new_err("a record is too large"))
             });
             match written {
@@ -332,25 +383,25 @@ impl Serialize for Object {
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Bytes;
+        deserializer.deserialize_bytes(BytesOf(|py, bytes| match bytes {
+            // What stands where the form of a type is asked for.
+            [] => Ok(Object(py.None())),
+            bytes => read(py, bytes).map(|object| Object(object.unbind())),
+        }))
+    }
+}
 
-        impl Visitor<'_> for Bytes {
-            type Value = Object;
+/// What is read from bytes, for serde.
+pub(crate) struct BytesOf<T>(pub(crate) fn(Python<'_>, &[u8]) -> PyResult<T>);
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("the bytes of an object")
-            }
+impl<T> Visitor<'_> for BytesOf<T> {
+    type Value = T;
 
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> std::result::Result<Object, E> {
-                attached(|py| match bytes {
-                    // What stands where the form of a type is asked for.
-                    [] => Ok(Object(py.None())),
-                    bytes => read(py, bytes).map(|object| Object(object.unbind())),
-                })
-                .map_err(E::custom)
-            }
-        }
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the bytes of an object")
+    }
 
-        deserializer.deserialize_bytes(Bytes).map_err(D::Error::custom)
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> std::result::Result<T, E> {
+        attached(|py| (self.0)(py, bytes)).map_err(E::custom)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
@@ -14,6 +15,7 @@ use thalweg_dataflow::{Code, Error, EventTime, Result};
 
 use crate::command::as_command;
 use crate::describe::{Ends, application};
+use crate::object::Object;
 use crate::sql_function;
 use crate::supervise::alone;
 
@@ -58,11 +60,13 @@ impl Driver {
     fn new(py: Python<'_>, declared: Py<PyAny>) -> PyResult<Self> {
         alone();
         // Planning has a thread of its own, which enters the interpreter where a script holds functions.
+        // Time stands still here, so no row may be too far ahead of it.
+        let settings = Settings { max_future_skew: Duration::MAX, ..Settings::default() };
         let program = py.detach(|| {
             let read = Python::attach(|py| read(declared.bind(py), Ends::Hands))?;
             Ok::<_, PyErr>(match read {
                 Ok((application, functions)) => {
-                    thalweg::program::build_with_functions(application, &functions, &Settings::default())
+                    thalweg::program::build_with_functions(application, &functions, &settings)
                 }
                 Err(error) => Err(vec![error]),
             })
@@ -80,12 +84,15 @@ impl Driver {
         self.driver().frame_of(source, split, frame).map_err(|error| raised(py, &error))
     }
 
-    /// Gives rows to a table.
+    /// Gives rows to a table, wherever it is read.
     fn rows_in(&mut self, py: Python<'_>, source: &str, split: &str, rows: Vec<Py<PyAny>>) -> PyResult<()> {
         let driver = self.driver();
-        let feed = || {
-            let rows = crate::rows::written(source, &driver.columns_of(source)?, rows)?;
-            driver.feed_rows(source, split, &rows)
+        let rows: Vec<Object> = rows.into_iter().map(Object).collect();
+        let mut feed = || {
+            let written = |(name, columns)| Ok((name, crate::rows::written(source, &columns, &rows)?));
+            let written: Vec<(String, _)> =
+                driver.columns_of(source)?.into_iter().map(written).collect::<Result<_>>()?;
+            written.iter().try_for_each(|(name, rows)| driver.feed_rows(name, split, rows))
         };
         feed().map_err(|error| raised(py, &error))
     }

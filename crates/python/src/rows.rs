@@ -1,8 +1,8 @@
 //! Rows of SQL as Python's records: a `dict` for each row, and back.
 //!
 //! ```text
-//!  BOOLEAN  BIGINT …  DOUBLE  DECIMAL  TEXT  BYTEA  DATE  TIME  TIMESTAMP                 T[]   STRUCT
-//!  bool     int       float   Decimal  str   bytes  date  time  datetime with a time zone  list  dict
+//!  BOOLEAN  BIGINT …  DOUBLE  DECIMAL  TEXT  BYTEA  DATE  TIME  TIMESTAMP                 INTERVAL   T[]   STRUCT, MAP
+//!  bool     int       float   Decimal  str   bytes  date  time  datetime with a time zone  timedelta  list  dict
 //! ```
 
 mod write;
@@ -12,21 +12,23 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayAccessor, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DecimalType, FieldRef, Float32Type, Float64Type, Int8Type,
-    Int16Type, Int32Type, Int64Type, SchemaRef, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Date32Type, Decimal128Type, DecimalType, DurationMicrosecondType, FieldRef, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit,
+    SchemaRef, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList, PyString};
+use thalweg::engine::sql_type;
 use thalweg_app::WriteRows;
 use thalweg_dataflow::{Code, Error, Result};
 
 use crate::attached::attached;
 use crate::object::Object;
 
-pub(crate) use write::{Rows, Values, append, values};
+pub(crate) use write::{Rows, Values, append, nanos, values};
 
 /// The day 1970-01-01, as Python counts them.
 const EPOCH_ORDINAL: i32 = 719_163;
@@ -53,11 +55,14 @@ pub(crate) fn read(batch: &RecordBatch) -> Result<Vec<Object>> {
 }
 
 /// Records as rows with these columns.
-pub(crate) fn written(name: &str, columns: &SchemaRef, records: Vec<Py<PyAny>>) -> Result<RecordBatch> {
-    let declared = |field: &FieldRef| (Arc::clone(field), Arc::from(field.data_type().to_string()));
+pub(crate) fn written(name: &str, columns: &SchemaRef, records: &[Object]) -> Result<RecordBatch> {
+    let declared = |field: &FieldRef| {
+        let never = if field.is_nullable() { "" } else { " NOT NULL" };
+        (Arc::clone(field), Arc::from(format!("{}{never}", sql_type(field.data_type()))))
+    };
     let declared: Vec<_> = columns.fields().iter().map(declared).collect();
     let mut rows = Rows::new(Arc::from(format!("table '{name}'")), &declared)?;
-    records.into_iter().try_for_each(|record| rows.push(&Object(record)).map(|_| ()))?;
+    records.iter().try_for_each(|record| rows.push(record).map(|_| ()))?;
     RecordBatch::try_new(Arc::clone(columns), rows.finish()?)
         .map_err(|why| Error::internal("rows do not fit their columns").because(why))
 }
@@ -133,6 +138,35 @@ pub(crate) fn objects<'py>(py: Python<'py>, column: &ArrayRef) -> Objects<'py> {
                 epoch.add(delta.call1((0, seconds, rest))?)
             })
         }
+        DataType::Duration(TimeUnit::Microsecond) => {
+            let delta = classes(py)?.delta.bind(py);
+            each(py, column.as_primitive::<DurationMicrosecondType>(), |micros| delta.call1((0, 0, micros)))
+        }
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            let delta = classes(py)?.delta.bind(py);
+            each(py, column.as_primitive::<IntervalMonthDayNanoType>(), |interval| match interval.months {
+                0 => delta.call1((interval.days, 0, interval.nanoseconds / 1000)),
+                months => Err(PyValueError::new_err(format!(
+                    "an interval of {months} months has no length in days, and a timedelta has: \
+                     give Python the months by date_part('month', …)"
+                ))),
+            })
+        }
+        DataType::Map(..) => {
+            let maps = column.as_map();
+            let (keys, items) = (objects(py, maps.keys())?, objects(py, maps.values())?);
+            let map = |row: usize| match maps.is_null(row) {
+                true => Ok(py.None().into_bound(py)),
+                false => {
+                    let offsets = maps.value_offsets();
+                    let entries = offsets[row] as usize..offsets[row + 1] as usize;
+                    let map = PyDict::new(py);
+                    entries.into_iter().try_for_each(|entry| map.set_item(&keys[entry], &items[entry]))?;
+                    Ok(map.into_any())
+                }
+            };
+            (0..column.len()).map(map).collect()
+        }
         DataType::List(_) => {
             let lists = column.as_list::<i32>();
             let items = objects(py, lists.values())?;
@@ -180,6 +214,10 @@ fn plainer(data_type: &DataType) -> Option<DataType> {
         DataType::Date64 => Some(DataType::Date32),
         DataType::Time32(_) | DataType::Time64(_) => Some(DataType::Time64(TimeUnit::Microsecond)),
         DataType::Timestamp(..) => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
+        DataType::Duration(_) => Some(DataType::Duration(TimeUnit::Microsecond)),
+        DataType::Interval(IntervalUnit::DayTime | IntervalUnit::YearMonth) => {
+            Some(DataType::Interval(IntervalUnit::MonthDayNano))
+        }
         DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             Some(DataType::List(Arc::clone(item)))
         }
@@ -205,7 +243,7 @@ pub(crate) struct Classes {
     pub(crate) date: Py<PyAny>,
     pub(crate) datetime: Py<PyAny>,
     pub(crate) time: Py<PyAny>,
-    delta: Py<PyAny>,
+    pub(crate) delta: Py<PyAny>,
     /// The instant 1970-01-01 00:00 in UTC.
     epoch: Py<PyAny>,
     pub(crate) utc: Py<PyAny>,

@@ -16,6 +16,9 @@ const FIRST: usize = 16;
 /// The pace counts the work of so many times the time that rows are to take.
 const REMEMBERED: u32 = 2;
 
+/// A change by less than this part of what is allowed changes nothing.
+const LITTLE: usize = 8;
+
 /// The pace of one subtask.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -52,7 +55,11 @@ impl Pace {
         let twice = self.allowed.saturating_mul(2).min(self.rows_max);
         // A clock that stands still gives infinity, which is more than any number.
         let within = self.rows * self.time.as_secs_f64() / self.took.as_secs_f64();
-        self.allowed = (within as usize).clamp(1, twice);
+        let allowed = (within as usize).clamp(1, twice);
+        // Whoever is told takes a lock, which a little is not worth.
+        if allowed.abs_diff(self.allowed) > self.allowed / LITTLE {
+            self.allowed = allowed;
+        }
     }
 }
 
@@ -71,6 +78,10 @@ mod tests {
         pace.allowed()
     }
 
+    fn is_about(allowed: usize, expected: usize) -> bool {
+        allowed.abs_diff(expected) <= expected / LITTLE
+    }
+
     #[test]
     fn fast_rows_are_taken_on_by_the_batch() {
         let mut pace = Pace::new(TIME, 8192);
@@ -84,8 +95,8 @@ mod tests {
     #[test]
     fn slow_rows_wait_for_no_longer_than_the_time() {
         let of = |each| work(&mut Pace::new(TIME, 8192), 20, each);
-        assert_eq!(of(Duration::from_micros(50)), 2000);
-        assert_eq!(of(Duration::from_millis(10)), 10);
+        assert!(is_about(of(Duration::from_micros(50)), 2000));
+        assert!(is_about(of(Duration::from_millis(10)), 10));
         assert_eq!(of(Duration::from_secs(7)), 1);
     }
 
@@ -96,7 +107,7 @@ mod tests {
         assert_eq!(pace.allowed(), 8192);
         // One batch shows it: 8,192 rows in 8 s.
         assert!(work(&mut pace, 1, Duration::from_millis(1)) < 110);
-        assert_eq!(work(&mut pace, 20, Duration::from_millis(1)), 100);
+        assert!(is_about(work(&mut pace, 20, Duration::from_millis(1)), 100));
         // And back, within a second of work.
         let mut worked = Duration::ZERO;
         while pace.allowed() < 8192 {

@@ -82,6 +82,12 @@ impl Functions {
         self.aggregate.insert(function.name().to_owned(), Arc::new(function));
     }
 
+    /// Takes away the scalar or aggregate function of this name.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.scalar.remove(name);
+        self.aggregate.remove(name);
+    }
+
     /// Whether this is the name of an aggregate function.
     pub(crate) fn is_aggregate(&self, name: &str) -> bool {
         self.aggregate.contains_key(name)

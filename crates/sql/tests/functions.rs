@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::new_null_array;
 use arrow::datatypes::DataType;
+use thalweg_dataflow::function::FunctionId;
 use thalweg_dataflow::{Code, Error, Functions, Graph, Result};
 use thalweg_sql::{
     Argument, Computation, ForeignFunction, ForeignFunctions, FunctionLanguage, FunctionSignature, Plan,
@@ -24,7 +25,7 @@ impl FunctionLanguage for Toy {
         "toy"
     }
 
-    fn define(&self, signature: &FunctionSignature, body: &str) -> Result<Computation> {
+    fn define(&self, _: &FunctionId, signature: &FunctionSignature, body: &str) -> Result<Computation> {
         self.0.lock().expect("nobody panics").push(signature.clone());
         match body.trim() {
             "scalar" => Ok(Computation::Scalar(called_never())),
@@ -61,8 +62,12 @@ fn plan(script: &str) -> Result<(Plan, Vec<FunctionSignature>), Vec<Error>> {
     Ok((plan, signatures))
 }
 
+fn plan_of(script: &str) -> (Plan, Vec<FunctionSignature>) {
+    plan(script).unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
 fn words(script: &str) -> String {
-    let (plan, _) = plan(script).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let (plan, _) = plan_of(script);
     explain(&plan.graph, &[], 1).to_string()
 }
 
@@ -111,6 +116,11 @@ fn an_aggregate_of_another_language_stands_where_aggregates_do() {
     assert!(windowed.contains("total(auction) FILTER (WHERE "), "{windowed}");
     let updating = words(&format!("{declared} SELECT known(total(auction)) AS t FROM bids"));
     assert!(updating.contains("updating-aggregate") && updating.contains("known("), "{updating}");
+    let over = words(&format!(
+        "{declared} SELECT total(auction + 1) FILTER (WHERE price > 1) OVER (PARTITION BY w ORDER BY ts ROWS 2 PRECEDING) AS t \
+         FROM (SELECT *, tumble(interval '1 second') AS w FROM bids)"
+    ));
+    assert!(over.contains("total(auction + 1) FILTER (WHERE price > 1.0) rows between 2"), "{over}");
     for (query, code, place) in [
         (
             "SELECT total(DISTINCT auction) FROM bids",
@@ -124,9 +134,20 @@ fn an_aggregate_of_another_language_stands_where_aggregates_do() {
             "total() takes (x BIGINT), and is called with (DOUBLE",
         ),
         (
-            "SELECT total(auction) OVER (PARTITION BY w) FROM (SELECT *, tumble(interval '1 second') AS w FROM bids)",
+            "SELECT total(DISTINCT auction) OVER (PARTITION BY w) FROM (SELECT *, tumble(interval '1 second') AS w FROM bids)",
             "not-supported",
-            "total() OVER (…) is not supported",
+            "DISTINCT within total() is not supported",
+        ),
+        (
+            "SELECT total(auction) IGNORE NULLS OVER (PARTITION BY w) FROM \
+             (SELECT *, tumble(interval '1 second') AS w FROM bids)",
+            "not-supported",
+            "IGNORE NULLS within total() is not supported",
+        ),
+        (
+            "SELECT total(auction) OVER (PARTITION BY auction) FROM bids",
+            "over-without-window",
+            "OVER reads rows that belong to no window",
         ),
         ("SELECT auction FROM bids WHERE total(auction) > 1", "invalid-aggregate", "total() is an aggregate"),
     ] {
@@ -142,6 +163,11 @@ fn wrong_declarations_say_what_is_wrong() {
             "CREATE FUNCTION f() RETURNS BIGINT LANGUAGE toy AS 'nonsense'",
             "invalid-function",
             "'nonsense' is no body",
+        ),
+        (
+            "CREATE FUNCTION \"f 2\"() RETURNS BIGINT LANGUAGE toy AS 'scalar'",
+            "invalid-function",
+            "'f 2' is no name of a function",
         ),
         (
             "CREATE FUNCTION f() RETURNS BIGINT LANGUAGE tay AS 'scalar'",
@@ -191,6 +217,57 @@ fn wrong_declarations_say_what_is_wrong() {
     .err()
     .map_or(0, |errors| errors.len());
     assert_eq!(all, 2, "each is told");
+}
+
+#[test]
+fn a_function_takes_the_place_of_another_from_its_statement_on() {
+    let script = "CREATE VIEW above AS SELECT f(auction) AS f FROM bids;
+        CREATE FUNCTION f(x BIGINT) RETURNS BIGINT LANGUAGE toy AS 'scalar';
+        CREATE VIEW below AS SELECT f(auction) AS f FROM bids;
+        CREATE OR REPLACE FUNCTION f(x BIGINT, y BIGINT) RETURNS TEXT LANGUAGE toy AS 'scalar';
+        CREATE VIEW behind AS SELECT f(auction, 1) AS f FROM bids;
+        CREATE OR REPLACE FUNCTION known(x BIGINT) RETURNS BIGINT LANGUAGE toy AS 'aggregate';
+        SELECT above.f FROM above;
+        SELECT f || 'x' AS f FROM behind;
+        SELECT known(auction) AS k FROM bids GROUP BY tumble(interval '1 second')";
+    let (plan, signatures) = plan_of(script);
+    let types: Vec<&DataType> = signatures.iter().map(|signature| &signature.result).collect();
+    assert_eq!(types, [&DataType::Int64, &DataType::Utf8, &DataType::Int64]);
+    let names: Vec<String> = plan.functions.ids().map(ToString::to_string).collect();
+    assert_eq!(names, ["f", "f 2", "known", "known 2"]);
+    let words = explain(&plan.graph, &[], 1).to_string();
+    for call in ["f(auction) as f", "f(auction, 1) as f", "known 2(auction)"] {
+        assert!(words.contains(call), "{call}: {words}");
+    }
+    let replaced = "CREATE FUNCTION f() RETURNS BIGINT LANGUAGE toy AS 'scalar';
+        CREATE OR REPLACE FUNCTION f(x BIGINT) RETURNS BIGINT LANGUAGE toy AS 'scalar'; SELECT f() FROM bids";
+    assert_eq!(refused(replaced).code(), Code::TypeMismatch, "the old one is there no more");
+    let again = "CREATE OR REPLACE FUNCTION f() RETURNS BIGINT LANGUAGE toy AS 'scalar';".repeat(2_000);
+    let (plan, _) = plan_of(&format!("{again} SELECT f() AS f FROM bids"));
+    assert_eq!(plan.functions.ids().count(), 2_001);
+}
+
+#[test]
+fn what_cannot_be_replaced_is_told() {
+    let declared = "CREATE FUNCTION f() RETURNS BIGINT LANGUAGE toy AS 'scalar'";
+    let twice = refused(&format!("{declared}; {declared}; SELECT f() FROM bids"));
+    assert!(twice.what().contains("a function 'f' already"), "{twice}");
+    assert!(twice.help().is_some_and(|help| help.contains("CREATE OR REPLACE FUNCTION")), "{twice}");
+    for name in ["upper", "sum", "row_number", "tumble"] {
+        let script = format!("CREATE OR REPLACE FUNCTION {name}() RETURNS BIGINT LANGUAGE toy AS 'scalar'");
+        let error = refused(&format!("{script}; SELECT 1 FROM bids"));
+        assert_eq!(error.code(), Code::DuplicateName, "{error}");
+        assert!(error.why().is_some_and(|why| why.contains("the engine's own")), "{error}");
+        assert!(error.span().is_some(), "{error}");
+    }
+    for (script, words) in [
+        ("CREATE OR REPLACE VIEW v AS SELECT 1", "CREATE OR REPLACE VIEW is not supported"),
+        ("CREATE OR FUNCTION f() RETURNS BIGINT LANGUAGE toy AS 'scalar'", "expected OR REPLACE FUNCTION"),
+        ("CREATE OR REPLACE (", "expected FUNCTION, found '('"),
+    ] {
+        let error = refused(script);
+        assert!(error.what().contains(words) && error.span().is_some(), "{script}: {error}");
+    }
 }
 
 #[test]

@@ -169,6 +169,8 @@ impl Snapshot {
 #[derive(Clone, Debug, Default)]
 pub struct Restored {
     tables: BTreeMap<String, Vec<RecordBatch>>,
+    /// See [`is_of_another`](Self::is_of_another).
+    of_another: bool,
 }
 
 impl Restored {
@@ -185,6 +187,18 @@ impl Restored {
     /// Adds rows of one table behind those that are there.
     pub fn add(&mut self, table: &str, batches: impl IntoIterator<Item = RecordBatch>) {
         self.tables.entry(table.to_owned()).or_default().extend(batches);
+    }
+
+    /// The same rows, as those of an operator of another fingerprint.
+    #[must_use]
+    pub fn of_another(self) -> Self {
+        Self { of_another: true, ..self }
+    }
+
+    /// Whether an operator of another fingerprint wrote the rows. No later checkpoint refers to what it
+    /// wrote: who goes on from it gives all of it to its next epoch, as if it had changed.
+    pub fn is_of_another(&self) -> bool {
+        self.of_another
     }
 
     /// Whether there is nothing to restore.
@@ -204,7 +218,7 @@ impl FromIterator<Snapshot> for Restored {
             }
             rows.extend(table.batches);
         }
-        Self { tables }
+        Self { tables, of_another: false }
     }
 }
 

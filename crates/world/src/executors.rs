@@ -69,6 +69,10 @@ pub struct ThreadPerCore {
     control: Handle,
 }
 
+/// As much as a main thread has on Linux. An interpreter takes that for granted when it lets functions call
+/// each other, and a thread pays only for what it has used.
+const STACK_BYTES: usize = 8 << 20;
+
 #[derive(Debug)]
 struct OwnThread {
     handle: Handle,
@@ -99,7 +103,7 @@ impl OwnThread {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        thread::Builder::new().name(name).spawn(move || {
+        thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
             // The sender is only ever dropped; both outcomes mean the same.
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();

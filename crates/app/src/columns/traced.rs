@@ -145,10 +145,18 @@ fn builder(fields: &[FieldRef]) -> Result<ArrayBuilder> {
 
 /// The values of one column.
 pub(super) fn read_items<T: Record>(field: &FieldRef, column: &ArrayRef) -> Result<Values<T>> {
-    let field: FieldRef = match field.name() == ITEM {
-        true => Arc::clone(field),
-        false => Arc::new(Field::new(ITEM, column.data_type().clone(), true)),
-    };
+    match field.name() == ITEM {
+        true => read_as(Arc::clone(field), column),
+        false => read_others(column),
+    }
+}
+
+/// The values of one column of whatever type.
+pub(super) fn read_others<T: Record>(column: &ArrayRef) -> Result<Values<T>> {
+    read_as(Arc::new(Field::new(ITEM, column.data_type().clone(), true)), column)
+}
+
+fn read_as<T: Record>(field: FieldRef, column: &ArrayRef) -> Result<Values<T>> {
     let Items(values): Items<Vec<T>> =
         serde_arrow::from_arrow(&[field], std::slice::from_ref(column)).map_err(|e| unfit::<T>("read", e))?;
     Ok(Box::new(values.into_iter()))

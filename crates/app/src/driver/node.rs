@@ -24,6 +24,8 @@ pub(super) enum Driven {
 pub(super) struct Target {
     pub(super) edge: usize,
     pub(super) port: Port,
+    /// The input whose watermark it hears, where watermarks go per port.
+    pub(super) of: Port,
     pub(super) node: usize,
     pub(super) input: Port,
 }
@@ -52,9 +54,14 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn new(graph: &Graph, functions: &Functions, id: NodeId) -> Result<Self> {
         let (mut targets, mut inputs) = (Vec::new(), Vec::new());
+        let input_of = |output| match &graph.node(id).piece {
+            Piece::Operator(spec) => spec.input_of(output),
+            Piece::Source(_) | Piece::Sink(_) => output,
+        };
         for (edge, e) in graph.edges().iter().enumerate() {
             if e.from.0 == id {
-                targets.push(Target { edge, port: e.from.1, node: e.to.0.0 as usize, input: e.to.1 });
+                let (port, of) = (e.from.1, input_of(e.from.1));
+                targets.push(Target { edge, port, of, node: e.to.0.0 as usize, input: e.to.1 });
             }
             if e.to.0 == id {
                 inputs.push((edge, e.to.1, Watermark::START));

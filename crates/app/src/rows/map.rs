@@ -5,14 +5,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampNanosecondArray, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::SchemaRef;
 use thalweg_dataflow::{Batch, Code, Context, Error, Operator, Port, Result, Step, columns};
 use thalweg_operators::fingerprint::Fingerprint;
 
 use crate::columns::without_own;
-use crate::plan::Segment;
+use crate::plan::{Exits, Outputs, Segment};
 use crate::segment::{OperatorFactory, SegmentSpec};
 
 /// What a function gave for a batch.
@@ -24,25 +23,32 @@ pub struct Mapped {
     pub origins: Option<UInt32Array>,
 }
 
-type Function = dyn Fn(&RecordBatch) -> Result<Mapped> + Send + Sync;
+/// What becomes of a batch.
+pub(super) enum Parted {
+    Rows(Mapped),
+    /// A column of one record, which leaves aside.
+    Aside(ArrayRef),
+}
+
+pub(super) type BatchFunction = dyn Fn(&RecordBatch) -> Result<Parted> + Send + Sync;
 
 /// The node of a function.
 pub(super) struct MapBatches {
     name: Arc<str>,
     /// What comes out, with the engine's columns.
-    schema: SchemaRef,
-    function: Arc<Function>,
+    exits: Exits,
+    function: Arc<BatchFunction>,
 }
 
 impl MapBatches {
-    pub(super) fn new(name: &str, schema: SchemaRef, function: Arc<Function>) -> Self {
-        Self { name: name.into(), schema, function }
+    pub(super) fn new(name: &str, exits: Exits, function: Arc<BatchFunction>) -> Self {
+        Self { name: name.into(), exits, function }
     }
 }
 
 impl Segment for MapBatches {
-    fn outputs(&self) -> Vec<SchemaRef> {
-        vec![Arc::clone(&self.schema)]
+    fn outputs(&self) -> Outputs {
+        Outputs(vec![self.exits.clone()])
     }
 
     fn label(&self) -> String {
@@ -62,39 +68,51 @@ impl Segment for MapBatches {
     }
 
     fn factory(&self) -> OperatorFactory {
-        let (schema, function) = (Arc::clone(&self.schema), Arc::clone(&self.function));
+        let (exits, function) = (self.exits.clone(), Arc::clone(&self.function));
         OperatorFactory::new(move || {
-            let (schema, function) = (Arc::clone(&schema), Arc::clone(&function));
-            Ok(Box::new(MapOperator { schema, function, rest: None }))
+            let (exits, function) = (exits.clone(), Arc::clone(&function));
+            Ok(Box::new(MapOperator { exits, function, rest: None }))
         })
     }
 }
 
 struct MapOperator {
-    schema: SchemaRef,
-    function: Arc<Function>,
+    exits: Exits,
+    function: Arc<BatchFunction>,
     /// What did not fit into a batch yet.
     rest: Option<RecordBatch>,
 }
 
 impl MapOperator {
-    fn map(&self, records: &RecordBatch) -> Result<RecordBatch> {
-        let Mapped { rows, origins } = (self.function)(&without_own(records)?)?;
+    /// The rows that a function made of a batch.
+    fn mapped(&self, records: &RecordBatch, mapped: Mapped) -> Result<RecordBatch> {
+        let Mapped { rows, origins } = mapped;
         check(&rows, origins.as_ref(), records.num_rows())?;
         let mut all = rows.columns().to_vec();
         for name in [columns::TIMESTAMP, columns::ROW_WATERMARK] {
-            let own = records.column_by_name(name);
-            let own = own.ok_or_else(|| Error::internal(format!("rows have no column '{name}'")))?;
+            let own = own_column(records, name)?;
             all.push(match &origins {
-                Some(origins) => take(own, origins, None)
+                Some(origins) => take(&own, origins, None)
                     .map_err(|why| Error::internal("rows have lost their times").because(why))?,
-                None => Arc::clone(own),
+                None => own,
             });
         }
-        RecordBatch::try_new(Arc::clone(&self.schema), all).map_err(|why| {
+        RecordBatch::try_new(Arc::clone(&self.exits.main), all).map_err(|why| {
             Error::new(Code::TypeMismatch, "what the function gave are not the columns that were declared")
                 .because(why)
         })
+    }
+
+    /// A record that leaves aside, with the times of the last row.
+    fn aside(&self, records: &RecordBatch, record: ArrayRef) -> Result<RecordBatch> {
+        let last = records.slice(records.num_rows().saturating_sub(1), 1);
+        let time = own_column(&last, columns::TIMESTAMP)?;
+        let all = vec![record, time, own_column(&last, columns::ROW_WATERMARK)?];
+        let broken = |why| Error::internal("a record does not fit its side output").because(why);
+        match &self.exits.sides[..] {
+            [side] => RecordBatch::try_new(Arc::clone(side), all).map_err(broken),
+            _ => Err(Error::internal("there is no side output for a batch")),
+        }
     }
 
     fn give(&mut self, rows: RecordBatch, cx: &mut Context<'_>) -> Step {
@@ -106,6 +124,17 @@ impl MapOperator {
         cx.emit(Port::MAIN, rows.slice(0, most));
         self.rest = Some(rows.slice(most, rows.num_rows() - most));
         Step::More
+    }
+}
+
+/// A column of the engine's. Rows without a watermark of their own are never late.
+fn own_column(records: &RecordBatch, name: &str) -> Result<ArrayRef> {
+    match records.column_by_name(name) {
+        Some(own) => Ok(Arc::clone(own)),
+        None if name == columns::ROW_WATERMARK => {
+            Ok(Arc::new(TimestampNanosecondArray::from_value(i64::MIN, records.num_rows())))
+        }
+        None => Err(Error::internal(format!("rows have no column '{name}'"))),
     }
 }
 
@@ -129,9 +158,15 @@ fn check(rows: &RecordBatch, origins: Option<&UInt32Array>, input_rows: usize) -
 
 impl Operator for MapOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
-        let rows = self.map(&batch.records)?;
+        let parted = (self.function)(&without_own(&batch.records)?)?;
         cx.counters.taken.add(batch.rows());
-        Ok(self.give(rows, cx))
+        match parted {
+            Parted::Rows(mapped) => Ok(self.give(self.mapped(&batch.records, mapped)?, cx)),
+            Parted::Aside(record) => {
+                cx.emit(Port(1), self.aside(&batch.records, record)?);
+                Ok(Step::Done)
+            }
+        }
     }
 
     fn resume(&mut self, cx: &mut Context<'_>) -> Result<Step> {

@@ -18,6 +18,11 @@ impl Enter {
         Self(Some(Arc::new(around)))
     }
 
+    /// Whether anything stands around the calls.
+    pub(crate) fn is_something(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Does work that calls functions of the program.
     pub(crate) fn within<R>(&self, work: impl FnOnce() -> R) -> R {
         let Some(around) = &self.0 else { return work() };

@@ -10,7 +10,7 @@ use thalweg_dataflow::{Code, Error, Result, Step, columns};
 use thalweg_operators::RowPolicy;
 
 use super::steps::push_all;
-use super::{Flow, Lane, Next};
+use super::{Flow, Give, Lane, Next};
 use crate::columns::{Layout, Record, Table, VALUE, Values};
 use crate::decode::Decoder;
 use crate::state::{Key, KeyedStates};
@@ -107,8 +107,8 @@ impl<S, T: Send, D: Decoder<T>> Lane<S> for Frames<T, D> {
         Ok(Step::More)
     }
 
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
-        self.next.take()
+    fn take(&mut self, give: Give<'_>) -> Result<()> {
+        self.next.take(give)
     }
 }
 
@@ -193,8 +193,8 @@ impl<S, T: Send> Lane<S> for Records<T> {
         Ok(Step::More)
     }
 
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
-        self.next.take()
+    fn take(&mut self, give: Give<'_>) -> Result<()> {
+        self.next.take(give)
     }
 }
 
@@ -254,7 +254,7 @@ where
         Ok(Step::More)
     }
 
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
-        self.next.take()
+    fn take(&mut self, give: Give<'_>) -> Result<()> {
+        self.next.take(give)
     }
 }

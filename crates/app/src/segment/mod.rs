@@ -12,10 +12,14 @@
 //!           └────────────────────────┘                          └─────────────────────┘
 //! ```
 //!
-//! *The law*: a segment holds at most one batch of output. When it is full the
+//! A step may divide: of two kinds of records it passes on one, and the other leaves by a tail of its own, as
+//! a side output of the node.
+//!
+//! *The law*: a segment holds at most one batch of output, over all exits. When it is full the
 //! head and every step that gives several records for one stop where they are,
 //! and go on when the batch has left. A closure is never asked twice about one record.
 
+pub(crate) mod divide;
 mod entered;
 pub(crate) mod head;
 mod operator;
@@ -104,6 +108,18 @@ impl Flow {
     }
 }
 
+/// Where a batch leaves a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// At the end of all steps.
+    Main,
+    /// Where a step divides: the side output of this number.
+    Side(u16),
+}
+
+/// Takes what comes out of a segment.
+pub(crate) type Give<'a> = &'a mut dyn FnMut(Exit, RecordBatch);
+
 /// All that comes behind a record.
 pub(crate) trait Next<T>: Send {
     /// Takes a record. Never called when the output is full, so a step that
@@ -117,14 +133,14 @@ pub(crate) trait Next<T>: Send {
     /// first. `More` if the output is full before all is given; then comes a `resume`, and this again.
     fn settle(&mut self, flow: &mut Flow) -> Result<Step>;
 
-    /// The output so far; none if it has no rows.
-    fn take(&mut self) -> Result<Option<RecordBatch>>;
+    /// Gives the output so far: a batch for each exit by which rows have left.
+    fn take(&mut self, give: Give<'_>) -> Result<()>;
 }
 
 /// Makes what comes behind a record, once for each subtask.
 pub(crate) type Behind<T> = Arc<dyn Fn() -> Result<Box<dyn Next<T>>> + Send + Sync>;
 
-/// From the columns of one input port to those of the output port of the same number.
+/// From the columns of one input port to those of the output ports that belong to it.
 pub(crate) trait Lane<S>: Send {
     /// Takes a batch. Called only when all of the one before is done.
     fn start(&mut self, batch: RecordBatch, flow: &mut Flow) -> Result<()>;
@@ -132,8 +148,8 @@ pub(crate) trait Lane<S>: Send {
     /// Works until the batch is done or the output is full.
     fn work(&mut self, state: &mut S, flow: &mut Flow) -> Result<Step>;
 
-    /// The output so far; none if it has no rows.
-    fn take(&mut self) -> Result<Option<RecordBatch>>;
+    /// Gives the output so far: a batch for each exit by which rows have left.
+    fn take(&mut self, give: Give<'_>) -> Result<()>;
 }
 
 /// Makes a lane, once for each subtask.

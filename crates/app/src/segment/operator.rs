@@ -6,7 +6,8 @@ use thalweg_operators::fingerprint::Fingerprint;
 use thalweg_operators::watermark::SplitClock;
 use thalweg_state::{Epoch, KeyGroups, KeySpace, Restored, Snapshot, SplitId};
 
-use super::{Flow, Lane};
+use super::{Exit, Flow, Lane};
+use crate::state::Evolution;
 
 /// What a segment remembers from batch to batch, besides its closures.
 pub(crate) trait Remembered: Send {
@@ -15,6 +16,11 @@ pub(crate) trait Remembered: Send {
 
     /// What is remembered, so that a later version of the program goes on from it only if it is the same.
     fn fingerprint(&self, of: Fingerprint) -> Fingerprint;
+    /// What else than what it keeps itself it goes on from.
+    fn evolution(&self, of: Fingerprint) -> Option<Evolution> {
+        let _ = of;
+        None
+    }
     fn open(&mut self, restored: Restored, key_space: KeySpace) -> Result<()>;
     /// Rows of a split come.
     fn begin(&mut self, split: Option<&SplitId>, flow: &mut Flow) {
@@ -133,9 +139,11 @@ impl Remembered for SourceTime {
     }
 }
 
-/// One subtask of a segment: a lane for each port, and what they share.
+/// One subtask of a segment: a lane for each input port, and what they share.
 pub(crate) struct SegmentOperator<S> {
     lanes: Vec<Box<dyn Lane<S>>>,
+    /// The port of the first side output of each lane.
+    sides: Vec<u16>,
     state: S,
     flow: Flow,
     /// The port whose batch is at hand, and its rows.
@@ -143,18 +151,19 @@ pub(crate) struct SegmentOperator<S> {
 }
 
 impl<S: Remembered> SegmentOperator<S> {
-    pub(crate) fn new(lanes: Vec<Box<dyn Lane<S>>>, state: S) -> Self {
-        Self { lanes, state, flow: Flow::new(), at: (Port::MAIN, 0) }
+    pub(crate) fn new(lanes: Vec<Box<dyn Lane<S>>>, sides: Vec<u16>, state: S) -> Self {
+        Self { lanes, sides, state, flow: Flow::new(), at: (Port::MAIN, 0) }
     }
 
     fn work(&mut self, cx: &mut Context<'_>) -> Result<Step> {
-        let Self { lanes, state, flow, at: (port, rows) } = self;
-        let lane = &mut lanes[usize::from(port.0)];
+        let Self { lanes, sides, state, flow, at: (port, rows) } = self;
+        let (lane, first_side) = (&mut lanes[usize::from(port.0)], sides[usize::from(port.0)]);
         flow.begin_output(cx.batch_rows_max());
         let step = lane.work(state, flow)?;
-        if let Some(records) = lane.take()? {
-            cx.emit(*port, records);
-        }
+        lane.take(&mut |exit, records| match exit {
+            Exit::Main => cx.emit(*port, records),
+            Exit::Side(number) => cx.emit(Port(first_side + number), records),
+        })?;
         if step == Step::Done {
             state.end(flow, cx);
             let refused = std::mem::take(&mut flow.refused);

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
-use thalweg_dataflow::{FunctionId, Functions, Operator, OperatorSpec, Result, Spec};
+use thalweg_dataflow::{FunctionId, Functions, Operator, OperatorSpec, Port, Result, Spec};
 use thalweg_operators::spec;
 
 use super::Enter;
+use crate::state::Evolution;
 
 /// Makes the operator of one subtask. Stands in [`Functions`] under the segment's name.
 #[derive(Clone)]
@@ -36,10 +37,12 @@ impl fmt::Debug for OperatorFactory {
 pub(crate) struct SegmentSpec {
     pub(crate) function: FunctionId,
     pub(crate) label: String,
-    /// The columns of each output port.
-    pub(crate) outputs: Vec<SchemaRef>,
+    /// The columns of each output port, and the input port that it belongs to.
+    pub(crate) outputs: Vec<(SchemaRef, u16)>,
     pub(crate) stateful: bool,
     pub(crate) fingerprint: String,
+    /// What else than its own state it goes on from.
+    pub(crate) evolution: Option<Evolution>,
 }
 
 impl SegmentSpec {
@@ -60,6 +63,10 @@ impl Spec for SegmentSpec {
         self.fingerprint.clone()
     }
 
+    fn converts(&self, fingerprint: &str) -> Result<String, Option<String>> {
+        self.evolution.as_ref().map_or(Err(None), |evolution| evolution.changes(fingerprint))
+    }
+
     fn label(&self) -> String {
         self.label.clone()
     }
@@ -71,7 +78,7 @@ impl OperatorSpec for SegmentSpec {
     }
 
     fn output_schema(&self) -> SchemaRef {
-        Arc::clone(&self.outputs[0])
+        Arc::clone(&self.outputs[0].0)
     }
 
     fn stateful(&self) -> bool {
@@ -79,6 +86,10 @@ impl OperatorSpec for SegmentSpec {
     }
 
     fn watermarks_per_port(&self) -> bool {
-        self.outputs.len() > 1
+        self.outputs.iter().any(|(_, input)| *input > 0)
+    }
+
+    fn input_of(&self, output: Port) -> Port {
+        self.outputs.get(usize::from(output.0)).map_or(output, |(_, input)| Port(*input))
     }
 }

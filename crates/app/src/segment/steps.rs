@@ -3,10 +3,9 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use thalweg_dataflow::{EventTime, Result, Step};
 
-use super::{Flow, Next};
+use super::{Flow, Give, Next};
 
 type BoxNext<T> = Box<dyn Next<T>>;
 
@@ -29,8 +28,8 @@ impl<T, U, F: Fn(T) -> Result<U> + Send + Sync> Next<T> for Map<U, F> {
         self.next.settle(flow)
     }
 
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
-        self.next.take()
+    fn take(&mut self, give: Give<'_>) -> Result<()> {
+        self.next.take(give)
     }
 }
 
@@ -56,8 +55,8 @@ impl<T, U, F: Fn(T) -> Result<Option<U>> + Send + Sync> Next<T> for FilterMap<U,
         self.next.settle(flow)
     }
 
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
-        self.next.take()
+    fn take(&mut self, give: Give<'_>) -> Result<()> {
+        self.next.take(give)
     }
 }
 
@@ -98,8 +97,8 @@ where
         self.next.settle(flow)
     }
 
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
-        self.next.take()
+    fn take(&mut self, give: Give<'_>) -> Result<()> {
+        self.next.take(give)
     }
 }
 
@@ -140,7 +139,7 @@ impl<T, F: Fn(&T) -> Result<EventTime> + Send + Sync> Next<T> for Timed<T, F> {
         self.next.settle(flow)
     }
 
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
-        self.next.take()
+    fn take(&mut self, give: Give<'_>) -> Result<()> {
+        self.next.take(give)
     }
 }

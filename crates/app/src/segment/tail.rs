@@ -7,7 +7,7 @@ use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use thalweg_dataflow::{Error, Result, Step, columns};
 
-use super::{Flow, Next};
+use super::{Exit, Flow, Give, Next};
 use crate::columns::{Layout, Record, VALUE, Write, WriteRows};
 use crate::encode::Encode;
 
@@ -56,14 +56,15 @@ impl Times {
         }
     }
 
-    /// The batch of these columns and the times of their rows; none if there are no rows.
-    fn batch(
+    /// Gives the batch of these columns and the times of their rows, if there are rows.
+    fn give(
         &mut self,
         schema: &SchemaRef,
         columns: impl FnOnce() -> Result<Vec<ArrayRef>>,
-    ) -> Result<Option<RecordBatch>> {
+        give: Give<'_>,
+    ) -> Result<()> {
         if self.times.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         let mut columns = columns()?;
         let column = |times: &mut Vec<i64>| -> ArrayRef {
@@ -75,7 +76,8 @@ impl Times {
             Along::TimeAndWatermark => columns.push(column(&mut self.watermarks)),
         }
         let batch = RecordBatch::try_new(Arc::clone(schema), columns);
-        batch.map(Some).map_err(|e| Error::internal("records do not fit their columns").because(e))
+        give(Exit::Main, batch.map_err(|e| Error::internal("records do not fit their columns").because(e))?);
+        Ok(())
     }
 }
 
@@ -116,9 +118,9 @@ impl<K: Record, T: Record> Next<(K, T)> for KeyedTail<K, T> {
         Ok(Step::Done)
     }
 
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
+    fn take(&mut self, give: Give<'_>) -> Result<()> {
         let Self { schema, keys, records, times } = self;
-        times.batch(schema, || Ok(vec![keys.finish()?, records.finish()?]))
+        times.give(schema, || Ok(vec![keys.finish()?, records.finish()?]), give)
     }
 }
 
@@ -156,9 +158,9 @@ impl<T: Record> Next<T> for RecordTail<T> {
         Ok(Step::Done)
     }
 
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
+    fn take(&mut self, give: Give<'_>) -> Result<()> {
         let Self { schema, records, times } = self;
-        times.batch(schema, || Ok(vec![records.finish()?]))
+        times.give(schema, || Ok(vec![records.finish()?]), give)
     }
 }
 
@@ -191,9 +193,9 @@ impl<T> Next<T> for TableTail<T> {
         Ok(Step::Done)
     }
 
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
+    fn take(&mut self, give: Give<'_>) -> Result<()> {
         let Self { schema, rows, times } = self;
-        times.batch(schema, || rows.finish())
+        times.give(schema, || rows.finish(), give)
     }
 }
 
@@ -237,16 +239,17 @@ impl<T, E: Encode<T>> Next<T> for FrameTail<E> {
         Ok(Step::Done)
     }
 
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
+    fn take(&mut self, give: Give<'_>) -> Result<()> {
         if self.ends.len() == 1 {
-            return Ok(None);
+            return Ok(());
         }
         let ends = ScalarBuffer::from(std::mem::replace(&mut self.ends, vec![0]));
         let bytes = Buffer::from_vec(std::mem::take(&mut self.bytes));
         let frames = BinaryArray::try_new(OffsetBuffer::new(ends), bytes, None);
         let broken = |e| Error::internal("frames do not fit their column").because(e);
         let frames: ArrayRef = Arc::new(frames.map_err(broken)?);
-        RecordBatch::try_new(Arc::clone(&self.schema), vec![frames]).map(Some).map_err(broken)
+        give(Exit::Main, RecordBatch::try_new(Arc::clone(&self.schema), vec![frames]).map_err(broken)?);
+        Ok(())
     }
 }
 
@@ -266,7 +269,7 @@ impl<T> Next<T> for NoTail {
         Ok(Step::Done)
     }
 
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
-        Ok(None)
+    fn take(&mut self, _: Give<'_>) -> Result<()> {
+        Ok(())
     }
 }

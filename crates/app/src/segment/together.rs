@@ -10,10 +10,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use thalweg_dataflow::{Error, Result, Step};
 
-use super::{Flow, Next};
+use super::{Flow, Give, Next};
 
 /// A record or none for each, by a function of many.
 pub(crate) struct Together<T, U, F> {
@@ -102,7 +101,7 @@ where
         }
     }
 
-    fn take(&mut self) -> Result<Option<RecordBatch>> {
-        self.next.take()
+    fn take(&mut self, give: Give<'_>) -> Result<()> {
+        self.next.take(give)
     }
 }

@@ -123,6 +123,20 @@ impl Job {
         }
     }
 
+    /// Waits for words in a file, and gives all that is in it.
+    #[track_caller]
+    pub(crate) fn until_said(&self, file: &str, words: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let said = fs::read_to_string(self.path(file)).unwrap_or_default();
+            if said.contains(words) {
+                return said;
+            }
+            assert!(began.elapsed() < PATIENCE, "nothing of '{words}': {said}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// The file of an epoch.
     pub(crate) fn manifest(&self, epoch: u64) -> PathBuf {
         self.path(&format!("state/job/epochs/{epoch:010}"))

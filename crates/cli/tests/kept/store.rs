@@ -35,7 +35,7 @@ INSERT INTO seen SELECT counter AS k, count(*) AS n FROM numbers GROUP BY counte
 fn a_disk_that_fills_up_fails_checkpoints_and_not_the_job() {
     let job = Job::new(GROWING);
     let thalweg = env!("CARGO_BIN_EXE_thalweg");
-    let run = format!("exec '{thalweg}' run job.sql --state-dir state --checkpoint-interval 50ms");
+    let run = format!("exec '{thalweg}' run job.sql --state-dir state --checkpoint-interval 50ms 2>said");
     let small_disk = format!("mkdir -p state && mount -t tmpfs -o size=512k tmpfs state && {run}");
     // The mount is seen by this process alone, and goes with it.
     let may_mount = ["unshare -m true", "unshare -m mount -t tmpfs tmpfs state"];
@@ -56,23 +56,15 @@ fn a_disk_that_fills_up_fails_checkpoints_and_not_the_job() {
     };
     command.current_dir(job.folder());
     let running = Running::start(command);
-    std::thread::sleep(Duration::from_secs(6));
+    for words in ["a fresh start", "warning: checkpoints fail", "the store is full"] {
+        job.until_said("said", words);
+    }
     running.signal("-INT");
     // The last checkpoint waits for room.
-    std::thread::sleep(Duration::from_secs(5));
+    let said = job.until_said("said", "the last checkpoint cannot be written yet");
     running.signal("-INT");
-    let output = running.wait();
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(131), "{said}");
-    for words in [
-        "a fresh start",
-        "warning: checkpoints fail",
-        "the store is full",
-        "the last checkpoint cannot be written yet",
-        "aborted; 'job' goes on",
-    ] {
-        assert!(said.contains(words), "nothing of '{words}': {said}");
-    }
+    assert_eq!(running.wait().status.code(), Some(131), "{said}");
+    job.until_said("said", "aborted; 'job' goes on");
     if !may_mount {
         let again = job.start(&[]);
         job.until_epoch(job.epochs().pop().expect("some were made") + 1);

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{Durable, Job, Prepared, RestoreFrom};
-use crate::controller::inheritance::Inheritance;
+use crate::controller::inheritance::{Dropped, Inheritance, Why};
 use crate::keeping::{Inherited, Kept, Life, failed, fenced};
 
 /// How long the life before may go on where the store excludes nobody: it looks that often whether it is the last.
@@ -118,7 +118,10 @@ pub(super) async fn recover(job: Job, durable: Durable, world: &World) -> Result
     let Steps { history, durable, .. } = steps;
     let clock = Arc::clone(&world.clock);
     let kept = Arc::new(Kept::new(history.clone(), clock, life, durable.retain, manifest.clone(), hold));
-    let past = manifest.clone().map(|m| Arc::new(Inherited::new(history, incarnation, m)) as Arc<dyn Past>);
+    let past = manifest.clone().map(|m| {
+        let converted = inheritance.converted.iter().map(|converted| converted.operator.clone()).collect();
+        Arc::new(Inherited::new(history, incarnation, m, converted)) as Arc<dyn Past>
+    });
     info!(job = %job.id, incarnation = incarnation.0, epoch = settled.map(|e| e.0), "job recovered");
     Ok(Prepared {
         first: settled.map_or(Epoch::FIRST, Epoch::next),
@@ -296,9 +299,12 @@ impl Steps {
 fn would_drop(inheritance: &Inheritance) -> Error {
     let dropped: Vec<String> = inheritance.dropped.iter().map(ToString::to_string).collect();
     let what = format!("state would be lost: {}", dropped.join("; "));
-    Error::new(Code::StateDropped, what).with_help(
-        "--allow-dropped-state goes on without it; another --name begins a new job beside this one",
-    )
+    let consent = "--allow-dropped-state goes on without it; another --name begins a new job beside this one";
+    let is_unreadable = |dropped: &Dropped| matches!(dropped.why, Why::Unreadable(_));
+    Error::new(Code::StateDropped, what).with_help(match inheritance.dropped.iter().any(is_unreadable) {
+        true => format!("give fields the types that they had, and new ones a default; {consent}"),
+        false => consent.to_owned(),
+    })
 }
 
 /// Fences every sink, publishes what the checkpoint's epoch prepared, and undoes what came behind it.

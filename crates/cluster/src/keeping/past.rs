@@ -1,5 +1,7 @@
 //! What a job finds when it goes on from a checkpoint.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::BoxFuture;
 use thalweg_dataflow::source::{Assignment, Position};
 use thalweg_dataflow::{Error, Result};
@@ -14,11 +16,18 @@ pub(crate) struct Inherited {
     history: History,
     incarnation: Incarnation,
     manifest: Manifest,
+    /// Who has another fingerprint by now than the checkpoint says.
+    converted: BTreeSet<OperatorId>,
 }
 
 impl Inherited {
-    pub(crate) fn new(history: History, incarnation: Incarnation, manifest: Manifest) -> Self {
-        Self { history, incarnation, manifest }
+    pub(crate) fn new(
+        history: History,
+        incarnation: Incarnation,
+        manifest: Manifest,
+        converted: BTreeSet<OperatorId>,
+    ) -> Self {
+        Self { history, incarnation, manifest, converted }
     }
 
     /// What is missed may have been cleared away by a later life, while this one slept.
@@ -54,6 +63,7 @@ impl Past for Inherited {
         Box::pin(async move {
             match self.manifest.operators.get(operator) {
                 Some(record) => match self.history.restore(record, groups).await {
+                    Ok(restored) if self.converted.contains(operator) => Ok(restored.of_another()),
                     Ok(restored) => Ok(restored),
                     Err(error) => Err(self.why(error).await),
                 },

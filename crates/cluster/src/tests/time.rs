@@ -113,7 +113,7 @@ async fn a_stop_ends_no_time_though_some_input_has_ended() {
     assert!((0..2).all(|s| heard.by(s).is_empty()), "no window may close");
 }
 
-/// Gives rows on by the port that they came in on, and so their watermarks.
+/// Gives rows on by the port that they came in on, and by one more for each, and so their watermarks.
 #[derive(Clone, Default)]
 struct Ports {
     called: Heard,
@@ -121,12 +121,18 @@ struct Ports {
 
 impl Operator for Ports {
     fn on_batch(&mut self, input: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
-        cx.emit(input, batch.records);
+        cx.emit(input, batch.records.clone());
+        cx.emit(Port(input.0 + Ports::BESIDE), batch.records);
         Ok(Step::Done)
     }
     fn on_watermark(&mut self, watermark: Watermark, cx: &mut Context<'_>) -> Result<Step> {
         self.called.on_watermark(watermark, cx)
     }
+}
+
+impl Ports {
+    /// So far behind an output is the other of the same input.
+    const BESIDE: u16 = 2;
 }
 
 thalweg_testkit::toy_spec!(Ports);
@@ -141,12 +147,16 @@ impl OperatorSpec for Ports {
     fn watermarks_per_port(&self) -> bool {
         true
     }
+    fn input_of(&self, output: Port) -> Port {
+        Port(output.0 % Self::BESIDE)
+    }
 }
 
 #[tokio::test]
 async fn watermarks_per_port_wait_for_no_other_port() {
     let (mut net, ports) = (Net::default(), Ports::default());
-    let [ended, waiting] = [Heard::default(), Heard::default()];
+    let heard: [Heard; 4] = Default::default();
+    let [ended, waiting, ended_beside, waiting_beside] = &heard;
     let numbers = |endless| Numbers { times: true, endless, ..Numbers::new(&[50], 10) };
     let mut marked = Vec::new();
     for (name, endless) in [("first", false), ("second", true)] {
@@ -161,14 +171,16 @@ async fn watermarks_per_port_wait_for_no_other_port() {
         })
         .collect();
     let node = net.operator("state", Arc::new(ports.clone()), &marked);
-    for (port, (name, heard)) in [(0, ("a", &ended)), (1, ("b", &waiting))] {
-        let hear = net.operator(name, made(heard.clone()), &[]);
+    for (port, heard) in (0..).zip(&heard) {
+        let hear = net.operator(&format!("hear-{port}"), made(heard.clone()), &[]);
         net.edge((node, Port(port)), (hear, Port::MAIN), shuffle());
-        net.sink(&format!("{name}-out"), &Collect::new(), &[(hear, Distribution::Forward)]);
+        net.sink(&format!("out-{port}"), &Collect::new(), &[(hear, Distribution::Forward)]);
     }
     let job = net.start(1, RuntimeSettings::default(), &two_threads()).await;
-    until("the first pipeline ends", || ended.by(0).last() == Some(&i64::MAX)).await;
-    until("the second has heard all it can", || waiting.by(0).last() == Some(&49)).await;
+    for (ended, waiting) in [(ended, waiting), (ended_beside, waiting_beside)] {
+        until("the first pipeline ends", || ended.by(0).last() == Some(&i64::MAX)).await;
+        until("the second has heard all it can", || waiting.by(0).last() == Some(&49)).await;
+    }
     until("the node itself knows the lowest", || ports.called.by(0).last() == Some(&49)).await;
     job.stop();
     within(10, job.wait()).await.expect("the job stops");

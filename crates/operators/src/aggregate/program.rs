@@ -19,6 +19,16 @@ use crate::expression::Expression;
 use crate::functions::{FunctionSignature, without_nulls};
 
 type Make = dyn Fn() -> Result<Box<dyn GroupsAccumulator>> + Send + Sync;
+type MakeRunning = dyn Fn() -> Result<Box<dyn RunningAccumulator>> + Send + Sync;
+
+/// The accumulator of one group that says its result again and again while rows come.
+pub trait RunningAccumulator: Send + Sync {
+    /// Takes in rows, at least one, of which these are the columns of the arguments.
+    fn update(&mut self, values: &[ArrayRef]) -> Result<()>;
+
+    /// The result of all rows so far, as a column of one row; more may follow.
+    fn result(&mut self) -> Result<ArrayRef>;
+}
 
 /// What stands in [`Functions`] under the name of a program's aggregate.
 ///
@@ -29,12 +39,38 @@ type Make = dyn Fn() -> Result<Box<dyn GroupsAccumulator>> + Send + Sync;
 #[derive(Clone)]
 pub struct ProgramAggregate {
     make: Arc<Make>,
+    running: Option<Arc<MakeRunning>>,
 }
 
 impl ProgramAggregate {
     /// An aggregate whose accumulators are made by this.
     pub fn new(make: impl Fn() -> Result<Box<dyn GroupsAccumulator>> + Send + Sync + 'static) -> Self {
-        Self { make: Arc::new(make) }
+        Self { make: Arc::new(make), running: None }
+    }
+
+    /// The same, with accumulators that need not begin again for the results of the first row, the first two, and so on.
+    #[must_use]
+    pub fn with_running(
+        self,
+        make: impl Fn() -> Result<Box<dyn RunningAccumulator>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { running: Some(Arc::new(make)), ..self }
+    }
+
+    /// A new accumulator of many groups.
+    pub(crate) fn groups(&self) -> Result<Box<dyn GroupsAccumulator>> {
+        (self.make)()
+    }
+
+    /// A new accumulator of one group that grows, if there is such.
+    pub(crate) fn running(&self) -> Option<Result<Box<dyn RunningAccumulator>>> {
+        self.running.as_ref().map(|make| make())
+    }
+}
+
+impl fmt::Debug for ProgramAggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProgramAggregate")
     }
 }
 
@@ -108,7 +144,7 @@ impl ProgramCall {
     }
 
     pub(super) fn accumulator(&self, functions: &Functions) -> Result<Box<dyn GroupsAccumulator>> {
-        let inner = (functions.get::<ProgramAggregate>(&self.function)?.make)()?;
+        let inner = functions.get::<ProgramAggregate>(&self.function)?.groups()?;
         Ok(match self.skipping.is_empty() {
             true => inner,
             false => Box::new(SkippingNulls { inner, skipping: self.skipping.clone() }),

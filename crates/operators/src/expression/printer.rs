@@ -318,6 +318,13 @@ pub fn sql_type(data_type: &DataType) -> String {
             let fields = fields.iter().map(|f| format!("{} {}", f.name(), sql_type(f.data_type())));
             return format!("STRUCT<{}>", fields.collect::<Vec<_>>().join(", "));
         }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(entry) if entry.len() == 2 => {
+                let (key, value) = (sql_type(entry[0].data_type()), sql_type(entry[1].data_type()));
+                return format!("MAP({key}, {value})");
+            }
+            other => return other.to_string(),
+        },
         other => return other.to_string(),
     };
     name.to_owned()
@@ -325,8 +332,20 @@ pub fn sql_type(data_type: &DataType) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::Field;
+
     use super::*;
     use crate::testing::{expression, schema};
+
+    #[test]
+    fn types_read_as_they_are_declared() {
+        let field = |name: &str, data_type| Arc::new(Field::new(name, data_type, true));
+        let entry = DataType::Struct(vec![field("k", DataType::Utf8), field("v", DataType::Int64)].into());
+        let map = DataType::Map(field("entries", entry), false);
+        assert_eq!(sql_type(&DataType::List(field("item", map))), "MAP(TEXT, BIGINT)[]");
+    }
 
     #[test]
     fn expressions_read_as_they_were_written() {

@@ -109,10 +109,17 @@ impl FunctionSignature {
 /// Whether values of a type are meant where a function takes another. A whole number that is too large
 /// for it fails when it is cast.
 fn is_taken(taken: &DataType, given: &DataType) -> bool {
-    use DataType::{Date32, List, Null, Timestamp};
+    use DataType::{Date32, Duration, Interval, List, Map, Null, Struct, Timestamp};
     match (taken, given) {
         (_, Null) | (Timestamp(..), Timestamp(..) | Date32) => true,
+        (Interval(_), Interval(_) | Duration(_)) => true,
         (List(taken), List(given)) => is_taken(taken.data_type(), given.data_type()),
+        (Map(taken, _), Map(given, _)) => match (taken.data_type(), given.data_type()) {
+            (Struct(taken), Struct(given)) => {
+                taken.iter().zip(given).all(|(taken, given)| is_taken(taken.data_type(), given.data_type()))
+            }
+            (taken, given) => taken == given,
+        },
         (taken, given) => {
             taken == given
                 || taken.is_string() && given.is_string()

@@ -17,11 +17,13 @@ use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::windows::create_window_expr;
 use serde::{Deserialize, Serialize};
-use thalweg_dataflow::{Code, Error, Result};
+use thalweg_dataflow::function::FunctionId;
+use thalweg_dataflow::{Code, Error, Functions, Result};
 
-use super::Ranking;
+use super::{Ranking, program};
+use crate::aggregate::ProgramAggregate;
 use crate::expression::Expression;
-use crate::functions;
+use crate::functions::{self, FunctionSignature};
 
 /// The most rows of one window; its rows are counted by 32 bits.
 const ROWS_MAX: u64 = u32::MAX as u64;
@@ -40,13 +42,15 @@ pub struct WindowCall {
     name: String,
 }
 
-/// Where the function is looked up; some names are in both families.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where the function is looked up; some names are in several families.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Family {
     /// `sum`, over the rows of a frame.
     Aggregate,
     /// `row_number`, `lag`: functions that exist in `OVER` only.
     Window,
+    /// A program's own aggregate of this signature, by its id.
+    Program(FunctionSignature),
 }
 
 impl WindowCall {
@@ -64,15 +68,36 @@ impl WindowCall {
             WindowFunctionDefinition::AggregateUDF(function) => (Family::Aggregate, function.name()),
             WindowFunctionDefinition::WindowUDF(function) => (Family::Window, function.name()),
         };
+        Self::of(family, function.to_owned(), arguments, frame, name.into())
+    }
+
+    /// A call of a program's own aggregate, as of [`WindowCall::new`].
+    pub fn program(
+        function: FunctionId,
+        signature: FunctionSignature,
+        arguments: Vec<Expression>,
+        frame: WindowFrame,
+        name: impl Into<String>,
+    ) -> Self {
+        Self::of(Family::Program(signature), function.0, arguments, frame, name.into())
+    }
+
+    fn of(
+        family: Family,
+        function: String,
+        arguments: Vec<Expression>,
+        frame: WindowFrame,
+        name: String,
+    ) -> Self {
         Self {
-            function: function.to_owned(),
+            function,
             family,
             arguments,
             filter: None,
             frame: within_window(frame),
             distinct: false,
             ignore_nulls: false,
-            name: name.into(),
+            name,
         }
     }
 
@@ -102,17 +127,40 @@ impl WindowCall {
 
     /// The place in its partition that the call gives a row, if that is what it does.
     pub fn ranking(&self) -> Option<Ranking> {
-        match (self.family, self.function.as_str()) {
+        match (&self.family, self.function.as_str()) {
             (Family::Window, "row_number") => Some(Ranking::RowNumber),
             (Family::Window, "rank") => Some(Ranking::Rank),
             (Family::Window, "dense_rank") => Some(Ranking::DenseRank),
-            (Family::Window | Family::Aggregate, _) => None,
+            (Family::Window | Family::Aggregate | Family::Program(_), _) => None,
         }
     }
 
+    /// The call over rows of `input` that are sorted by `order`, if it has a meaning. A program's function is not there yet.
+    pub(super) fn check(&self, order: &[PhysicalSortExpr], input: &SchemaRef) -> Result<PlannedCall> {
+        self.planned(order, input, None)
+    }
+
     /// The call, ready to be computed over rows of `input` that are sorted by `order`.
-    pub(super) fn plan(&self, order: &[PhysicalSortExpr], input: &SchemaRef) -> Result<PlannedCall> {
-        let physical = self.physical(order, input).map_err(|e| {
+    pub(super) fn plan(
+        &self,
+        order: &[PhysicalSortExpr],
+        input: &SchemaRef,
+        functions: &Functions,
+    ) -> Result<PlannedCall> {
+        let program = match &self.family {
+            Family::Program(_) => Some(functions.get(&FunctionId(self.function.clone()))?),
+            Family::Aggregate | Family::Window => None,
+        };
+        self.planned(order, input, program)
+    }
+
+    fn planned(
+        &self,
+        order: &[PhysicalSortExpr],
+        input: &SchemaRef,
+        program: Option<Arc<ProgramAggregate>>,
+    ) -> Result<PlannedCall> {
+        let physical = self.physical(order, input, program).map_err(|e| {
             Error::new(Code::InvalidQuery, format!("'{self}' cannot be computed over the rows of a window"))
                 .because(e.message())
                 .with_help("see its arguments and its frame; every aggregate can do a frame that begins at UNBOUNDED PRECEDING")
@@ -125,12 +173,18 @@ impl WindowCall {
         &self,
         order: &[PhysicalSortExpr],
         input: &SchemaRef,
+        program: Option<Arc<ProgramAggregate>>,
     ) -> Result<Arc<dyn WindowExpr>, DataFusionError> {
-        let function = match self.family {
+        let function = match &self.family {
             Family::Aggregate => {
                 WindowFunctionDefinition::AggregateUDF(functions::context().udaf(&self.function)?)
             }
             Family::Window => WindowFunctionDefinition::WindowUDF(functions::context().udwf(&self.function)?),
+            Family::Program(signature) => {
+                let id = FunctionId(self.function.clone());
+                let aggregate = program::aggregate(id, signature.clone(), program);
+                WindowFunctionDefinition::AggregateUDF(Arc::new(aggregate))
+            }
         };
         let arguments: Vec<Arc<dyn PhysicalExpr>> =
             self.arguments.iter().map(|argument| Arc::clone(argument.physical())).collect();
@@ -146,8 +200,11 @@ impl WindowCall {
             self.distinct,
             self.filter.as_ref().map(|filter| Arc::clone(filter.physical())),
         )?;
-        // What cannot be computed over such a frame says so only when it is begun.
-        physical.create_window_fn()?;
+        match self.family {
+            // What cannot be computed over such a frame says so only when it is begun.
+            Family::Aggregate | Family::Window => drop(physical.create_window_fn()?),
+            Family::Program(_) => {}
+        }
         Ok(physical)
     }
 }
@@ -212,8 +269,11 @@ impl PlannedCall {
     }
 }
 
-/// A function failed: its own words, under our code.
+/// A function failed: its own words, under our code; a program's under its own.
 pub(super) fn failed(error: DataFusionError) -> Error {
+    if let Some(own) = functions::own(&error) {
+        return own;
+    }
     Error::new(Code::OperatorFailed, "a function over the rows of a window cannot be computed")
         .because(error.strip_backtrace())
 }

@@ -20,6 +20,7 @@
 
 mod call;
 mod operator;
+mod program;
 mod sorter;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -79,7 +80,8 @@ impl Over {
         }
         let timestamp = timestamp_index(&input)?;
         let (before, behind) = input.fields().split_at(timestamp);
-        let planned = plan(&calls, &order, &input)?;
+        let sorted = sort_by(&order, &input);
+        let planned = calls.iter().map(|call| call.check(&sorted, &input)).collect::<Result<Vec<_>>>()?;
         let results = planned.iter().map(PlannedCall::field);
         let fields: Vec<FieldRef> = before.iter().chain(results).chain(behind).cloned().collect();
         let output = Arc::new(Schema::new(fields));
@@ -107,13 +109,17 @@ impl Over {
 }
 
 /// The calls, ready to be computed.
-fn plan(calls: &[WindowCall], order: &[OrderBy], input: &SchemaRef) -> Result<Vec<PlannedCall>> {
+fn plan(spec: &Over, functions: &Functions) -> Result<Vec<PlannedCall>> {
+    let order = sort_by(&spec.order, &spec.input);
+    spec.calls.iter().map(|call| call.plan(&order, &spec.input, functions)).collect()
+}
+
+fn sort_by(order: &[OrderBy], input: &SchemaRef) -> Vec<PhysicalSortExpr> {
     let sort = |by: &OrderBy| {
         let column = Column::new(input.field(by.column).name(), by.column);
         PhysicalSortExpr { expr: Arc::new(column), options: by.options() }
     };
-    let order: Vec<PhysicalSortExpr> = order.iter().map(sort).collect();
-    calls.iter().map(|call| call.plan(&order, input)).collect()
+    order.iter().map(sort).collect()
 }
 
 impl Spec for Over {
@@ -154,8 +160,8 @@ impl Spec for Over {
 }
 
 impl OperatorSpec for Over {
-    fn build(&self, _: &Functions) -> Result<Box<dyn Operator>> {
-        Ok(Box::new(OverOperator::new(self)?))
+    fn build(&self, functions: &Functions) -> Result<Box<dyn Operator>> {
+        Ok(Box::new(OverOperator::new(self, functions)?))
     }
 
     fn output_schema(&self) -> SchemaRef {

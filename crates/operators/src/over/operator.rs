@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{concat, concat_batches, filter_record_batch, take_record_batch};
-use thalweg_dataflow::{Age, Batch, Context, Error, Operator, Port, Result, Step, Watermark};
+use thalweg_dataflow::{Age, Batch, Context, Error, Functions, Operator, Port, Result, Step, Watermark};
 use thalweg_state::{Epoch, KeyGroups, Restored, Snapshot};
 
 use super::call::PlannedCall;
@@ -28,10 +28,10 @@ pub(super) struct OverOperator {
 }
 
 impl OverOperator {
-    pub(super) fn new(spec: &Over) -> Result<Self> {
+    pub(super) fn new(spec: &Over, functions: &Functions) -> Result<Self> {
         Ok(Self {
             timestamp: timestamp_index(&spec.input)?,
-            calls: plan(&spec.calls, &spec.order, &spec.input)?,
+            calls: plan(spec, functions)?,
             sorter: Sorter::new(&spec.input, &spec.partition, &spec.order)?,
             rows: WindowRows::new(TABLES, &spec.input, spec.shuffle_key()?)?,
             held: Held::default(),

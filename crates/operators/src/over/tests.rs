@@ -1,3 +1,5 @@
+mod program;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
@@ -7,7 +9,7 @@ use datafusion::execution::context::{SessionConfig, SessionContext};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::expr::{NullTreatment, Sort};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Expr, LogicalPlan, Window};
+use datafusion::logical_expr::{Expr, LogicalPlan, Window, WindowFrame, WindowFunctionDefinition};
 use datafusion::physical_expr::create_physical_expr;
 use thalweg_dataflow::{Code, Spec};
 use thalweg_state::Restored;
@@ -29,8 +31,22 @@ fn find(plan: &LogicalPlan) -> Option<&Window> {
     }
 }
 
+/// Makes a call of what is planned.
+type MakeCall = dyn Fn(&WindowFunctionDefinition, Vec<Expression>, WindowFrame, String) -> WindowCall;
+
 /// Plans calls over rows of `input`, which share a partition and an order.
 fn try_over(input: &SchemaRef, calls: &str, key: Vec<usize>) -> thalweg_dataflow::Result<Over> {
+    try_over_with(input, calls, key, &|function, arguments, frame, name| {
+        WindowCall::new(function, arguments, frame, name)
+    })
+}
+
+fn try_over_with(
+    input: &SchemaRef,
+    calls: &str,
+    key: Vec<usize>,
+    make: &MakeCall,
+) -> thalweg_dataflow::Result<Over> {
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     let table = MemTable::try_new(Arc::clone(input), vec![vec![]]).unwrap();
     context.register_table("t", Arc::new(table)).unwrap();
@@ -56,7 +72,7 @@ fn try_over(input: &SchemaRef, calls: &str, key: Vec<usize>) -> thalweg_dataflow
     let call = |(function, name): &(Box<datafusion::logical_expr::expr::WindowFunction>, String)| {
         let params = &function.params;
         let arguments = params.args.iter().map(expression).collect();
-        WindowCall::new(&function.fun, arguments, params.window_frame.clone(), name.replace("t.", ""))
+        make(&function.fun, arguments, params.window_frame.clone(), name.replace("t.", ""))
             .with_distinct(params.distinct)
             .with_filter(params.filter.as_deref().map(expression))
             .with_ignore_nulls(params.null_treatment == Some(NullTreatment::IgnoreNulls))

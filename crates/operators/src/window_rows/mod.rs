@@ -182,9 +182,12 @@ impl WindowRows {
     pub(crate) fn freeze(&mut self, epoch: Epoch) -> Result<Vec<FrozenTable>> {
         let mut fresh = Vec::new();
         for instant in self.open.values_mut() {
+            let before = instant.bytes();
             let batches = std::mem::take(&mut instant.fresh).into_vec();
             fresh.extend(batches.iter().cloned());
             batches.into_iter().try_for_each(|batch| instant.frozen.push(batch))?;
+            // Rows that have been joined to one batch need not take what they took one by one.
+            self.bytes = self.bytes - before + instant.bytes();
         }
         self.durable.freeze(epoch, &fresh)
     }

@@ -22,3 +22,22 @@ fn a_window_is_closed_right_behind_its_last_instant() {
     assert!(!closed(9, 9) && closed(9, 10));
     assert!(is_closed(EventTime(i64::MAX), Watermark::END), "time has an end");
 }
+
+#[test]
+fn bytes_are_those_of_the_rows_however_they_are_joined() {
+    let columns = schema("a:int? _timestamp:time");
+    let tables = Tables { rows: "rows", progress: "progress" };
+    for nulls in [0, 1] {
+        let mut window = WindowRows::new(tables, &columns, vec![0]).unwrap();
+        // Many small batches become one, which notes of each row whether it is null if any is.
+        for row in 0..64 {
+            let row = if row < nulls { "null 9\n" } else { "1 9\n" };
+            window.keep(read_rows(&columns, row).unwrap(), Kept::Fresh).unwrap();
+        }
+        window.freeze(Epoch::FIRST).unwrap();
+        assert_eq!(window.bytes(), window.open.values().map(Instant::bytes).sum::<usize>());
+        let instant = window.first_open().unwrap();
+        window.remove(instant).unwrap();
+        assert_eq!(window.bytes(), 0);
+    }
+}

@@ -1,37 +1,46 @@
 //! Python's records as the columns that a program has declared.
 
+mod nested;
+
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanBuilder, ListArray, PrimitiveBuilder, StringBuilder,
-    StructArray,
+    Array, ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanBuilder, PrimitiveBuilder, StringBuilder,
 };
-use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute::concat;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, FieldRef, Fields, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Date32Type, Decimal128Type, FieldRef, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, Time64NanosecondType, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyString};
 use thalweg_app::WriteRows;
-use thalweg_dataflow::{Code, Error, Result};
+use thalweg_dataflow::{Code, Error, EventTime, Result};
 
 use super::{EPOCH_ORDINAL, classes};
 use crate::attached::attached;
-use crate::describe::nanos;
 use crate::function::shown;
 use crate::object::Object;
+use nested::{Lists, Maps, Structs};
 
 /// No text and no bytes of a column are longer.
 const VALUE_BYTES_MAX: usize = 1 << 30;
+
+/// So many rows are tried before they are thrown away.
+const TRIED_MAX: usize = 1024;
 
 /// Writes records as rows: the items of a `dict`, or the attributes of any other object.
 pub(crate) struct Rows {
     /// The step, for people.
     step: Arc<str>,
     columns: Vec<Column>,
+    /// How many rows all columns have.
+    rows: usize,
+    /// The columns of the rows before each that could not be written.
+    before: Vec<Vec<ArrayRef>>,
 }
 
 struct Column {
@@ -50,28 +59,63 @@ impl Rows {
             let values = values(field.data_type())?;
             Ok(Column { field: Arc::clone(field), name, declared: Arc::clone(declared), values })
         };
-        Ok(Self { step, columns: columns.iter().map(column).collect::<Result<_>>()? })
+        let columns = columns.iter().map(column).collect::<Result<_>>()?;
+        Ok(Self { step, columns, rows: 0, before: Vec::new() })
+    }
+
+    /// What keeps a record from being a row, if anything does. Nothing of it is kept.
+    pub(crate) fn misfit(&mut self, record: &Bound<'_, PyAny>) -> Option<String> {
+        let fits = self.columns.iter_mut().map(|column| column.push(record));
+        let fits = fits.sum::<std::result::Result<usize, _>>();
+        match fits {
+            Ok(_) if self.rows < TRIED_MAX => self.rows += 1,
+            Ok(_) | Err(_) => drop(self.whole()),
+        }
+        fits.err()
+    }
+
+    /// The columns of the rows since `before`, without what was written of one that could not be.
+    fn whole(&mut self) -> Vec<ArrayRef> {
+        let rows = std::mem::take(&mut self.rows);
+        self.columns.iter_mut().map(|column| column.values.finish().slice(0, rows)).collect()
     }
 }
 
 impl WriteRows<Object> for Rows {
     fn push(&mut self, record: &Object) -> Result<usize> {
-        let Self { step, columns } = self;
-        attached(|py| {
+        let Self { step, columns, .. } = self;
+        let pushed = attached(|py| {
             let record = record.0.bind(py);
-            let mut bytes = 0;
-            for column in columns {
-                bytes += column.push(record).map_err(|what| {
-                    let what = format!("{step}: {what}");
-                    Error::new(Code::BadRecord, what).because(format!("the record was {}", shown(record)))
-                })?;
+            let pushed =
+                columns.iter_mut().map(|column| column.push(record)).sum::<std::result::Result<_, _>>();
+            pushed.map_err(|what: String| {
+                let what = format!("{step}: {what}");
+                Error::new(Code::BadRecord, what).because(format!("the record was {}", shown(record)))
+            })
+        });
+        match pushed {
+            Ok(_) => self.rows += 1,
+            Err(_) => {
+                let whole = self.whole();
+                self.before.push(whole);
             }
-            Ok(bytes)
-        })
+        }
+        pushed
     }
 
     fn finish(&mut self) -> Result<Vec<ArrayRef>> {
-        Ok(self.columns.iter_mut().map(|column| column.values.finish()).collect())
+        let last = self.whole();
+        if self.before.is_empty() {
+            return Ok(last);
+        }
+        let mut pieces = std::mem::take(&mut self.before);
+        pieces.push(last);
+        let column = |index: usize| {
+            let pieces: Vec<&dyn Array> = pieces.iter().map(|piece| piece[index].as_ref()).collect();
+            concat(&pieces)
+                .map_err(|why| Error::internal("pieces of a column do not fit together").because(why))
+        };
+        (0..self.columns.len()).map(column).collect()
     }
 }
 
@@ -102,6 +146,24 @@ impl Column {
     }
 }
 
+/// An instant: seconds since 1970, or a `datetime` that knows its time zone.
+pub(crate) fn nanos(time: &Bound<'_, PyAny>) -> Option<EventTime> {
+    const PER_SECOND: i64 = 1_000_000_000;
+    if let Ok(seconds) = time.extract::<i64>() {
+        return seconds.checked_mul(PER_SECOND).map(EventTime);
+    }
+    let seconds = match time.extract::<f64>() {
+        Ok(seconds) => seconds,
+        Err(_) if time.getattr("tzinfo").is_ok_and(|zone| !zone.is_none()) => {
+            time.call_method0("timestamp").ok()?.extract().ok()?
+        }
+        Err(_) => return None,
+    };
+    // Doubles hold seconds of these years to about a microsecond, so that is what is kept.
+    let micros = (seconds * 1e6).round();
+    (micros.abs() < 9.2e15).then(|| EventTime(micros as i64 * 1_000))
+}
+
 /// What a record has under a name. What a `dict` lacks is `None` where that can be.
 fn part<'py>(
     record: &Bound<'py, PyAny>,
@@ -119,9 +181,11 @@ fn part<'py>(
 
 /// Values on their way into a column.
 pub(crate) trait Values: Send {
-    /// Appends a value, and answers how many bytes it takes; `None` if it is of another type.
+    /// Appends a value, and answers how many bytes it takes; `None` if it is of another type. What cannot
+    /// be appended may leave more behind those that were, and then nothing more is appended before `finish`.
     fn append(&mut self, value: &Bound<'_, PyAny>) -> PyResult<Option<usize>>;
     fn append_null(&mut self);
+    /// The column of all values, and behind them what the last left that could not be appended.
     fn finish(&mut self) -> ArrayRef;
 }
 
@@ -168,21 +232,16 @@ pub(crate) fn values(data_type: &DataType) -> Result<Box<dyn Values>> {
         }
         DataType::Date32 => numbers::<Date32Type>(data_type, date),
         DataType::Time64(TimeUnit::Nanosecond) => numbers::<Time64NanosecondType>(data_type, time),
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            numbers::<IntervalMonthDayNanoType>(data_type, interval)
+        }
         DataType::Timestamp(TimeUnit::Second, None) => instants!(TimestampSecondType, 1_000_000_000),
         DataType::Timestamp(TimeUnit::Millisecond, None) => instants!(TimestampMillisecondType, 1_000_000),
         DataType::Timestamp(TimeUnit::Microsecond, None) => instants!(TimestampMicrosecondType, 1_000),
         DataType::Timestamp(TimeUnit::Nanosecond, None) => instants!(TimestampNanosecondType, 1),
-        DataType::List(item) => Box::new(Lists {
-            item: Arc::clone(item),
-            ends: vec![0],
-            there: Vec::new(),
-            items: values(item.data_type())?,
-        }),
-        DataType::Struct(fields) => Box::new(Structs {
-            fields: fields.clone(),
-            there: Vec::new(),
-            columns: fields.iter().map(|field| values(field.data_type())).collect::<Result<_>>()?,
-        }),
+        DataType::List(item) => Box::new(Lists::new(item)?),
+        DataType::Map(entries, _) => Box::new(Maps::new(entries)?),
+        DataType::Struct(fields) => Box::new(Structs::new(fields)?),
         other => {
             let what = format!("records of Python have no columns of type '{other}'");
             return Err(Error::new(Code::NotSupported, what));
@@ -248,6 +307,19 @@ fn time(value: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
     let part = |name: &str| value.getattr(name)?.extract::<i64>();
     let seconds = (part("hour")? * 60 + part("minute")?) * 60 + part("second")?;
     Ok(Some((seconds * 1_000_000 + part("microsecond")?) * 1_000))
+}
+
+/// A length of time as days and what is left, both of one sign.
+fn interval(value: &Bound<'_, PyAny>) -> PyResult<Option<IntervalMonthDayNano>> {
+    const DAY_MICROS: i128 = 86_400_000_000;
+    if !value.is_instance(classes(value.py())?.delta.bind(value.py()))? {
+        return Ok(None);
+    }
+    let part = |name: &str| value.getattr(name)?.extract::<i128>();
+    // At most 10^9 days, by Python's own limit.
+    let micros = part("days")? * DAY_MICROS + part("seconds")? * 1_000_000 + part("microseconds")?;
+    let (days, rest) = (micros / DAY_MICROS, micros % DAY_MICROS);
+    Ok(Some(IntervalMonthDayNano::new(0, days as i32, rest as i64 * 1000)))
 }
 
 /// Numbers, each found in a value by a function.
@@ -338,77 +410,5 @@ fn check_length(bytes: usize) -> PyResult<()> {
     match bytes {
         ..=VALUE_BYTES_MAX => Ok(()),
         _ => Err(PyValueError::new_err(format!("{bytes} bytes are more than {VALUE_BYTES_MAX}"))),
-    }
-}
-
-/// Lists and tuples.
-struct Lists {
-    item: FieldRef,
-    ends: Vec<i32>,
-    there: Vec<bool>,
-    items: Box<dyn Values>,
-}
-
-impl Values for Lists {
-    fn append(&mut self, value: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
-        if !value.is_instance_of::<PyList>() && !value.is_instance_of::<PyTuple>() {
-            return Ok(None);
-        }
-        let (mut end, mut bytes) = (self.ends.last().copied().unwrap_or_default(), size_of::<i32>());
-        for item in value.try_iter()? {
-            let Some(more) = append(&mut *self.items, &item?)? else { return Ok(None) };
-            bytes += more;
-            check_length(bytes)?;
-            end += 1;
-        }
-        self.ends.push(end);
-        self.there.push(true);
-        Ok(Some(bytes))
-    }
-
-    fn append_null(&mut self) {
-        self.ends.push(self.ends.last().copied().unwrap_or_default());
-        self.there.push(false);
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        let ends = std::mem::replace(&mut self.ends, vec![0]);
-        let ends = OffsetBuffer::new(ScalarBuffer::from(ends));
-        let there = NullBuffer::from(std::mem::take(&mut self.there));
-        Arc::new(ListArray::new(Arc::clone(&self.item), ends, self.items.finish(), Some(there)))
-    }
-}
-
-/// `dict`s, and objects with attributes.
-struct Structs {
-    fields: Fields,
-    there: Vec<bool>,
-    columns: Vec<Box<dyn Values>>,
-}
-
-impl Values for Structs {
-    fn append(&mut self, value: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
-        let mut bytes = 1;
-        for (field, column) in self.fields.iter().zip(&mut self.columns) {
-            let name = PyString::intern(value.py(), field.name());
-            let Some(part) = part(value, &name, field.is_nullable())? else { return Ok(None) };
-            let Some(more) = append(&mut **column, &part)? else { return Ok(None) };
-            bytes += more;
-        }
-        self.there.push(true);
-        Ok(Some(bytes))
-    }
-
-    fn append_null(&mut self) {
-        self.columns.iter_mut().for_each(|column| column.append_null());
-        self.there.push(false);
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        let columns: Vec<ArrayRef> = self.columns.iter_mut().map(|column| column.finish()).collect();
-        let there = NullBuffer::from(std::mem::take(&mut self.there));
-        let length = there.len();
-        let made = StructArray::try_new_with_length(self.fields.clone(), columns, Some(there), length);
-        Arc::new(made.expect("a value was appended to each of the columns"))
     }
 }

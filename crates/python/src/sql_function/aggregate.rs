@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray};
 use pyo3::prelude::*;
-use thalweg::engine::{DataFusionError, EmitTo, FunctionSignature, GroupsAccumulator, ProgramAggregate};
+use thalweg::engine::{
+    DataFusionError, EmitTo, FunctionSignature, GroupsAccumulator, ProgramAggregate, RunningAccumulator,
+};
 use thalweg_dataflow::{Code, Error, Result};
 
 use super::scalar::{arguments, push, tuple};
@@ -37,9 +39,10 @@ pub(super) fn aggregate(
         output: method("output")?,
         signature: signature.clone(),
     });
-    Ok(ProgramAggregate::new(move || {
-        Ok(Box::new(Groups { methods: Arc::clone(&methods), accumulators: Vec::new() }))
-    }))
+    let running = Arc::clone(&methods);
+    let none = |methods: &Arc<Methods>| Groups { methods: Arc::clone(methods), accumulators: Vec::new() };
+    let aggregate = ProgramAggregate::new(move || Ok(Box::new(none(&methods))));
+    Ok(aggregate.with_running(move || Ok(Box::new(none(&running)))))
 }
 
 struct Methods {
@@ -82,7 +85,7 @@ impl Groups {
             let shown = tuple(py, values.clone())?;
             let given: Vec<_> = values.chain([&before]).collect();
             let after = methods.update.call_many(tuple(py, given.into_iter())?, shown.as_any())?;
-            keep(&methods.update, accumulator, after, shown.as_any())?;
+            keep(accumulator, Ok(after)).or_else(|failure| methods.update.end(failure, shown.as_any()))?;
         }
         Ok(())
     }
@@ -98,7 +101,8 @@ impl Groups {
                     let both = [accumulator.0.bind(py).clone(), other];
                     let both = tuple(py, both.iter())?;
                     let after = methods.combine.call_many(both.clone(), both.as_any())?;
-                    keep(&methods.combine, accumulator, after, both.as_any())?;
+                    keep(accumulator, Ok(after))
+                        .or_else(|failure| methods.combine.end(failure, both.as_any()))?;
                 }
             }
         }
@@ -130,9 +134,9 @@ impl Methods {
         Ok(Arc::new(column.finish()))
     }
 
-    fn results(&self, py: Python<'_>, mut accumulators: Vec<Option<Object>>) -> Result<ArrayRef> {
+    fn results(&self, py: Python<'_>, accumulators: &mut [Option<Object>]) -> Result<ArrayRef> {
         let mut results = values(&self.signature.result)?;
-        for accumulator in &mut accumulators {
+        for accumulator in accumulators {
             let accumulator = self.started(py, accumulator)?.0.bind(py);
             let result = self.output.call(py, accumulator)?;
             push(&mut *results, &self.output, &self.signature, &result, accumulator)?;
@@ -159,8 +163,8 @@ impl GroupsAccumulator for Groups {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Answer<ArrayRef> {
-        let taken = emit_to.take_needed(&mut self.accumulators);
-        within(|py| self.methods.results(py, taken)).map_err(external)
+        let mut taken = emit_to.take_needed(&mut self.accumulators);
+        within(|py| self.methods.results(py, &mut taken)).map_err(external)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Answer<Vec<ArrayRef>> {
@@ -178,6 +182,20 @@ impl GroupsAccumulator for Groups {
 
     fn size(&self) -> usize {
         self.accumulators.capacity() * size_of::<Option<Object>>()
+    }
+}
+
+/// One group, which is the only one.
+impl RunningAccumulator for Groups {
+    fn update(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.grow(1);
+        let rows = values.first().map_or(0, |column| column.len());
+        within(|py| Groups::update(self, py, values, &vec![0; rows], None))
+    }
+
+    fn result(&mut self) -> Result<ArrayRef> {
+        self.grow(1);
+        within(|py| self.methods.results(py, &mut self.accumulators))
     }
 }
 

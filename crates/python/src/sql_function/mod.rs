@@ -18,6 +18,7 @@ use thalweg::connect;
 use thalweg::engine::{
     Argument, Computation, ForeignFunction, ForeignFunctions, FunctionLanguage, FunctionSignature,
 };
+use thalweg_dataflow::function::FunctionId;
 use thalweg_dataflow::{Code, Error, Result};
 
 use crate::function::{in_a_line, traceback};
@@ -90,12 +91,12 @@ impl FunctionLanguage for PythonLanguage {
         "python"
     }
 
-    fn define(&self, signature: &FunctionSignature, body: &str) -> Result<Computation> {
+    fn define(&self, id: &FunctionId, signature: &FunctionSignature, body: &str) -> Result<Computation> {
         let names: Vec<&str> = signature.arguments.iter().map(|argument| argument.name.as_str()).collect();
         Python::attach(|py| {
-            let defined = py
-                .import("thalweg.sql_functions")
-                .and_then(|module| module.call_method1("define", (&signature.name, names, body)));
+            let defined = py.import("thalweg.sql_functions").and_then(|module| {
+                module.call_method1("define", (&signature.name, names, body, id.to_string()))
+            });
             match defined.and_then(|defined| defined.extract::<Defined<'_>>()) {
                 Ok(Defined(kind, function)) => computation(signature, &kind, &function),
                 Err(raised) => Err(undefined(py, &signature.name, &raised)),

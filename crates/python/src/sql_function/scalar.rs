@@ -9,7 +9,7 @@ use thalweg_dataflow::{Error, Result};
 use crate::attached::within;
 use crate::batch::fitted;
 use crate::capsule::{export_array, import_array};
-use crate::function::Function;
+use crate::function::{Failure, Function};
 use crate::rows::{Values, append, objects, values};
 
 /// A function that is called with the values of one row.
@@ -99,10 +99,10 @@ pub(super) fn push(
     let wanted = || sql_type(&signature.result);
     match append(results, given) {
         Ok(Some(_)) => Ok(()),
-        Ok(None) => Err(function.gave(given, &wanted(), arguments)),
+        Ok(None) => function.end(Failure::gave(given, &wanted()), arguments),
         Err(raised) => {
             let wanted = format!("{}: {}", wanted(), raised.value(given.py()));
-            Err(function.gave(given, &wanted, arguments))
+            function.end(Failure::gave(given, &wanted), arguments)
         }
     }
 }

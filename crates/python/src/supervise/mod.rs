@@ -16,6 +16,7 @@
 
 mod board;
 mod call;
+mod stack;
 mod watch;
 mod watched;
 mod watcher;
@@ -28,6 +29,7 @@ use thalweg::settings::Settings;
 
 use board::{Board, Shared};
 pub(crate) use call::{Step, alone};
+pub(crate) use stack::give_second;
 
 /// Two processes: the one that watches, and the one that it forks.
 #[pyclass(frozen)]

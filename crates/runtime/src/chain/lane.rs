@@ -1,8 +1,8 @@
 //! What a node knows of time, by lanes.
 //!
 //! Most nodes have one lane: the lowest watermark of all inputs goes out on
-//! all outputs. A node whose watermarks go per port has a lane for each: what
-//! is said on input port i goes out on output port i, and no pipeline waits for another.
+//! all outputs. A node whose watermarks go per port has a lane for each input port: what
+//! is said there goes out on the outputs of that port, and no pipeline waits for another.
 
 use thalweg_dataflow::{Port, Rest, Watermark};
 
@@ -11,8 +11,8 @@ use crate::merge::{Merged, WatermarkMerge};
 /// The inputs that are merged with each other, and what was said of them.
 pub(super) struct Lane {
     merge: WatermarkMerge,
-    /// The output that it speaks on; none: all.
-    port: Option<Port>,
+    /// Its input port, and the outputs that it speaks on; none: all.
+    ports: Option<(Port, Vec<Port>)>,
     /// The highest watermark that was sent.
     pub(super) sent: Watermark,
     /// Downstream was told that nothing is held back, and why, and has heard nothing since.
@@ -22,10 +22,10 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    fn new(inputs: usize, port: Option<Port>) -> Self {
+    fn new(inputs: usize, ports: Option<(Port, Vec<Port>)>) -> Self {
         Self {
             merge: WatermarkMerge::new(inputs),
-            port,
+            ports,
             sent: Watermark::START,
             told_idle: None,
             inputs_idle: false,
@@ -34,7 +34,7 @@ impl Lane {
 
     /// Whether an output belongs to this lane.
     pub(super) fn speaks_on(&self, port: Port) -> bool {
-        self.port.is_none_or(|own| own == port)
+        self.ports.as_ref().is_none_or(|(_, outputs)| outputs.contains(&port))
     }
 
     /// What the inputs together have reached.
@@ -66,8 +66,9 @@ impl Lanes {
         Self { lanes: vec![Lane::new(inputs, None)], places: (0..inputs).map(|input| (0, input)).collect() }
     }
 
-    /// A lane per port; `ports` has the port of each input.
-    pub(crate) fn per_port(ports: &[Port]) -> Self {
+    /// A lane per port; `ports` has the port of each input, `outputs` each output with the input port that it
+    /// belongs to.
+    pub(crate) fn per_port(ports: &[Port], outputs: &[(Port, Port)]) -> Self {
         let mut inputs_of: Vec<(Port, usize)> = Vec::new();
         let mut places = Vec::with_capacity(ports.len());
         for &port in ports {
@@ -78,8 +79,11 @@ impl Lanes {
             places.push((lane, inputs_of[lane].1));
             inputs_of[lane].1 += 1;
         }
-        let lanes = inputs_of.into_iter().map(|(port, inputs)| Lane::new(inputs, Some(port))).collect();
-        Self { lanes, places }
+        let lane = |(port, inputs)| {
+            let own = outputs.iter().filter(|(_, input)| *input == port).map(|(output, _)| *output);
+            Lane::new(inputs, Some((port, own.collect())))
+        };
+        Self { lanes: inputs_of.into_iter().map(lane).collect(), places }
     }
 
     /// The same, with inputs that count once they are [held](Self::hold).
@@ -92,7 +96,8 @@ impl Lanes {
     pub(crate) fn add(&mut self, ports: &[Port]) {
         for &port in ports {
             // A node without a lane for the port has one for all.
-            let lane = self.lanes.iter().position(|lane| lane.port == Some(port)).unwrap_or(0);
+            let is = |lane: &Lane| lane.ports.as_ref().is_some_and(|(own, _)| *own == port);
+            let lane = self.lanes.iter().position(is).unwrap_or(0);
             self.places.push((lane, self.lanes[lane].merge.add()));
         }
     }

@@ -221,7 +221,12 @@ impl Wiring {
             None => self.graph().inputs(id).map(|edge| edge.to.1).collect(),
         };
         let lanes = match &self.graph().node(id).piece {
-            Piece::Operator(spec) if spec.watermarks_per_port() => Lanes::per_port(&ports),
+            Piece::Operator(spec) if spec.watermarks_per_port() => {
+                let outputs = self.graph().outputs(id).map(|edge| edge.from.1);
+                let outputs: Vec<(Port, Port)> =
+                    outputs.map(|output| (output, spec.input_of(output))).collect();
+                Lanes::per_port(&ports, &outputs)
+            }
             Piece::Operator(_) | Piece::Source(_) | Piece::Sink(_) => Lanes::one(ports.len()),
         };
         if newborn && inlets.is_some() { lanes.unborn() } else { lanes }

@@ -12,7 +12,7 @@ use thalweg_dataflow::{Code, Error, Span};
 use super::statement::normalise;
 
 /// The names that are offered for a misspelt one.
-const NAMES: [&str; 26] = [
+const NAMES: [&str; 27] = [
     "bigint",
     "boolean",
     "bytea",
@@ -26,6 +26,7 @@ const NAMES: [&str; 26] = [
     "integer",
     "interval",
     "json",
+    "map",
     "numeric",
     "real",
     "smallint",
@@ -75,6 +76,7 @@ pub(crate) fn arrow_type(sql: &SqlType, at: Span) -> Result<DataType, Error> {
         }
         SqlType::Interval { .. } => DataType::Interval(IntervalUnit::MonthDayNano),
         SqlType::Struct(fields, _) => DataType::Struct(struct_fields(fields, at)?),
+        SqlType::Map(key, value) => map_of(arrow_type(key, at)?, arrow_type(value, at)?),
         SqlType::Array(element) => match element {
             ArrayElemTypeDef::AngleBracket(inner)
             | ArrayElemTypeDef::SquareBracket(inner, None)
@@ -124,6 +126,12 @@ fn timestamp(precision: Option<u64>, at: Span) -> Result<DataType, Error> {
     Ok(DataType::Timestamp(unit, None))
 }
 
+/// A map as DataFusion's own functions make it, so that no cast lies between.
+fn map_of(key: DataType, value: DataType) -> DataType {
+    let entry = Fields::from(vec![Field::new("key", key, false), Field::new("value", value, true)]);
+    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entry), false)), false)
+}
+
 fn struct_fields(fields: &[StructField], at: Span) -> Result<Fields, Error> {
     fields
         .iter()
@@ -147,7 +155,7 @@ fn unknown(sql: &SqlType, at: Span) -> Error {
             .with_help(format!("did you mean {}?", near.to_uppercase())),
         None => invalid(sql, at).with_help(
             "types are BOOLEAN, TINYINT to BIGINT (also UNSIGNED), FLOAT, DOUBLE, DECIMAL(p, s), TEXT, BYTEA, DATE, \
-             TIME, TIMESTAMP, INTERVAL, JSON, STRUCT<…> and T[]",
+             TIME, TIMESTAMP, INTERVAL, JSON, STRUCT<…>, MAP(K, V) and T[]",
         ),
     }
 }

@@ -1,7 +1,7 @@
 //! `CREATE FUNCTION`: a name and types, and a body that only its language can read.
 //!
 //! ```sql
-//! CREATE FUNCTION gross(price DOUBLE) RETURNS DOUBLE LANGUAGE python AS $$ … $$
+//! CREATE [OR REPLACE] FUNCTION gross(price DOUBLE) RETURNS DOUBLE LANGUAGE python AS $$ … $$
 //! ```
 
 use datafusion::sql::sqlparser::ast::DataType;
@@ -17,6 +17,8 @@ use super::statement::{Name, expect, expect_keyword, name, table_name, unexpecte
 #[derive(Debug)]
 pub(crate) struct CreateFunction {
     pub(crate) name: Name,
+    /// Whether it may take the place of another of its name.
+    pub(crate) or_replace: bool,
     pub(crate) arguments: Vec<(Name, DataType, Span)>,
     pub(crate) returns: (DataType, Span),
     /// Whether it may give null.
@@ -38,9 +40,12 @@ struct Clauses {
     body: Option<(String, Span)>,
 }
 
-/// Reads on behind `CREATE`.
-pub(super) fn parse(script: &Script<'_>, parser: &mut Parser<'_>) -> Result<CreateFunction, Error> {
-    parser.advance_token();
+/// Reads on behind `FUNCTION`.
+pub(super) fn parse(
+    script: &Script<'_>,
+    parser: &mut Parser<'_>,
+    or_replace: bool,
+) -> Result<CreateFunction, Error> {
     let name = table_name(script, parser)?;
     let arguments = arguments(script, parser)?;
     let mut clauses = Clauses::default();
@@ -58,6 +63,7 @@ pub(super) fn parse(script: &Script<'_>, parser: &mut Parser<'_>) -> Result<Crea
     let (body, body_span) = body.ok_or_else(|| missing("body", "write it behind AS, as in AS $$ … $$"))?;
     Ok(CreateFunction {
         name,
+        or_replace,
         arguments,
         returns,
         nullable: !not_null,

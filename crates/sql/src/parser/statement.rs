@@ -160,7 +160,11 @@ fn create(script: &Script<'_>, parser: &mut Parser<'_>, start: usize) -> Result<
         Keyword::VIEW => view(script, parser, start).map(Statement::CreateView),
         Keyword::FUNCTION => {
             parser.advance_token();
-            function::parse(script, parser).map(|create| Statement::CreateFunction(Box::new(create)))
+            create_function(script, parser, false)
+        }
+        Keyword::OR => {
+            parser.advance_token();
+            create_or_replace(script, parser)
         }
         _ => {
             parser.advance_token();
@@ -170,6 +174,35 @@ fn create(script: &Script<'_>, parser: &mut Parser<'_>, start: usize) -> Result<
                 .with_help("CREATE TABLE, CREATE VIEW, CREATE TABLE … AS and CREATE FUNCTION are"))
         }
     }
+}
+
+/// Reads on behind `CREATE`: only a function can be replaced.
+fn create_or_replace(script: &Script<'_>, parser: &mut Parser<'_>) -> Result<Statement, Error> {
+    if !parser.parse_keywords(&[Keyword::OR, Keyword::REPLACE]) {
+        return Err(unexpected(script, parser, "OR REPLACE FUNCTION"));
+    }
+    let at = script.next_span(parser);
+    match &parser.peek_token_ref().token {
+        Token::Word(word) if word.keyword == Keyword::FUNCTION => create_function(script, parser, true),
+        Token::Word(word) => {
+            let what = format!("CREATE OR REPLACE {} is not supported", word.value.to_uppercase());
+            Err(Error::new(Code::NotSupported, what)
+                .at(at)
+                .with_help("only functions are replaced: CREATE OR REPLACE FUNCTION"))
+        }
+        _ => Err(unexpected(script, parser, "FUNCTION")),
+    }
+}
+
+/// Reads on from `FUNCTION`.
+fn create_function(
+    script: &Script<'_>,
+    parser: &mut Parser<'_>,
+    or_replace: bool,
+) -> Result<Statement, Error> {
+    parser.advance_token();
+    let create = function::parse(script, parser, or_replace)?;
+    Ok(Statement::CreateFunction(Box::new(create)))
 }
 
 fn view(script: &Script<'_>, parser: &mut Parser<'_>, start: usize) -> Result<CreateView, Error> {

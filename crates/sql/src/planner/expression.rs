@@ -88,19 +88,13 @@ impl Scope<'_> {
         name: String,
     ) -> Result<AggregateCall, DataFusionError> {
         let signature = &aggregate.signature;
-        let within = [
-            (params.distinct, "DISTINCT"),
-            (!params.order_by.is_empty(), "ORDER BY"),
-            (params.null_treatment.is_some(), "IGNORE NULLS"),
-        ];
-        if let Some((_, clause)) = within.iter().find(|(given, _)| *given) {
-            let what = format!("{clause} within {}() is not supported", signature.name);
-            return Err(crate::errors::carry(
-                Error::new(Code::NotSupported, what)
-                    .because("the function is not the engine's own, and takes rows as they come")
-                    .with_help("let the function see to it itself"),
-            ));
-        }
+        aggregate
+            .takes_rows_as_they_come(&[
+                (params.distinct, "DISTINCT"),
+                (!params.order_by.is_empty(), "ORDER BY"),
+                (params.null_treatment.is_some(), "IGNORE NULLS"),
+            ])
+            .map_err(crate::errors::carry)?;
         let arguments =
             params.args.iter().map(|argument| self.expression(argument)).collect::<Result<_, _>>()?;
         let filter = params.filter.as_deref().map(|filter| self.expression(filter)).transpose()?;

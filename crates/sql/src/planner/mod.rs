@@ -38,7 +38,7 @@ use self::graph::Writer;
 use crate::catalog::{BROKEN, Catalog, Inlet, Relation, RelationId, Target, check_names};
 use crate::context;
 use crate::declare::{Declared, declare};
-use crate::foreign::ForeignFunctions;
+use crate::foreign::{ForeignFunctions, ScriptFunctions};
 use crate::headings;
 use crate::logical::Logical;
 use crate::parser::{CreateTable, CreateView, Insert, Name, Script, Statement, parse};
@@ -118,12 +118,12 @@ impl Planner {
         let script = Script::new(script).map_err(|e| vec![e])?;
         on_deep_stack(|| {
             let statements = parse(&script)?;
-            let (known, functions) = self.foreign.of_script(&self.functions, &statements, "")?;
-            let logical = Logical { script: &script, functions: &known };
+            let functions = self.foreign.of_script(&self.functions, &statements, "")?;
+            let logical = Logical { script: &script, functions: &functions.known };
             let Planned { catalog, queries, demands } =
-                self.plan_script(&logical, &statements, Catalog::default())?;
+                self.plan_script(&logical, &functions, &statements, Catalog::default())?;
             let plan = write::write(self, &logical, &catalog, &queries, &demands).map_err(|e| vec![e])?;
-            Ok(Plan { functions, ..plan })
+            Ok(Plan { functions: functions.computations, ..plan })
         })
     }
 
@@ -143,30 +143,38 @@ impl Planner {
         let script = Script::new(script).map_err(|e| vec![e])?;
         on_deep_stack(|| {
             let statements = parse(&script)?;
-            let (known, added) = self.foreign.of_script(&self.functions, &statements, &format!("{name}/"))?;
-            functions.add_all(added);
-            let logical = Logical { script: &script, functions: &known };
+            let prefix = format!("{name}/");
+            let own = self.foreign.of_script(&self.functions, &statements, &prefix)?;
+            let logical = Logical { script: &script, functions: &own.known };
             let mut catalog = Catalog::default();
             for (name, outlet) in streams {
                 let inlet = Inlet::new(name, outlet.clone()).map_err(|e| vec![e])?;
                 catalog.add(&name.to_lowercase(), Relation::Stream(Arc::new(inlet)));
             }
-            let Planned { catalog, queries, demands } = self.plan_script(&logical, &statements, catalog)?;
+            let Planned { catalog, queries, demands } =
+                self.plan_script(&logical, &own, &statements, catalog)?;
             only_last_is_asked_for(&queries).map_err(|e| vec![e])?;
             let writer = Writer::behind(graph, name);
-            write::write_behind(self, &logical, &catalog, &queries, &demands, writer).map_err(|e| vec![e])
+            let written = write::write_behind(self, &logical, &catalog, &queries, &demands, writer);
+            let written = written.map_err(|e| vec![e])?;
+            functions.add_all(own.computations);
+            Ok(written)
         })
     }
 
     fn plan_script(
         &self,
         logical: &Logical<'_>,
+        functions: &ScriptFunctions<'_>,
         statements: &[Statement],
         catalog: Catalog,
     ) -> Result<Planned, Vec<Error>> {
-        let mut session = Session { planner: self, logical, catalog, queries: vec![] };
+        let known = functions.known.clone();
+        let mut session =
+            Session { planner: self, script: logical.script, functions: known, catalog, queries: vec![] };
         let mut errors = Vec::new();
-        for statement in statements {
+        for (place, statement) in statements.iter().enumerate() {
+            functions.replace_at(place, &mut session.functions);
             if let Err(error) = session.execute(statement) {
                 session.note_broken(statement);
                 errors.push(error);
@@ -243,12 +251,18 @@ pub(crate) enum Output {
 /// The statements of one script so far.
 struct Session<'a> {
     planner: &'a Planner,
-    logical: &'a Logical<'a>,
+    script: &'a Script<'a>,
+    /// Those that hold where the script has come to.
+    functions: context::Functions,
     catalog: Catalog,
     queries: Vec<Query>,
 }
 
 impl Session<'_> {
+    fn logical(&self) -> Logical<'_> {
+        Logical { script: self.script, functions: &self.functions }
+    }
+
     fn execute(&mut self, statement: &Statement) -> Result<()> {
         match statement {
             Statement::CreateTable(create) => self.create_table(create),
@@ -257,7 +271,7 @@ impl Session<'_> {
             Statement::CreateFunction(_) => Ok(()),
             Statement::Insert(insert) => self.insert(insert),
             Statement::Select(select) => {
-                let plan = self.logical.query(&self.catalog, &select.query, select.span)?;
+                let plan = self.logical().query(&self.catalog, &select.query, select.span)?;
                 let plan = headings::name(plan, &select.query).map_err(|e| e.at(select.span))?;
                 check_columns(&plan).map_err(|e| e.at(select.span))?;
                 self.queries.push(Query { plan, target: Output::Stdout, at: select.span });
@@ -293,7 +307,7 @@ impl Session<'_> {
         if !self.declares(&create.name, create.if_not_exists)? {
             return Ok(());
         }
-        match declare(create, &self.planner.connectors, self.logical)? {
+        match declare(create, &self.planner.connectors, &self.logical())? {
             Declared::Table(table) => {
                 self.catalog.add(&create.name.text, Relation::Table(Arc::from(table)));
             }
@@ -306,7 +320,7 @@ impl Session<'_> {
         if !self.declares(&create.name, create.if_not_exists)? {
             return Ok(());
         }
-        let mut plan = self.logical.query(&self.catalog, &create.query, create.span)?;
+        let mut plan = self.logical().query(&self.catalog, &create.query, create.span)?;
         if !create.columns.is_empty() {
             plan = insert::rename(plan, create)?;
         }
@@ -318,16 +332,16 @@ impl Session<'_> {
 
     fn insert(&mut self, insert: &Insert) -> Result<()> {
         let target = self.catalog.writable(&insert.table.text).map_err(|e| e.at(insert.table.span))?;
-        let plan = self.logical.query(&self.catalog, &insert.query, insert.span)?;
+        let plan = self.logical().query(&self.catalog, &insert.query, insert.span)?;
         match target {
             Target::Memory(schema) => {
-                let plan = insert::fit(self.logical, plan, &schema, insert)?;
+                let plan = insert::fit(&self.logical(), plan, &schema, insert)?;
                 self.catalog.fill(&insert.table.text, plan, insert.span);
             }
             Target::Table(id, table) => {
                 let columns = table.sink.as_ref().and_then(|sink| sink.columns.as_ref());
                 let plan = match columns {
-                    Some(schema) => insert::fit(self.logical, plan, schema, insert)?,
+                    Some(schema) => insert::fit(&self.logical(), plan, schema, insert)?,
                     None => insert::infer(plan, &self.queries, id, insert)?,
                 };
                 self.queries.push(Query { plan, target: Output::Table(id), at: insert.span });

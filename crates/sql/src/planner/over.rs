@@ -167,10 +167,16 @@ impl Scope<'_> {
             let params = &function.params;
             let arguments = params.args.iter().map(|expr| self.value(expr)).collect::<Result<_>>()?;
             let filter = params.filter.as_deref().map(|expr| self.value(expr)).transpose()?;
-            let call = WindowCall::new(&function.fun, arguments, params.window_frame.clone(), planned)
-                .with_filter(filter)
-                .with_distinct(params.distinct)
-                .with_ignore_nulls(params.null_treatment == Some(NullTreatment::IgnoreNulls));
+            let frame = params.window_frame.clone();
+            let call = match foreign(function) {
+                Some(ForeignAggregate { id, signature, .. }) => {
+                    WindowCall::program(id.clone(), signature.clone(), arguments, frame, planned)
+                }
+                None => WindowCall::new(&function.fun, arguments, frame, planned)
+                    .with_distinct(params.distinct)
+                    .with_ignore_nulls(params.null_treatment == Some(NullTreatment::IgnoreNulls)),
+            };
+            let call = call.with_filter(filter);
             let name = names.take(call.to_string(), planned);
             Ok(call.renamed(name))
         };
@@ -178,15 +184,22 @@ impl Scope<'_> {
     }
 }
 
+/// The function of a call, if it is an aggregate that is computed elsewhere.
+fn foreign(function: &WindowFunction) -> Option<&ForeignAggregate> {
+    match &function.fun {
+        WindowFunctionDefinition::AggregateUDF(aggregate) => ForeignAggregate::of(aggregate),
+        WindowFunctionDefinition::WindowUDF(_) => None,
+    }
+}
+
 /// What DataFusion's planner asks of a call and its frame.
 fn check_call(function: &WindowFunction, plan: &DFSchema) -> Result<()> {
-    if let WindowFunctionDefinition::AggregateUDF(aggregate) = &function.fun
-        && ForeignAggregate::of(aggregate).is_some()
-    {
-        let what =
-            format!("{}() OVER (…) is not supported: it is a function of another language", aggregate.name());
-        return Err(Error::new(Code::NotSupported, what)
-            .with_help("GROUP BY the window and the keys of the partition, and join the results"));
+    if let Some(aggregate) = foreign(function) {
+        let params = &function.params;
+        aggregate.takes_rows_as_they_come(&[
+            (params.distinct, "DISTINCT"),
+            (params.null_treatment.is_some(), "IGNORE NULLS"),
+        ])?;
     }
     let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
     let call = Expr::WindowFunction(Box::new(function.clone()));
