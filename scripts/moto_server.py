@@ -2,7 +2,8 @@
 
 moto looks whether an object is there and writes it in two steps, so two conditional
 writes at once can both succeed, which S3 promises not to happen. Here one request is
-answered at a time.
+answered at a time. And it fails itself when an upload is completed that it does not
+know, where S3 says just that.
 """
 
 import logging
@@ -11,11 +12,23 @@ import threading
 import urllib.request
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.s3.exceptions import NoSuchUpload
+from moto.s3.models import S3Backend
 from werkzeug.serving import make_server
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 moto = DomainDispatcherApplication(create_backend_app)
 turn = threading.Lock()
+complete_upload = S3Backend.complete_multipart_upload
+
+
+def complete_known_upload(backend, bucket, upload, body):
+    if upload not in backend.get_bucket(bucket).multiparts:
+        raise NoSuchUpload(upload_id=upload)
+    return complete_upload(backend, bucket, upload, body)
+
+
+S3Backend.complete_multipart_upload = complete_known_upload
 
 
 def one_at_a_time(environ, start_response):

@@ -83,18 +83,12 @@ struct ProgramArgs {
 /// every process of a job calls it for itself.
 pub fn main(application: impl FnOnce(&Arguments) -> Result<Application>) -> ExitCode {
     crate::log::to_stderr();
-    main_with(std::env::args_os(), application).into()
+    let application = |arguments: &Arguments| Ok((application(arguments)?, ForeignFunctions::default()));
+    main_with_functions(std::env::args_os(), application).into()
 }
 
-/// Like [`main`](main()), with these arguments, the first of which is the name of the command.
-pub fn main_with(
-    arguments: impl IntoIterator<Item = OsString>,
-    application: impl FnOnce(&Arguments) -> Result<Application>,
-) -> Exit {
-    main_with_functions(arguments, |arguments| Ok((application(arguments)?, ForeignFunctions::default())))
-}
-
-/// Like [`main_with`], for an application whose SQL may also call the functions that come with it.
+/// Like [`main`](main()), with these arguments, the first of which is the name of the command, for an
+/// application whose SQL may also call the functions that come with it.
 pub fn main_with_functions(
     arguments: impl IntoIterator<Item = OsString>,
     application: impl FnOnce(&Arguments) -> Result<(Application, ForeignFunctions)>,
