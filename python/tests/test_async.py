@@ -26,7 +26,7 @@ def driver_of(function: Any, split: Any = str.split, **options: Any) -> Driver:
     return Driver(application)
 
 
-def test_a_hundred_calls_that_sleep_end_in_under_a_second() -> None:
+def test_a_hundred_calls_sleep_together() -> None:
     async def sleep(word: str) -> str:
         await asyncio.sleep(0.05)
         return word
@@ -35,7 +35,7 @@ def test_a_hundred_calls_that_sleep_end_in_under_a_second() -> None:
     words = [str(number) for number in range(100)]
     start = time.monotonic()
     driver.frame("in", " ".join(words))
-    assert time.monotonic() - start < 1.0
+    assert time.monotonic() - start < 2.5, "one behind the other they take 5 seconds"
     assert driver.text("out").split() == words
 
 
@@ -330,7 +330,7 @@ import asyncio
 import thalweg
 
 async def slow(word):
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.5)
     return word.upper()
 
 app = thalweg.Application("slow")
@@ -350,7 +350,7 @@ def test_a_job_awaits_a_hundred_calls_at_once(tmp_path: Path, parallelism: str) 
     start = time.monotonic()
     done = subprocess.run([sys.executable, str(program), *flags], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - start < 4.5, "one behind the other they take 5 seconds"
+    assert time.monotonic() - start < 25, "one behind the other they take 50 seconds"
     assert (tmp_path / "out.txt").read_text().split() == [word.upper() for word in words]
 
 

@@ -184,8 +184,8 @@ def test_values_that_do_not_fit_are_refused(column: list[Any], declared: str) ->
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (lambda batch: batch.slice(1), "a batch of 3 rows became one of 2"),
-        (lambda batch: pyarrow.concat_batches([batch, batch]), "a batch of 3 rows became one of 6"),
+        (lambda batch: batch.slice(1), "map_batches '<lambda>' gave 2 rows for a batch of 3"),
+        (lambda batch: pyarrow.concat_batches([batch, batch]), "gave 6 rows for a batch of 3"),
         (lambda batch: batch.drop_columns(["x"]), "gave no column 'x', only 'id'"),
         (lambda batch: None, "gave no columns: 'NoneType' has no columns"),
         (lambda batch: batch["x"], "gave no columns: a batch has columns by name, and this is one column of 'Float64'"),
@@ -232,9 +232,9 @@ def test_rows_that_name_their_origin_may_be_fewer_or_more_in_any_order() -> None
 @pytest.mark.parametrize(
     ("origins", "words"),
     [
-        ([0, 1, 3], "a row comes from row 3 of a batch of 3 rows"),
+        ([0, 1, 3], "gave a row from row 3 of a batch of 3 rows"),
         ([0, -1, 2], "gave a column 'row' that does not number rows"),
-        ([0, None, 2], "not every row says from which row it comes"),
+        ([0, None, 2], "does not say of every row from which row it comes"),
         ([0.0, 1.0, 2.0], "gave a column 'row' that does not number rows"),
         ([0, 1, 2**40], "gave a column 'row' that does not number rows"),
     ],

@@ -13,6 +13,7 @@ from typing import Iterator
 import pytest
 
 import thalweg
+from processes import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 BINARY = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / "thalweg"
@@ -124,7 +125,7 @@ def test_a_signal_stops_a_job(
     process = start(started, SCRIPT, "run", "-e", ENDLESS)
     wait_for(process, '{"counter"')
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (code, "stopped; 1 open window did not fire\n")
     assert '"n":' not in out, "a window fired"
 
@@ -136,6 +137,6 @@ def test_a_call_borrows_the_signals_and_gives_them_back(started: list[subprocess
         wait_for(process, '{"counter"')
         process.send_signal(signal.SIGINT)
     wait_for(process, "over")
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGTERM, "the system's own again"
     assert err == "stopped; 1 open window did not fire\n" * 2

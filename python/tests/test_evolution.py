@@ -98,6 +98,12 @@ CHANGES = {
         "@dataclass\nclass STATE:\n a: float = 1.0\n c: list[int] = field(default_factory=lambda: [3])",
         "STATE [('a', 7), ('b', 2), ('c', [3])]",
     ),
+    "what is pickled by the places of its fields": Change(
+        "@dataclass(frozen=True, slots=True)\nclass STATE:\n a: float = 1\n b: int = 2",
+        "pass",
+        "@dataclass(frozen=True, slots=True)\nclass STATE:\n a: float = 5\n b: int = 6\n c: list[int] = field(default_factory=lambda: [3])",
+        "STATE [('a', 1), ('b', 2), ('c', [3])]",
+    ),
     "what lacked an attribute still does": Change(
         "@dataclass\nclass STATE:\n a: list[int] = field(default_factory=list)\n b: int = 2",
         "state.__dict__.pop('a', None)",
@@ -219,6 +225,15 @@ def test_what_does_not_fit_is_refused_by_name_and_nothing_is_lost(tmp_path: Path
         until(lambda: (tmp_path / "S0.txt").exists() and "\n" in (tmp_path / "S0.txt").read_text(), "it writes")
         process.interrupted()
     assert (tmp_path / "S0.txt").read_text().startswith("S0 [('a', 'new')]\n")
+
+
+def test_fields_whose_places_are_all_that_a_pickle_has_keep_them(tmp_path: Path) -> None:
+    declared = "@dataclass(frozen=True, slots=True)\nclass STATE:\n "
+    begun(tmp_path, [Change(declared + "a: float = 1\n b: int = 2", "pass", "", "")])
+    for after in ("c: int = 3\n a: float = 1\n b: int = 2", "b: int = 2\n a: float = 1", "a: float = 1\n c: int = 3", "a: float = 1"):
+        (tmp_path / "app.py").write_text(version([declared + after], "", slow=False))
+        code, _, err = run("app.py", "--state-dir", "state", folder=tmp_path)
+        assert code == 5 and "pickled by the places of its fields" in err and "nothing is lost" in err, err
 
 
 COUNT = """

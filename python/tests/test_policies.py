@@ -290,6 +290,30 @@ def test_a_letter_can_be_written_of_any_record() -> None:
     assert {letter.error for letter in dead} == {"Silent"}
 
 
+def test_a_stream_of_letters_has_any_number_of_readers() -> None:
+    app = thalweg.Application("read")
+    letters = app.dead_letters()
+    letters.sink("dead", connector="stdout", encoder=lambda letter: f"{letter.step} {letter.record}")
+    letters.map(lambda letter: letter.error).sink("errors", connector="stdout", encoder=str)
+    letters.key_by(lambda letter: letter.step).stateful(
+        "rate", lambda letter, seen: seen.append(letter) or f"{letter.record} {len(seen)} {seen[0].error}", state=list
+    ).sink("rate", connector="stdout", encoder=str)
+    # A letter that fails a step is the record of another, and so is that.
+    again, third = app.dead_letters("again"), app.dead_letters("third")
+    letters.map(seventh, on_error=again).discard()
+    again.map(seventh, on_error=third).discard()
+    third.sink("third", connector="stdout", encoder=lambda letter: repr(letter.record.record.record))
+    app.source("in", connector="tcp", decoder=int).map(seventh, on_error=letters).discard()
+    driver = Driver(app)
+    driver.frame("in", "0")
+    driver.restart()
+    driver.frame("in", "0")
+    assert driver.frames("dead") == [b"map 'seventh' 0"] * 2
+    assert driver.frames("errors") == [b"ZeroDivisionError: division by zero"] * 2
+    assert driver.frames("rate") == [f"0 {count} ZeroDivisionError: division by zero".encode() for count in (1, 2)]
+    assert driver.frames("third") == [b"0", b"0"]
+
+
 def test_letters_survive_a_restart_once() -> None:
     driver = Driver(built(STEPS["stateful 'sums'"][0], "letters")[0])
     for number in ("7", "0"):
@@ -427,6 +451,37 @@ def test_a_window_goes_on_without_a_record_that_it_cannot_take_in(windows: thalw
             assert "refuse" in letters[0].traceback
 
 
+def test_each_window_that_a_record_is_in_has_its_letter() -> None:
+    driver = windowed(totals(update=refuse), "letters", thalweg.hop(5, 10))
+    for number in ("1", "3", "31"):
+        driver.frame("numbers", number)
+    driver.end()
+    assert results(driver) == ["-5: 1", "0: 1", "25: 31", "30: 31"]
+    assert [pickle.loads(letter).record for letter in driver.frames("dead")] == [3, 3]
+
+
+def test_a_window_keeps_no_more_letters_than_have_room() -> None:
+    def refuse_all(number: int, total: int) -> int:
+        raise ValueError("x" * 180)
+
+    def build(app: thalweg.Application, numbers: thalweg.Stream, e: Any) -> thalweg.Stream:
+        keyed = numbers.flat_map(range).with_event_time(lambda _: 0.0).key_by(lambda n: n % 2)
+        return keyed.window(thalweg.tumble(10)).aggregate("totals", totals(update=refuse_all), on_error=e)
+
+    driver = Driver(built(build, "letters")[0])
+    for count in (8000, 10):
+        driver.frame("numbers", str(count))
+        driver.restart()
+    driver.end()
+    letters = [pickle.loads(letter) for letter in driver.frames("dead")]
+    assert results(driver) == []
+    kept = [letter.record for letter in letters if letter.record is not None]
+    assert 500 < len(kept) < 8010 and kept == [*range(0, len(kept), 2), *range(1, len(kept), 2)], "the first ones of each key"
+    assert [letter.error for letter in letters if letter.record is None] == [
+        f"{4005 - len(kept) // 2} more records failed in this window, beyond the letters that it can keep"
+    ] * 2
+
+
 def test_every_method_of_an_aggregation_has_the_policy() -> None:
     def broken(*_: Any) -> Any:
         raise RuntimeError("enough")
@@ -497,7 +552,9 @@ def test_what_makes_a_state_has_the_policy_of_the_step() -> None:
 def halves(batch: Any) -> Any:
     """Refuses batches with a zero, and gives nonsense for those with a one."""
     numbers = batch.column("n").to_pylist()
-    return {"wrong": numbers} if 1 in numbers else {"half": [14 // number / 2 for number in numbers]}
+    if 1 in numbers:
+        return {"wrong": numbers}
+    return {"half": [14 // number / 2 for number in numbers if number != 3]}
 
 
 @pytest.mark.parametrize("on_error", ["fail", "skip", "letters"])
@@ -512,16 +569,17 @@ def test_a_batch_that_fails(on_error: str) -> None:
         with pytest.raises(thalweg.EngineError, match="map_batches 'halves' raised ZeroDivisionError"):
             driver.frame("numbers", "0")
         return
-    for number in "012":
+    for number in "0123":
         driver.frame("numbers", number)
     assert results(driver) == [1.0, 3.5]
     if on_error == "skip":
-        assert driver.left_out() == {"map_batches 'halves'": 2}
+        assert driver.left_out() == {"map_batches 'halves'": 3}
         return
     letters = [pickle.loads(letter) for letter in driver.frames("dead")]
-    assert [letter.record.to_pylist() for letter in letters] == [[{"n": 0}], [{"n": 1}]]
+    assert [letter.record.to_pylist() for letter in letters] == [[{"n": 0}], [{"n": 1}], [{"n": 3}]]
     assert letters[0].error.startswith("ZeroDivisionError")
     assert letters[1].error == "TypeError: it gave no column 'half', only 'wrong'"
+    assert letters[2].error == "TypeError: it gave 0 rows for a batch of 1"
 
 
 class Order(NamedTuple):
@@ -575,6 +633,18 @@ def test_many_records_are_tried_on_their_columns() -> None:
     driver.frame("in", "5000")
     assert [row["n"] for row in driver.rows("out")] == [n for n in range(5000) if n % 700]
     assert driver.left_out() == {"rows 'columns'": 8}
+
+
+def test_large_records_are_tried_without_being_kept() -> None:
+    app = thalweg.Application("large")
+    numbers = app.source("in", connector="tcp", decoder=int).flat_map(range)
+    body = b"x" * (1 << 26)
+    rows = numbers.map(lambda n: {"n": n, "body": body}).rows({"n": "BIGINT", "body": "BYTEA"}, on_error="skip")
+    rows.sql_rows("SELECT n FROM stream").sink_rows("out", connector="single_file", path="unwritten", type="sink", format="json")
+    driver = Driver(app)
+    for _ in range(8):
+        driver.frame("in", "5")
+    assert len(driver.rows("out")) == 40, "together they are more than a column holds"
 
 
 def test_a_decorated_function_of_batches_has_a_policy() -> None:

@@ -179,8 +179,36 @@ def test_a_job_that_failed_goes_on_with_a_policy(tmp_path: Path, policy: str) ->
         assert sorted((tmp_path / "dead.txt").read_text().splitlines()) == sorted(letters)
 
 
+WAITS = FAILS.replace(
+    "    if number % 1000 == 0:\n        time.sleep(0.01)\n    if number % 1000 == 500:\n        raise LookupError(number)\n",
+    "    time.sleep(0.0005)\n    if number == LAST:\n        raise MemoryError\n",
+).replace("number % 100 == 99", "number % 100 == 99 and number < 1000")
+
+
+@pytest.mark.parametrize("policy", ["skip", "fail"])
+def test_letters_that_wait_in_a_window_are_not_lost_with_their_policy(tmp_path: Path, policy: str) -> None:
+    small = (*KEPT[:-1], "batch-rows-max=50")
+    (tmp_path / "in.txt").write_text("".join(f"{number}\n" for number in range(4000)))
+    (tmp_path / "app.py").write_text(WAITS.replace("POLICY", repr("letters")).replace("LAST", "3900"))
+    code, _, err = run("app.py", *small, folder=tmp_path)
+    assert code == 1 and "raised MemoryError" in err, err
+    (tmp_path / "app.py").write_text(WAITS.replace("POLICY", repr(policy)).replace("LAST", "-1"))
+    code, _, err = run("app.py", *small, "--allow-dropped-state", folder=tmp_path)
+    assert "goes on from epoch" in err, err
+    if policy == "skip":
+        assert code == 0 and "10 records were left out by aggregate 'totals'" in err, err
+    else:
+        assert code == 1 and "window 'totals' has no 'on_error', and a window that is kept has dead letters" in err, err
+        assert "not " in err and "DeadLetter(step=" in err, err
+
+
 UNPICKLED = """
+from dataclasses import dataclass
 import thalweg
+
+@dataclass
+class Seen:
+    count: int = 0
 
 class Order:
     def __repr__(self):
@@ -192,6 +220,7 @@ lines = app.source("in", connector="single_file", path="in.txt", decoder=lambda 
 lines.map(lambda line: 1 // 0, on_error=letters).discard()
 lines.map(lambda line: Order()).map(lambda order: 1 // 0, on_error=letters).discard()
 letters.sink("dead", connector="single_file", path="dead.txt", encoder=lambda letter: f"{letter.error} {letter.record!r}")
+letters.key_by(lambda letter: letter.step).stateful("steps", lambda letter, seen: letter.step, state=Seen).discard()
 
 if __name__ == "__main__":
     thalweg.run(app)

@@ -12,8 +12,6 @@ import pytest
 from processes import PATIENCE, Process, run
 
 ROWS = 1_000
-# Ctrl-C in a function that does not return; what is above two seconds is the machine's.
-STOPS_WITHIN = 2.0
 
 PROGRAM = """
 import ctypes, os, sys, time
@@ -132,8 +130,8 @@ def test_ctrl_c_ends_a_function_that_does_not_return(tmp_path: Path, deed: str, 
         took = time.monotonic() - pressed
     assert code == 131 and "stateful 'count' does not return, so the job cannot stop" in err, err
     assert "in number" in err and RECORD in err, err
-    # Twice the aim, for a machine that is busy; the aim itself is for benchmarks.
-    assert took < 2 * STOPS_WITHIN
+    # The aim is a fifth of it, and for benchmarks; this is what SIGTERM gives.
+    assert took < 10
 
 
 def test_a_killed_watcher_takes_the_other_process_with_it(tmp_path: Path) -> None:

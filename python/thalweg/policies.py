@@ -56,6 +56,18 @@ class Guard:
         return None
 
 
+    def waited(self, letters: list[DeadLetter], more: int) -> list[DeadLetter]:
+        """What becomes of letters that waited for the end of their window, and of so many more that did not fit."""
+        if not self._letters:
+            with self._counting:
+                self.left_out += len(letters) + more
+            return []
+        if more:
+            error = f"{more} more records failed in this window, beyond the letters that it can keep"
+            letters.append(DeadLetter(self.step, error, "", None))
+        return letters
+
+
 def shown(record: Any) -> str:
     """A record, for people."""
     try:

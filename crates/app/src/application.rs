@@ -153,12 +153,7 @@ impl Application {
 
     /// A stream to which any steps give what leaves there, by [`Stream::divide`].
     pub fn side_output<L: Record>(&self, name: &str) -> SideOutput<L> {
-        SideOutput::new(&self.plan, name, Layout::find())
-    }
-
-    /// The same, with records in a column that the program describes.
-    pub fn side_output_in<L: Record>(&self, name: &str, column: Arc<dyn Columnar<L>>) -> SideOutput<L> {
-        SideOutput::new(&self.plan, name, Layout::given(column))
+        SideOutput::new(&self.plan, name)
     }
 
     /// The rows that SQL answers, as records of type `U`. `text` ends with one `SELECT`, which may read these

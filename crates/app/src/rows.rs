@@ -73,6 +73,9 @@ impl Rows {
         L: Record,
         F: Fn(&RecordBatch) -> Result<std::result::Result<Mapped, L>> + Send + Sync + 'static,
     {
+        if !aside.is_of(&self.plan) {
+            return self;
+        }
         let (layout, schema) = (aside.layout.clone(), RecordTail::schema(&aside.layout));
         let function = move |batch: &RecordBatch| {
             Ok(match function(batch)? {

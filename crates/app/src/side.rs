@@ -7,6 +7,8 @@
 
 use std::rc::Rc;
 
+use thalweg_dataflow::{Code, Error};
+
 use crate::columns::{Layout, Record};
 use crate::open::Open;
 use crate::plan::{Place, SharedPlan, Work};
@@ -52,9 +54,9 @@ impl<L> Clone for SideOutput<L> {
 }
 
 impl<L: Record> SideOutput<L> {
-    pub(crate) fn new(plan: &SharedPlan, name: &str, layout: Layout<L>) -> Self {
+    pub(crate) fn new(plan: &SharedPlan, name: &str) -> Self {
         let node = plan.borrow_mut().add_named(name, Self::ROLE, Work::Aside, Vec::new());
-        Self { plan: Rc::clone(plan), name: name.into(), node, layout }
+        Self { plan: Rc::clone(plan), name: name.into(), node, layout: Layout::find() }
     }
 
     /// What such a node is called.
@@ -67,8 +69,13 @@ impl<L: Record> SideOutput<L> {
         Stream::new(Rc::clone(&self.plan), Open { bare: Some(places), ..open })
     }
 
-    /// Whether it is one of this application.
+    /// Whether it is one of this application, which is told if not.
     pub(crate) fn is_of(&self, plan: &SharedPlan) -> bool {
-        Rc::ptr_eq(&self.plan, plan)
+        let is = Rc::ptr_eq(&self.plan, plan);
+        if !is {
+            let what = "a side output is of another application";
+            plan.borrow_mut().errors.push(Error::new(Code::InvalidProgram, what));
+        }
+        is
     }
 }

@@ -324,8 +324,6 @@ impl<T: Send + 'static, L: Record> Stream<std::result::Result<T, L>> {
     /// The records that are `Ok`. What is `Err` leaves by the side output.
     pub fn divide(self, aside: &SideOutput<L>) -> Stream<T> {
         if !aside.is_of(&self.plan) {
-            let what = "a side output is of another application";
-            self.plan.borrow_mut().errors.push(Error::new(Code::InvalidProgram, what));
             return self.filter_map(std::result::Result::ok);
         }
         self.each(|open| open.divided(aside.clone()))

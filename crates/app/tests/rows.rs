@@ -107,12 +107,12 @@ fn rows_keep_the_times_of_those_that_they_come_from() {
 #[test]
 fn what_does_not_say_where_it_comes_from_is_refused() {
     let cases: [(Error, &str); 3] = [
-        (refused(|numbers| of_numbers(numbers[1..].to_vec(), None)), "a batch of 3 rows became one of 2"),
+        (refused(|numbers| of_numbers(numbers[1..].to_vec(), None)), "gave 2 rows for a batch of 3"),
         (
             refused(|numbers| of_numbers(numbers, Some(vec![0, 1, 3]))),
-            "a row comes from row 3 of a batch of 3 rows",
+            "gave a row from row 3 of a batch of 3 rows",
         ),
-        (refused(|numbers| of_numbers(numbers, Some(vec![0]))), "not every row says from which row it comes"),
+        (refused(|numbers| of_numbers(numbers, Some(vec![0]))), "does not say of every row from which row it comes"),
     ];
     for (error, words) in cases {
         assert!(error.to_string().contains(words), "{error}");

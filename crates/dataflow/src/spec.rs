@@ -80,8 +80,8 @@ pub trait OperatorSpec: Spec {
         false
     }
 
-    /// Whether the watermark of an output is that of the input of the same number, rather than
-    /// the lowest of all inputs: for a state that several pipelines share, whose rows are not
+    /// Whether the watermark of an output is that of [one input](Self::input_of), rather than
+    /// the lowest of all: for a state that several pipelines share, whose rows are not
     /// made of each other. The operator itself still learns the lowest of all.
     fn watermarks_per_port(&self) -> bool {
         false

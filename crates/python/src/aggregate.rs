@@ -12,9 +12,8 @@ use thalweg_dataflow::{Code, Error, EventTime, Result};
 
 use crate::attached::attached;
 use crate::function::{Failure, Function, Judged, shown};
-use crate::object::{
-    BytesOf, Object, length, read, read_letter, take_length, take_sized, write, write_letter,
-};
+use crate::letters::Letters;
+use crate::object::{BytesOf, Object, read, write};
 
 /// The methods of an aggregation, each a function in its place. An accumulator is any object.
 pub(crate) struct Methods {
@@ -75,12 +74,11 @@ impl Aggregation<Vec<u8>, Object> for Methods {
             accumulated.accumulator = (kept.is_ok() || holds_records).then_some(accumulator);
             kept.map_or_else(|failure| self.update.judge(failure, record), |()| Ok(None))
         })?;
-        accumulated.keep(judged);
-        Ok(())
+        accumulated.keep(judged)
     }
 
-    fn combine(&self, accumulated: &mut Accumulated, mut other: Accumulated) -> Result<()> {
-        accumulated.letters.append(&mut other.letters);
+    fn combine(&self, accumulated: &mut Accumulated, other: Accumulated) -> Result<()> {
+        accumulated.letters.append(&other.letters).map_err(unkept)?;
         let (Some(accumulator), Some(other)) = (&mut accumulated.accumulator, &other.accumulator) else {
             accumulated.accumulator = accumulated.accumulator.take().or(other.accumulator);
             return Ok(());
@@ -90,12 +88,18 @@ impl Aggregation<Vec<u8>, Object> for Methods {
             let after = self.combine.try_call_with(py, accumulator.0.bind(py), other);
             keep(accumulator, after).map_or_else(|failure| self.combine.judge(failure, other), |()| Ok(None))
         })?;
-        accumulated.keep(judged);
-        Ok(())
+        accumulated.keep(judged)
     }
 
     fn output(&self, key: Vec<u8>, window: Window, accumulated: Accumulated) -> Result<Vec<Judged<Object>>> {
-        let mut given: Vec<_> = accumulated.letters.into_iter().map(Err).collect();
+        let mut given = Vec::new();
+        if !accumulated.letters.is_empty() {
+            attached(|py| {
+                let (letters, more) = accumulated.letters.open(py).map_err(unkept)?;
+                given.extend(self.update.waited(py, letters, more)?.into_iter().map(Err));
+                Ok::<_, Error>(())
+            })?;
+        }
         let Some(accumulator) = accumulated.accumulator else { return Ok(given) };
         attached(|py| {
             let accumulator = accumulator.0.bind(py);
@@ -118,23 +122,26 @@ impl Aggregation<Vec<u8>, Object> for Methods {
 /// Without letters it is written as the accumulator is, so a program may take up a policy and go on.
 ///
 /// ```text
-///  accumulator  │  L  count  ( size  letter )*  accumulator or nothing
+///  accumulator  │  L  letters  accumulator or nothing
 /// ```
 #[derive(Default)]
 pub(crate) struct Accumulated {
     /// None before the first record, and where none could be made.
     accumulator: Option<Object>,
-    letters: Vec<Object>,
+    letters: Letters,
 }
 
 impl Accumulated {
     fn of(accumulator: Bound<'_, PyAny>) -> Self {
-        Self { accumulator: Some(Object(accumulator.unbind())), letters: Vec::new() }
+        Self { accumulator: Some(Object(accumulator.unbind())), letters: Letters::default() }
     }
 
     /// Keeps what has become of a record that failed.
-    fn keep(&mut self, judged: Option<Judged<Infallible>>) {
-        self.letters.extend(judged.and_then(Judged::err));
+    fn keep(&mut self, judged: Option<Judged<Infallible>>) -> Result<()> {
+        match judged {
+            Some(Err(letter)) => attached(|py| self.letters.push(letter.0.bind(py))).map_err(unkept),
+            None => Ok(()),
+        }
     }
 
     fn write(&self, py: Python<'_>, to: &mut Vec<u8>) -> PyResult<()> {
@@ -144,13 +151,7 @@ impl Accumulated {
             return write(accumulator.0.bind(py), to);
         }
         to.push(LETTERS);
-        to.extend_from_slice(&length(self.letters.len())?);
-        for letter in &self.letters {
-            let mut bytes = Vec::new();
-            write_letter(letter.0.bind(py), &mut bytes)?;
-            to.extend_from_slice(&length(bytes.len())?);
-            to.extend_from_slice(&bytes);
-        }
+        self.letters.write(to)?;
         self.accumulator.as_ref().map_or(Ok(()), |accumulator| write(accumulator.0.bind(py), to))
     }
 
@@ -158,13 +159,15 @@ impl Accumulated {
         let Some((&LETTERS, mut rest)) = bytes.split_first() else {
             return Ok(Self::of(read(py, bytes)?));
         };
-        let mut letters = Vec::new();
-        for _ in 0..take_length(&mut rest)? {
-            letters.push(Object(read_letter(py, take_sized(&mut rest)?)?.unbind()));
-        }
+        let letters = Letters::take(&mut rest)?;
         let accumulator = (!rest.is_empty()).then(|| read(py, rest).map(|object| Object(object.unbind())));
         Ok(Self { accumulator: accumulator.transpose()?, letters })
     }
+}
+
+/// Letters that cannot be kept with their window, or opened at its end.
+fn unkept(raised: PyErr) -> Error {
+    Error::new(Code::FunctionFailed, "the dead letters of a window cannot be kept").because(raised)
 }
 
 /// Stands before letters, and before no object.

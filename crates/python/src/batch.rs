@@ -36,7 +36,8 @@ pub(crate) fn map(
                 Ok(result) => {
                     let result = import_batch(&result)
                         .map_err(|raised| format!("gave no columns: {}", raised.value(py)))
-                        .and_then(|result| mapped(&result, &columns, origin.as_deref()));
+                        .and_then(|result| mapped(&result, &columns, origin.as_deref()))
+                        .and_then(|mapped| mapped.check(batch.num_rows()).map(|()| mapped));
                     match result {
                         Ok(mapped) => return Ok(Ok(mapped)),
                         Err(what) => function.judge(Failure::Wrong(what), &given)?,
@@ -117,8 +118,9 @@ pub(crate) fn fitted(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
 /// Whether values of one type can be meant as values of another.
 fn is_of_kind(given: &DataType, wanted: &DataType) -> bool {
     use DataType::{
-        Binary, BinaryView, Date32, Date64, Decimal128, Dictionary, FixedSizeBinary, FixedSizeList,
-        LargeBinary, LargeList, LargeUtf8, List, Null, Struct, Time32, Time64, Timestamp, Utf8, Utf8View,
+        Binary, BinaryView, Date32, Date64, Decimal128, Dictionary, Duration, FixedSizeBinary, FixedSizeList,
+        Interval, LargeBinary, LargeList, LargeUtf8, List, Null, Struct, Time32, Time64, Timestamp, Utf8,
+        Utf8View,
     };
     match (given, wanted) {
         (Null, _) => true,
@@ -127,6 +129,7 @@ fn is_of_kind(given: &DataType, wanted: &DataType) -> bool {
         | (Binary | LargeBinary | BinaryView | FixedSizeBinary(_), Binary)
         | (Date32 | Date64, Date32)
         | (Time32(_) | Time64(_), Time64(_))
+        | (Duration(_), Interval(_))
         | (Timestamp(..), Timestamp(..)) => true,
         (List(item) | LargeList(item) | FixedSizeList(item, _), List(inner)) => {
             item.data_type() == inner.data_type() || is_of_kind(item.data_type(), inner.data_type())

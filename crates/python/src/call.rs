@@ -108,7 +108,7 @@ impl Call {
 
     pub(crate) fn key_by(self, stream: Stream<Object>) -> Keyed {
         let Self { function, letters } = self;
-        let column = Arc::new(Column::records(Arc::clone(&function)));
+        let column = Arc::new(Column { step: Arc::clone(&function) });
         let pairs = each(stream, letters, move |py, record| {
             let (object, mut bytes) = (record.0.bind(py), Vec::with_capacity(KEY_BYTES));
             match function.try_call(py, object).and_then(|key| write_key(&key, &mut bytes)) {

@@ -20,7 +20,7 @@ use crate::attached::enter;
 use crate::call::{Call, Keyed, Slot, aggregate};
 use crate::fields;
 use crate::function::Function;
-use crate::object::{Column, Object};
+use crate::object::Object;
 use crate::{async_map, batch, rows};
 
 /// One step, as `thalweg.application.Step` holds it.
@@ -130,8 +130,7 @@ impl Writer {
             }
             "key_by" => return Ok(Open::Keyed(call.key_by(self.stream(step)?))),
             "dead letters" => {
-                let column = Arc::new(Column::letters(call.function));
-                let letters = self.application.side_output_in(&step.name, column);
+                let letters = self.application.side_output(&step.name);
                 let stream = letters.stream();
                 self.letters.insert(self.open.len(), letters);
                 stream

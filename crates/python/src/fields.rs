@@ -25,6 +25,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use thalweg_app::{Readable, ReadableField, ReadableFields};
 
+use self::columns::PICKLE;
 use crate::function::shown;
 use crate::rows::classes;
 
@@ -287,6 +288,12 @@ impl Fields {
         if !self.class.as_ref().is_some_and(|class| object.get_type().is(class)) {
             return Ok(());
         }
+        if self.is_pickled_by_place(object)? && !self.begins_with(kept) {
+            return Err(PyTypeError::new_err(
+                "a dataclass that is frozen and has slots is pickled by the places of its fields: \
+                 others can only come behind them",
+            ));
+        }
         let is_new = |field: &&DeclaredField| kept.find(&field.name.to_string()).is_none();
         for field in self.fields.iter().filter(is_new) {
             if object.getattr_opt(&field.name)?.is_none()
@@ -296,6 +303,20 @@ impl Fields {
             }
         }
         Ok(())
+    }
+
+    /// Whether an object's pickle holds the fields without their names, as `dataclasses` writes some.
+    fn is_pickled_by_place(&self, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Some(set) = object.getattr_opt("__setstate__")? else { return Ok(false) };
+        let name = set.getattr_opt("__name__")?;
+        name.map_or(Ok(false), |name| name.eq("_dataclass_setstate"))
+    }
+
+    /// Whether the first fields are those that were kept, in their order.
+    fn begins_with(&self, kept: &ArrowFields) -> bool {
+        let kept = kept.iter().filter(|column| column.name() != PICKLE);
+        let names = self.fields.iter().map(|field| Some(field.name.to_string()));
+        kept.zip(names.chain(std::iter::repeat(None))).all(|(kept, name)| Some(kept.name()) == name.as_ref())
     }
 }
 

@@ -172,6 +172,27 @@ impl Function {
         Ok((!letter.is_none()).then(|| Err(Object(letter.unbind()))))
     }
 
+    /// What becomes of letters that have waited in a window, by the policy of the step: since they were written
+    /// it may have become another. Beyond them there were `more`.
+    #[cold]
+    pub(crate) fn waited(
+        &self,
+        py: Python<'_>,
+        letters: Vec<Bound<'_, PyAny>>,
+        more: u64,
+    ) -> Result<Vec<Object>> {
+        let Some(guard) = &self.guard else {
+            let what = format!("{} has no 'on_error', and a window that is kept has dead letters", self.step);
+            let first = letters.first().map_or_else(String::new, shown);
+            return Err(Error::new(Code::FunctionFailed, what).because(format!("the first is {first}")));
+        };
+        let failed = |raised: PyErr| self.failed(py, &raised, &py.None().into_bound(py));
+        let letters = PyList::new(py, letters).map_err(failed)?;
+        let judged = guard.bind(py).call_method1("waited", (&letters, more)).map_err(failed)?;
+        let judged = judged.cast_into::<PyList>().map_err(|why| failed(why.into()))?;
+        Ok(judged.iter().map(|letter| Object(letter.unbind())).collect())
+    }
+
     /// The words for an exception that the function raised, or that what it gave has led to.
     pub(crate) fn failed(&self, py: Python<'_>, raised: &PyErr, record: &Bound<'_, PyAny>) -> Error {
         let what = format!("{} raised {}", self.step, in_a_line(py, raised));

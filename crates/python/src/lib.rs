@@ -14,6 +14,7 @@ mod command;
 mod describe;
 mod fields;
 mod function;
+mod letters;
 mod object;
 mod program;
 mod rows;

@@ -5,8 +5,8 @@
 //! what it is and then its value; all else is pickled.
 //!
 //! ```text
-//!  None  False  True  int of 64 bits  float  str  bytes  tuple of such  │  anything else
-//!  N     f      t     i + 8 bytes     d + 8  s    b      ( + count      │  p + pickle
+//!  None  False  True  int of 64 bits  float  str  bytes  tuple of such  │  dead letter  anything else
+//!  N     f      t     i + 8 bytes     d + 8  s    b      ( + count      │  l            p + pickle
 //! ```
 //!
 //! Keys are found again by their bytes, so equal keys must have equal bytes:
@@ -42,12 +42,22 @@ pub(crate) struct Object(pub(crate) Py<PyAny>);
 
 /// Appends an object.
 pub(crate) fn write(object: &Bound<'_, PyAny>, to: &mut Vec<u8>) -> PyResult<()> {
+    write_within(object, to, 0)
+}
+
+/// Appends an object that is the record of a letter, which is that of a letter, so many times.
+fn write_within(object: &Bound<'_, PyAny>, to: &mut Vec<u8>, letters: usize) -> PyResult<()> {
     let start = to.len();
-    if !write_plain(object, to, 0)? {
-        to.truncate(start);
-        to.push(b'p');
-        to.extend_from_slice(pickled(object)?.as_bytes());
+    if write_plain(object, to, 0)? {
+        return Ok(());
     }
+    to.truncate(start);
+    if object.get_type().is(dead_letter(object.py())?) && write_letter(object, to, letters)? {
+        return Ok(());
+    }
+    to.truncate(start);
+    to.push(b'p');
+    to.extend_from_slice(pickled(object)?.as_bytes());
     Ok(())
 }
 
@@ -162,6 +172,13 @@ fn write_part(key: &Bound<'_, PyAny>, to: &mut Vec<u8>, depth: usize) -> PyResul
 
 /// Reads an object that [`write`] or [`write_key`] wrote.
 pub(crate) fn read<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    read_within(py, bytes, 0)
+}
+
+fn read_within<'py>(py: Python<'py>, bytes: &[u8], letters: usize) -> PyResult<Bound<'py, PyAny>> {
+    if let Some((b'l', rest)) = bytes.split_first() {
+        return read_letter(py, rest, letters);
+    }
     let mut rest = bytes;
     let object = read_one(py, &mut rest, 0)?;
     if rest.is_empty() { Ok(object) } else { Err(damaged()) }
@@ -250,55 +267,48 @@ fn pickle(py: Python<'_>) -> PyResult<&Pickle> {
     })
 }
 
-/// How the objects of a column are written and read.
-struct Form {
-    write: fn(&Bound<'_, PyAny>, &mut Vec<u8>) -> PyResult<()>,
-    read: for<'py> fn(Python<'py>, &[u8]) -> PyResult<Bound<'py, PyAny>>,
-}
+/// The words of a dead letter, before its record.
+const LETTER_WORDS: usize = 3;
 
-/// Objects between two subtasks, as bytes.
-pub(crate) struct Column {
-    /// The step that sends them.
-    step: Arc<Function>,
-    form: &'static Form,
-}
-
-impl Column {
-    /// Records, as [`write`] writes them.
-    pub(crate) fn records(step: Arc<Function>) -> Self {
-        Self { step, form: &Form { write, read } }
+/// Appends a dead letter: its words, and then its record. A record that cannot be written is replaced by its
+/// words, so that any letter arrives. Answers false for what is no letter but in name.
+fn write_letter(letter: &Bound<'_, PyAny>, to: &mut Vec<u8>, letters: usize) -> PyResult<bool> {
+    let items = letter.cast::<PyTuple>()?;
+    to.push(b'l');
+    for word in items.iter_borrowed().take(LETTER_WORDS) {
+        let Ok(word) = word.cast_exact::<PyString>() else { return Ok(false) };
+        sized(b's', word.to_string_lossy().as_bytes(), to);
     }
-
-    /// Dead letters, as [`write_letter`] writes them.
-    pub(crate) fn letters(step: Arc<Function>) -> Self {
-        Self { step, form: &Form { write: write_letter, read: read_letter } }
+    let (record, start) = (items.get_item(LETTER_WORDS)?, to.len());
+    if letters == DEPTH_MAX || write_within(&record, to, letters + 1).is_err() {
+        to.truncate(start);
+        sized(b's', shown(&record).as_bytes(), to);
     }
-}
-
-/// Where the record stands in a dead letter.
-const LETTER_RECORD: usize = 3;
-
-/// Appends a dead letter, as the tuple that it is. A record that cannot be written is replaced by its words.
-pub(crate) fn write_letter(letter: &Bound<'_, PyAny>, to: &mut Vec<u8>) -> PyResult<()> {
-    let (py, start) = (letter.py(), to.len());
-    let mut items: Vec<_> = letter.cast::<PyTuple>()?.iter().collect();
-    let written = write(PyTuple::new(py, &items)?.as_any(), to);
-    match (written, items.get_mut(LETTER_RECORD)) {
-        (Err(_), Some(record)) => {
-            to.truncate(start);
-            *record = PyString::new(py, &shown(record)).into_any();
-            write(PyTuple::new(py, &items)?.as_any(), to)
-        }
-        (written, _) => written,
-    }
+    Ok(true)
 }
 
 /// Reads a letter that [`write_letter`] wrote.
-pub(crate) fn read_letter<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let make =
-        || Ok::<_, PyErr>(py.import("thalweg.policies")?.getattr("DeadLetter")?.getattr("_make")?.unbind());
-    MAKE.get_or_try_init(py, make)?.bind(py).call1((read(py, bytes)?,))
+fn read_letter<'py>(py: Python<'py>, mut rest: &[u8], letters: usize) -> PyResult<Bound<'py, PyAny>> {
+    if letters > DEPTH_MAX {
+        return Err(damaged());
+    }
+    let words: PyResult<Vec<_>> = (0..LETTER_WORDS).map(|_| read_one(py, &mut rest, 1)).collect();
+    let mut items = words?;
+    items.push(read_within(py, rest, letters + 1)?);
+    dead_letter(py)?.call1(PyTuple::new(py, items)?)
+}
+
+/// The class of dead letters.
+fn dead_letter(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let class = || Ok::<_, PyErr>(py.import("thalweg.policies")?.getattr("DeadLetter")?.unbind());
+    Ok(CLASS.get_or_try_init(py, class)?.bind(py))
+}
+
+/// Records between two subtasks, as bytes.
+pub(crate) struct Column {
+    /// The step that sends them.
+    pub(crate) step: Arc<Function>,
 }
 
 impl Columnar<Object> for Column {
@@ -311,12 +321,7 @@ impl Columnar<Object> for Column {
     }
 
     fn writer(&self) -> Result<Box<dyn Write<Object>>> {
-        Ok(Box::new(Writer {
-            step: Arc::clone(&self.step),
-            form: self.form,
-            bytes: Vec::new(),
-            ends: vec![0],
-        }))
+        Ok(Box::new(Writer { step: Arc::clone(&self.step), bytes: Vec::new(), ends: vec![0] }))
     }
 
     fn read(&self, column: &ArrayRef) -> Result<Values<Object>> {
@@ -324,7 +329,7 @@ impl Columnar<Object> for Column {
         let column = column.ok_or_else(|| Error::internal("records do not lie in bytes"))?;
         let records = attached(|py| {
             let record = |bytes| {
-                (self.form.read)(py, bytes)
+                read(py, bytes)
                     .map(|record| Object(record.unbind()))
                     .map_err(|raised| self.step.unread(py, &raised))
             };
@@ -337,7 +342,6 @@ impl Columnar<Object> for Column {
 /// Records on their way into their column.
 struct Writer {
     step: Arc<Function>,
-    form: &'static Form,
     bytes: Vec<u8>,
     ends: Vec<i32>,
 }
@@ -346,7 +350,7 @@ impl Write<Object> for Writer {
     fn push(&mut self, record: &Object) -> Result<usize> {
         attached(|py| {
             let (record, start) = (record.0.bind(py), self.bytes.len());
-            let written = (self.form.write)(record, &mut self.bytes).and_then(|()| {
+            let written = write(record, &mut self.bytes).and_then(|()| {
                 i32::try_from(self.bytes.len()).map_err(|_| PyOverflowError::new_err("a record is too large"))
             });
             match written {

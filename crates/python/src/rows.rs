@@ -154,14 +154,13 @@ pub(crate) fn objects<'py>(py: Python<'py>, column: &ArrayRef) -> Objects<'py> {
         }
         DataType::Map(..) => {
             let maps = column.as_map();
-            let (keys, items) = (objects(py, maps.keys())?, objects(py, maps.values())?);
+            let spans = Spans::of(maps.offsets());
+            let (keys, items) = (objects(py, &spans.cut(maps.keys()))?, objects(py, &spans.cut(maps.values()))?);
             let map = |row: usize| match maps.is_null(row) {
                 true => Ok(py.None().into_bound(py)),
                 false => {
-                    let offsets = maps.value_offsets();
-                    let entries = offsets[row] as usize..offsets[row + 1] as usize;
                     let map = PyDict::new(py);
-                    entries.into_iter().try_for_each(|entry| map.set_item(&keys[entry], &items[entry]))?;
+                    spans.at(row).try_for_each(|entry| map.set_item(&keys[entry], &items[entry]))?;
                     Ok(map.into_any())
                 }
             };
@@ -169,14 +168,11 @@ pub(crate) fn objects<'py>(py: Python<'py>, column: &ArrayRef) -> Objects<'py> {
         }
         DataType::List(_) => {
             let lists = column.as_list::<i32>();
-            let items = objects(py, lists.values())?;
+            let spans = Spans::of(lists.offsets());
+            let items = objects(py, &spans.cut(lists.values()))?;
             let list = |row: usize| match lists.is_null(row) {
                 true => Ok(py.None().into_bound(py)),
-                false => {
-                    let offsets = lists.value_offsets();
-                    let (start, end) = (offsets[row] as usize, offsets[row + 1] as usize);
-                    Ok(PyList::new(py, &items[start..end])?.into_any())
-                }
+                false => Ok(PyList::new(py, &items[spans.at(row)])?.into_any()),
             };
             (0..column.len()).map(list).collect()
         }
@@ -199,6 +195,32 @@ pub(crate) fn objects<'py>(py: Python<'py>, column: &ArrayRef) -> Objects<'py> {
             }
             None => Err(PyTypeError::new_err(format!("nothing in Python is as '{other}'"))),
         },
+    }
+}
+
+/// Where the items of each row lie. A column that is a slice has the items of all rows still, of which only its
+/// own are looked at.
+struct Spans<'a>(&'a [i32]);
+
+impl<'a> Spans<'a> {
+    fn of(offsets: &'a [i32]) -> Self {
+        Self(offsets)
+    }
+
+    /// The items of these rows.
+    fn cut(&self, items: &ArrayRef) -> ArrayRef {
+        let (start, end) = (self.offset(0), self.offset(self.0.len() - 1));
+        items.slice(start, end - start)
+    }
+
+    /// Those of one row, counted from the first of all.
+    fn at(&self, row: usize) -> std::ops::Range<usize> {
+        let first = self.offset(0);
+        self.offset(row) - first..self.offset(row + 1) - first
+    }
+
+    fn offset(&self, at: usize) -> usize {
+        self.0[at] as usize
     }
 }
 

@@ -23,6 +23,24 @@ pub struct Mapped {
     pub origins: Option<UInt32Array>,
 }
 
+impl Mapped {
+    /// What is wrong with it, if it does not say of every row from which of so many it comes.
+    pub fn check(&self, input_rows: usize) -> std::result::Result<(), String> {
+        let rows = self.rows.num_rows();
+        let Some(origins) = &self.origins else {
+            let wrong = || format!("gave {rows} rows for a batch of {input_rows}");
+            return if rows == input_rows { Ok(()) } else { Err(wrong()) };
+        };
+        if origins.null_count() > 0 || origins.len() != rows {
+            return Err("does not say of every row from which row it comes".to_owned());
+        }
+        match origins.values().iter().find(|&&origin| origin as usize >= input_rows) {
+            Some(origin) => Err(format!("gave a row from row {origin} of a batch of {input_rows} rows")),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What becomes of a batch.
 pub(super) enum Parted {
     Rows(Mapped),
@@ -68,15 +86,16 @@ impl Segment for MapBatches {
     }
 
     fn factory(&self) -> OperatorFactory {
-        let (exits, function) = (self.exits.clone(), Arc::clone(&self.function));
+        let (name, exits, function) = (Arc::clone(&self.name), self.exits.clone(), Arc::clone(&self.function));
         OperatorFactory::new(move || {
-            let (exits, function) = (exits.clone(), Arc::clone(&function));
-            Ok(Box::new(MapOperator { exits, function, rest: None }))
+            let (name, exits, function) = (Arc::clone(&name), exits.clone(), Arc::clone(&function));
+            Ok(Box::new(MapOperator { name, exits, function, rest: None }))
         })
     }
 }
 
 struct MapOperator {
+    name: Arc<str>,
     exits: Exits,
     function: Arc<BatchFunction>,
     /// What did not fit into a batch yet.
@@ -86,8 +105,10 @@ struct MapOperator {
 impl MapOperator {
     /// The rows that a function made of a batch.
     fn mapped(&self, records: &RecordBatch, mapped: Mapped) -> Result<RecordBatch> {
+        mapped.check(records.num_rows()).map_err(|what| {
+            Error::new(Code::FunctionFailed, format!("the function of batches '{}' {what}", self.name))
+        })?;
         let Mapped { rows, origins } = mapped;
-        check(&rows, origins.as_ref(), records.num_rows())?;
         let mut all = rows.columns().to_vec();
         for name in [columns::TIMESTAMP, columns::ROW_WATERMARK] {
             let own = own_column(records, name)?;
@@ -135,24 +156,6 @@ fn own_column(records: &RecordBatch, name: &str) -> Result<ArrayRef> {
             Ok(Arc::new(TimestampNanosecondArray::from_value(i64::MIN, records.num_rows())))
         }
         None => Err(Error::internal(format!("rows have no column '{name}'"))),
-    }
-}
-
-/// Fails if rows do not say where they come from.
-fn check(rows: &RecordBatch, origins: Option<&UInt32Array>, input_rows: usize) -> Result<()> {
-    let wrong = |what: String| Err(Error::new(Code::FunctionFailed, what));
-    let Some(origins) = origins else {
-        if rows.num_rows() == input_rows {
-            return Ok(());
-        }
-        return wrong(format!("a batch of {input_rows} rows became one of {}", rows.num_rows()));
-    };
-    if origins.null_count() > 0 || origins.len() != rows.num_rows() {
-        return wrong("not every row says from which row it comes".to_owned());
-    }
-    match origins.values().iter().find(|&&origin| origin as usize >= input_rows) {
-        Some(origin) => wrong(format!("a row comes from row {origin} of a batch of {input_rows} rows")),
-        None => Ok(()),
     }
 }
 

@@ -51,7 +51,8 @@ pub(super) fn unread(why: &Error) -> Error {
     Error::new(Code::StateDropped, "a state that an earlier version of the program kept cannot be read")
         .because(because)
         .with_help(
-            "nothing is lost: give new fields a default and the others the types that they had, or run the earlier version",
+            "nothing is lost: give new fields a default and the others the types that they had, or run the earlier version; \
+             under another name the state begins anew",
         )
 }
 

@@ -17,7 +17,7 @@ use crate::object::{Object, pickled, unpickled};
 use crate::rows::{Values, append, objects, values};
 
 /// The column of states that are pickled.
-const PICKLE: &str = "pickle";
+pub(super) const PICKLE: &str = "pickle";
 
 /// States of one class.
 #[derive(Clone)]

@@ -29,8 +29,9 @@ use nested::{Lists, Maps, Structs};
 /// No text and no bytes of a column are longer.
 const VALUE_BYTES_MAX: usize = 1 << 30;
 
-/// So many rows are tried before they are thrown away.
+/// So many rows are tried before they are thrown away, and larger ones at once: 4 MiB are held at most.
 const TRIED_MAX: usize = 1024;
+const TRIED_BYTES_MAX: usize = 4096;
 
 /// Writes records as rows: the items of a `dict`, or the attributes of any other object.
 pub(crate) struct Rows {
@@ -68,7 +69,7 @@ impl Rows {
         let fits = self.columns.iter_mut().map(|column| column.push(record));
         let fits = fits.sum::<std::result::Result<usize, _>>();
         match fits {
-            Ok(_) if self.rows < TRIED_MAX => self.rows += 1,
+            Ok(bytes) if self.rows < TRIED_MAX && bytes <= TRIED_BYTES_MAX => self.rows += 1,
             Ok(_) | Err(_) => drop(self.whole()),
         }
         fits.err()

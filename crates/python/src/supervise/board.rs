@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, A
 /// More threads than these are not seen.
 pub(super) const DESKS: usize = 64;
 /// More steps than these have no name here.
-const STEPS_MAX: usize = 256;
+const STEPS_MAX: usize = 1024;
 const NAME_BYTES_MAX: usize = 120;
 /// The death of a process that got no signal.
 const BY_ITSELF: i32 = -1;

@@ -7,6 +7,8 @@ use std::ptr::null_mut;
 
 /// Room for Python, which shows the record. Only what is used takes memory.
 const BYTES: usize = 1 << 20;
+/// Below it is nothing, so that a record which is too deep for it ends in a signal and not in what lies there.
+const GUARD: usize = 1 << 16;
 
 thread_local! {
     static SECOND: Option<Second> = Second::new();
@@ -35,13 +37,15 @@ impl Second {
             }
             let (read_write, own) =
                 (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-            let memory = libc::mmap(null_mut(), BYTES, read_write, own | libc::MAP_STACK, -1, 0);
+            let memory =
+                libc::mmap(null_mut(), GUARD + BYTES, libc::PROT_NONE, own | libc::MAP_STACK, -1, 0);
             if memory == libc::MAP_FAILED {
                 return None;
             }
             let second = Self(memory);
-            let given = libc::stack_t { ss_sp: memory, ss_flags: 0, ss_size: BYTES };
-            (libc::sigaltstack(&raw const given, null_mut()) == 0).then_some(second)
+            let above = memory.byte_add(GUARD);
+            let given = libc::stack_t { ss_sp: above, ss_flags: 0, ss_size: BYTES };
+            (libc::mprotect(above, BYTES, read_write) == 0 && libc::sigaltstack(&raw const given, null_mut()) == 0).then_some(second)
         }
     }
 }
@@ -53,7 +57,7 @@ impl Drop for Second {
         unsafe {
             let none = libc::stack_t { ss_sp: null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
             libc::sigaltstack(&raw const none, null_mut());
-            libc::munmap(self.0, BYTES);
+            libc::munmap(self.0, GUARD + BYTES);
         }
     }
 }

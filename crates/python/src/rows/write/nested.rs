@@ -109,7 +109,9 @@ impl Values for Maps {
     fn append(&mut self, value: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
         let Ok(map) = value.cast::<PyDict>() else { return Ok(None) };
         let (mut entries, mut bytes) = (0, size_of::<i32>());
-        for (key, item) in map {
+        // Whoever writes a value may call Python, which may change the map.
+        for entry in map.items() {
+            let (key, item): (Bound<'_, PyAny>, Bound<'_, PyAny>) = entry.extract()?;
             if key.is_none() {
                 return Err(PyValueError::new_err("a key is None"));
             }
