@@ -145,6 +145,7 @@ pub fn build_with_functions(
     settings: &Settings,
 ) -> Result<Program, Vec<Error>> {
     let connectors = engine::connectors(settings, &StdoutTarget::process());
+    application.set_max_future_skew(settings.max_future_skew);
     application.build(&Sql(engine::planner(connectors, functions, settings)))
 }
 

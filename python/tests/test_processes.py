@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -9,11 +10,12 @@ import subprocess
 import sysconfig
 import time
 from collections import Counter
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
-from processes import PATIENCE, Process, run
+from processes import PATIENCE, Process, connect, free_address, run, until
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "thalweg"
 
@@ -283,3 +285,53 @@ def test_there_are_no_more_threads_than_subtasks_and_cores(tmp_path: Path, flags
     threads = int((tmp_path / "out.txt").read_text())
     # A process may be kept to fewer cores than there are.
     assert threads == most if "--parallelism" not in flags else 1 <= threads <= most
+
+
+AHEAD = """
+import json
+import thalweg
+
+class Rows:
+    def initial(self):
+        return 0
+
+    def update(self, row, count):
+        return count + 1
+
+    def combine(self, count, other):
+        return count + other
+
+    def output(self, key, window, count):
+        return count
+
+application = thalweg.Application("ahead")
+rows = application.source("in", connector="tcp", address="ADDRESS", decoder=thalweg.decode_json)
+timed = rows.with_event_time(lambda row: row["ts"])
+timed.map(str).sink("seen", connector="single_file", path="seen.txt")
+table = application.table("table", {"at": "TIMESTAMP"}, event_time="at", connector="tcp", address="OTHER", format="json")
+for name, stream in [("rows", timed), ("table", table.records())]:
+    counted = stream.key_by(lambda row: 0).window(thalweg.tumble(10)).aggregate(name, Rows)
+    counted.sink(name + "-out", connector="single_file", path=name + ".txt", encoder=str)
+
+if __name__ == "__main__":
+    thalweg.run(application)
+"""
+
+
+def test_how_far_ahead_of_the_wall_clock_a_record_may_be_is_a_setting(tmp_path: Path) -> None:
+    far = int(time.time()) + 86_400
+    lines = [json.dumps({"ts": at}) + "\n" for at in (far, far + 100)]
+    instants = [datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") for at in (far, far + 100)]
+    for flags, ahead in [((), True), (("--set", "max-future-skew=2880m"), False)]:
+        folder = tmp_path / str(ahead)
+        folder.mkdir()
+        addresses = free_address(), free_address()
+        (folder / "app.py").write_text(AHEAD.replace("ADDRESS", addresses[0]).replace("OTHER", addresses[1]))
+        with Process("app.py", *flags, folder=folder) as process:
+            with connect(addresses[0]) as rows, connect(addresses[1]) as table:
+                rows.sendall("".join(lines).encode())
+                table.sendall("".join(json.dumps({"at": at}) + "\n" for at in instants).encode())
+                written = ["seen.txt"] if ahead else ["rows.txt", "table.txt"]
+                until(lambda: all((folder / name).exists() and (folder / name).read_text() for name in written), "it reads")
+                code, _, err = process.interrupted()
+        assert code == 130 and ("too far ahead of the wall clock" in err) == ahead, err

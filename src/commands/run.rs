@@ -253,7 +253,7 @@ impl Stopped {
         self.told = true;
         Some(match progress.failing {
             0 => {
-                "stopping: rows on their way wait for a sink that does not take them; a second signal aborts"
+                "stopping: rows are on their way still, behind a sink that does not take them or a function that takes long; a second signal aborts"
             }
             _ => "stopping: the last checkpoint cannot be written yet; a second signal aborts without it",
         })

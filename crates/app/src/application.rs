@@ -22,9 +22,6 @@ use crate::sql::SqlPlanner;
 use crate::state::{Key, State};
 use crate::stream::Stream;
 
-/// How far ahead of the wall clock a record of a live source may move its watermark, unless it is set.
-const MAX_FUTURE_SKEW: Duration = Duration::from_secs(5 * 60);
-
 /// A set of pipelines that are deployed together.
 ///
 /// Pipelines begin at [`source`](Self::source), [`table`](Self::table) or
@@ -50,7 +47,7 @@ pub struct Program {
 impl Application {
     /// An application without pipelines.
     pub fn new(name: &str) -> Self {
-        Self { plan: Rc::new(RefCell::new(Plan::new(name.to_owned(), MAX_FUTURE_SKEW))) }
+        Self { plan: Rc::new(RefCell::new(Plan::new(name.to_owned()))) }
     }
 
     /// What becomes of a frame that its decoder refuses: the job fails, as is the default,
@@ -60,9 +57,9 @@ impl Application {
     }
 
     /// How far ahead of the wall clock a record of a live source may move its
-    /// watermark; 5 minutes by default. Holds for the sources that are declared after it.
+    /// watermark; 5 minutes by default. Who runs the application by its command sets it with `--set max-future-skew`.
     pub fn set_max_future_skew(&self, skew: Duration) {
-        self.plan.borrow_mut().skew_max = skew;
+        self.plan.borrow().skew_max.set(skew);
     }
 
     /// Puts something around the calls of the program's functions: an interpreter that must be entered,
@@ -117,10 +114,9 @@ impl Application {
         reads: &'static str,
     ) -> Stream<T> {
         let mut plan = self.plan.borrow_mut();
-        let skew = i64::try_from(plan.skew_max.as_nanos()).unwrap_or(i64::MAX);
-        let skew = spec.live().then_some(skew);
+        let skew = spec.live().then(|| plan.skew_max.clone());
         let node = plan.add_named(name, "source", Work::Source(spec), Vec::new());
-        let remembered = Arc::new(move || SourceTime::new(skew));
+        let remembered = Arc::new(move || SourceTime::new(skew.clone()));
         let open = Open::first(Place::of(node), name.to_owned(), head, remembered, reads);
         Stream::new(Rc::clone(&self.plan), open)
     }
@@ -179,7 +175,7 @@ impl Application {
     /// All that is wrong with what was declared, and with its SQL.
     pub fn build(self, planner: &dyn SqlPlanner) -> Result<Program, Vec<Error>> {
         let name = self.plan.borrow().name.clone();
-        let plan = self.plan.replace(Plan::new(name, MAX_FUTURE_SKEW));
+        let plan = self.plan.replace(Plan::new(name));
         crate::build::build(plan, planner)
     }
 }

@@ -201,7 +201,9 @@ impl Writer<'_> {
                 functions(&mut self.functions, &self.enter);
                 let keyed = node.inputs.iter().any(|inlet| inlet.key.is_some());
                 let parallelism = if keyed { None } else { self.parallelism_of(&node.inputs) };
-                self.node(node, Piece::Operator(Arc::clone(spec)), parallelism, vec![spec.output_schema()])
+                let spec = spec();
+                let schemas = vec![spec.output_schema()];
+                self.node(node, Piece::Operator(spec), parallelism, schemas)
             }
             Work::Union | Work::Aside => {
                 let schema = Arc::clone(&self.outlet(&node.inputs[0]).schema);

@@ -8,7 +8,6 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use thalweg_dataflow::spec::{SinkSpec, SourceSpec};
@@ -17,7 +16,9 @@ use thalweg_operators::RowPolicy;
 use thalweg_operators::fingerprint::Fingerprint;
 
 use crate::columns::{Layout, Record};
-use crate::segment::{Enter, Exit, LaneFactory, OperatorFactory, Remembered, SegmentOperator, SegmentSpec};
+use crate::segment::{
+    Enter, Exit, LaneFactory, OperatorFactory, Remembered, SegmentOperator, SegmentSpec, SkewMax,
+};
 use crate::state::{Evolution, Init, Key, KeyedStates, State};
 
 /// The plan of one application, shared by the streams that are still being declared.
@@ -60,7 +61,7 @@ pub(crate) enum Work {
     Segment(Rc<dyn Segment>),
     /// An operator of the engine's own, and the functions of the program that it knows by name.
     Operator {
-        spec: Arc<dyn OperatorSpec>,
+        spec: MakeOperator,
         functions: AddFunctions,
     },
     /// All inputs as one.
@@ -83,6 +84,9 @@ pub(crate) type MakeSink = Box<dyn Fn(SchemaRef) -> Result<Arc<dyn SinkSpec>>>;
 
 /// Fails if rows are not fit for their reader.
 pub(crate) type Fits = Box<dyn Fn(&Outlet) -> Result<()>>;
+
+/// Makes an operator, when all is known that was said to the application.
+pub(crate) type MakeOperator = Box<dyn Fn() -> Arc<dyn OperatorSpec>>;
 
 /// Makes functions known, and what stands around their calls.
 pub(crate) type AddFunctions = Box<dyn Fn(&mut Functions, &Enter)>;
@@ -167,21 +171,21 @@ pub(crate) struct Plan {
     pub(crate) errors: Vec<Error>,
     shared: BTreeMap<String, Declared>,
     pub(crate) policy: RowPolicy,
-    pub(crate) skew_max: Duration,
+    pub(crate) skew_max: SkewMax,
     /// What stands around all calls of the program's functions.
     pub(crate) enter: Enter,
     names: BTreeSet<String>,
 }
 
 impl Plan {
-    pub(crate) fn new(name: String, skew_max: Duration) -> Self {
+    pub(crate) fn new(name: String) -> Self {
         Self {
             name,
             nodes: Vec::new(),
             errors: Vec::new(),
             shared: BTreeMap::new(),
             policy: RowPolicy::Fail,
-            skew_max,
+            skew_max: SkewMax::default(),
             enter: Enter::default(),
             names: BTreeSet::new(),
         }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Fields, SchemaRef};
 use thalweg_dataflow::spec::{SinkSpec, SourceSpec};
-use thalweg_dataflow::{Code, Error, Result};
+use thalweg_dataflow::{Code, Error, OperatorSpec, Result};
 use thalweg_operators::watermark::{EventTimeFrom, Generator, Watermark};
 
 use crate::columns::{Record, Values, without_own};
@@ -140,15 +140,20 @@ impl Rows {
 pub(crate) fn source(plan: &SharedPlan, name: &str, spec: Arc<dyn SourceSpec>, time: RowTime) -> Rows {
     let input = spec.output_schema();
     let mut open = plan.borrow_mut();
-    let timed = event_times(&input, &time, open.policy).map(|watermark| match spec.live() {
-        true => watermark.with_max_future_skew(open.skew_max),
-        false => watermark,
-    });
+    let timed = event_times(&input, &time, open.policy);
+    let skew_max = spec.live().then(|| open.skew_max.clone());
     let node = open.add_named(name, "source", Work::Source(spec), Vec::new());
     let source = Place::of(node);
     let place = match timed {
         Ok(watermark) => {
-            let work = Work::Operator { spec: Arc::new(watermark), functions: Box::new(|_, _| ()) };
+            let timed = move || -> Arc<dyn OperatorSpec> {
+                let watermark = watermark.clone();
+                Arc::new(match &skew_max {
+                    Some(skew) => watermark.with_max_future_skew(skew.duration()),
+                    None => watermark,
+                })
+            };
+            let work = Work::Operator { spec: Box::new(timed), functions: Box::new(|_, _| ()) };
             let node = open.add(format!("{name}/times"), work, inlets(&[source], None, 0));
             Place::of(node)
         }

@@ -262,11 +262,13 @@ impl Writer<'_> {
         let mut inputs: Vec<Inlet> = Vec::new();
         for place in places {
             let spec = Arc::clone(&operators.before);
+            let spec = Box::new(move || Arc::clone(&spec));
             let work = Work::Operator { spec, functions: Box::new(|_, _| ()) };
             let before = plan.add(format!("{}/before", self.name), work, inlets(&[*place], None, 0));
             inputs.extend(inlets(&[Place::of(before)], Some(vec![KEY_INDEX]), 0));
         }
-        let work = Work::Operator { spec: operators.behind, functions };
+        let spec = Box::new(move || Arc::clone(&operators.behind));
+        let work = Work::Operator { spec, functions };
         Place::of(plan.add_named(self.name, "window", work, inputs))
     }
 }

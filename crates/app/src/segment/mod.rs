@@ -29,7 +29,7 @@ pub(crate) mod tail;
 pub(crate) mod together;
 
 pub(crate) use entered::Enter;
-pub(crate) use operator::{Remembered, SegmentOperator, SourceTime};
+pub(crate) use operator::{Remembered, SegmentOperator, SourceTime, SkewMax};
 pub(crate) use spec::{OperatorFactory, SegmentSpec};
 
 use std::sync::Arc;

@@ -1,5 +1,10 @@
 //! Drives the lanes of one node.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
 use thalweg_dataflow::source::SplitEvent;
 use thalweg_dataflow::{Age, Batch, Context, Error, EventTime, Operator, Port, Result, Step};
 use thalweg_operators::fingerprint::Fingerprint;
@@ -78,16 +83,41 @@ impl Remembered for () {
     }
 }
 
+/// How far ahead of the wall clock a record of a live source may move its watermark. Steps hold it before it is
+/// known: it comes with the settings of the job.
+#[derive(Clone, Debug)]
+pub(crate) struct SkewMax(Arc<AtomicI64>);
+
+impl Default for SkewMax {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(5 * 60 * 1_000_000_000)))
+    }
+}
+
+impl SkewMax {
+    pub(crate) fn set(&self, skew: Duration) {
+        self.0.store(i64::try_from(skew.as_nanos()).unwrap_or(i64::MAX), Relaxed);
+    }
+
+    pub(crate) fn nanos(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_nanos(self.nanos().unsigned_abs())
+    }
+}
+
 /// The first segment of a source's chain remembers how far its splits are.
 pub(crate) struct SourceTime {
     clock: SplitClock,
     split: SplitId,
     /// How far ahead of the wall clock a record may move the watermark.
-    skew_max: Option<i64>,
+    skew_max: Option<SkewMax>,
 }
 
 impl SourceTime {
-    pub(crate) fn new(skew_max: Option<i64>) -> Self {
+    pub(crate) fn new(skew_max: Option<SkewMax>) -> Self {
         Self { clock: SplitClock::default(), split: SplitId::new(""), skew_max }
     }
 }
@@ -108,7 +138,8 @@ impl Remembered for SourceTime {
             self.split = split.clone();
         }
         flow.reached = self.clock.watermark(&self.split).nanos();
-        flow.bound = self.skew_max.map_or(i64::MAX, |skew| flow.now.saturating_add(skew));
+        let now = flow.now;
+        flow.bound = self.skew_max.as_ref().map_or(i64::MAX, |skew| now.saturating_add(skew.nanos()));
     }
 
     fn end(&mut self, flow: &Flow, cx: &mut Context<'_>) {

@@ -380,15 +380,11 @@ impl Subtask {
         if !self.budget.spend(rows, now) && !drawn {
             return;
         }
-        let share = self.budget.share(now);
-        yield_now().await;
-        // After a turn that took long, the others get one too, not one step each: a sink that writes has several
-        // steps for what took us one.
-        for _ in 0..SHARE_YIELDS_MAX {
-            if share.is_zero() || self.world.clock.monotonic().saturating_sub(now) >= share {
-                break;
-            }
-            yield_now().await;
+        match self.budget.share(now) {
+            Duration::ZERO => yield_now().await,
+            // The others get time, not one step each: a sink that writes and a checkpoint have several steps, between
+            // which they wait for a disk, for what took us one.
+            share => self.world.clock.sleep(share).await,
         }
         self.begin_turn();
     }
@@ -403,12 +399,12 @@ const TURN_ROWS_MAX: usize = 8192;
 
 /// The longest turn, but for one message that takes longer.
 const TURN_MAX: Duration = Duration::from_millis(10);
-/// Behind a turn that was longer, the others of the thread get this part of it, if they want it.
-const SHARE: u32 = 64;
-/// And no more than that,
+/// Behind a turn that was much longer, the others of the thread get this part of it,
+const SHARE: u32 = 32;
+/// if that is as long as a timer can wait,
+const SHARE_MIN: Duration = Duration::from_millis(1);
+/// and no more than that.
 const SHARE_MAX: Duration = Duration::from_millis(5);
-/// nor more than so many steps, for there are clocks that stand still.
-const SHARE_YIELDS_MAX: usize = 4096;
 
 /// What is left of a subtask's turn on its thread.
 #[derive(Debug, Default)]
@@ -436,8 +432,8 @@ impl Budget {
 
     /// What the others get of the time behind a turn that ends now.
     fn share(&self, now: Duration) -> Duration {
-        match self.took(now) {
-            took if took > TURN_MAX => (took / SHARE).min(SHARE_MAX),
+        match self.took(now) / SHARE {
+            share if share >= SHARE_MIN => share.min(SHARE_MAX),
             _ => Duration::ZERO,
         }
     }
@@ -484,8 +480,8 @@ mod tests {
     #[test]
     fn others_get_their_share_of_a_long_turn_only() {
         let budget = Budget::at(ms(100));
-        assert_eq!(budget.share(ms(110)), Duration::ZERO);
-        assert_eq!(budget.share(ms(164)), ms(1));
+        assert_eq!(budget.share(ms(131)), Duration::ZERO);
+        assert_eq!(budget.share(ms(132)), ms(1));
         assert_eq!(budget.share(ms(100_000)), SHARE_MAX);
         assert_eq!(budget.share(ms(0)), Duration::ZERO, "a clock that goes backwards");
     }
