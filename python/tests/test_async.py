@@ -172,7 +172,7 @@ def test_a_call_that_takes_too_long_fails() -> None:
 
 @pytest.mark.parametrize(
     ("raised", "words"),
-    [(SystemExit(3), "SystemExit: 3"), (KeyboardInterrupt(), "KeyboardInterrupt"), (asyncio.CancelledError(), "CancelledError")],
+    [(SystemExit(3), "SystemExit: 3"), (KeyboardInterrupt(), "KeyboardInterrupt"), (asyncio.CancelledError(), "RuntimeError: the call was cancelled")],
 )
 def test_no_exception_ends_the_loop_for_others(raised: BaseException, words: str) -> None:
     async def leave(word: str) -> str:
@@ -189,6 +189,38 @@ def test_no_exception_ends_the_loop_for_others(raised: BaseException, words: str
     driver = driver_of(stay)
     driver.frame("in", "b")
     assert driver.text("out") == "b\n"
+
+
+def test_a_task_within_a_call_cannot_end_the_loop_either() -> None:
+    async def ask(word: str) -> str:
+        if word == "exit":
+            raise SystemExit(3)
+        asyncio.get_running_loop().stop()
+        return word
+
+    async def within(word: str) -> str:
+        return await asyncio.wait_for(ask(word), 30)
+
+    driver = driver_of(within)
+    with pytest.raises(thalweg.EngineError, match="async_map 'within' raised SystemExit: 3"):
+        driver.frame("in", "exit")
+    driver = driver_of(within)
+    for word in ("stop", "again"):
+        driver.frame("in", word)
+    assert driver.text("out") == "stop\nagain\n"
+
+
+def test_a_call_that_is_cancelled_has_failed() -> None:
+    async def give_up(word: str) -> str:
+        task = asyncio.ensure_future(asyncio.sleep(30))
+        task.cancel()
+        if word == "b":
+            await task
+        return word
+
+    driver = driver_of(give_up, on_error="skip")
+    driver.frame("in", "a b c")
+    assert driver.text("out") == "a\nc\n" and driver.left_out() == {"async_map 'give_up'": 1}
 
 
 def test_a_function_that_is_not_async_is_told() -> None:
@@ -236,7 +268,7 @@ def test_records_that_fail_are_left_out_or_become_letters() -> None:
     [
         ({"in_flight": 0}, "'in_flight' is a number of calls that is at least 1, not 0"),
         ({"in_flight": True}, "'in_flight' is a number of calls"),
-        ({"timeout": 0}, "'timeout' is a number of seconds above 0, not 0"),
+        ({"timeout": 0}, "'timeout' is a number of seconds above 0, or a timedelta, not 0"),
         ({"timeout": float("nan")}, "'timeout' is a number of seconds above 0"),
     ],
 )

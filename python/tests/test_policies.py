@@ -154,7 +154,7 @@ def test_decoders_and_encoders_have_policies() -> None:
     driver.frame("texts", "number")
     dead = driver.frames("dead")[2:]
     assert any(b"sink 'same': UnicodeEncodeError: " in letter for letter in dead), dead
-    assert b"sink 'same': TypeError: it gave 3 of type 'int', not bytes or str: 3" in dead, dead
+    assert b"sink 'same': TypeError: the sink has no encoder, and the record is of type 'int': give it one, 'encode_json' say: 3" in dead, dead
 
 
 def test_a_decoder_of_many_skips_the_rest_of_a_frame() -> None:
@@ -265,6 +265,11 @@ class Unspeakable(Unpicklable):
         raise RuntimeError("nor this")
 
 
+class Unopened(Exception):
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+
+
 class Silent(Exception):
     def __str__(self) -> str:
         raise RuntimeError("nor that")
@@ -272,7 +277,7 @@ class Silent(Exception):
 
 def test_a_letter_can_be_written_of_any_record() -> None:
     # A letter is written down where it branches off; its record may be what cannot be.
-    made: list[Any] = [Unpicklable(), Unspeakable(), "x" * 1000]
+    made: list[Any] = [Unpicklable(), Unspeakable(), "x" * 1000, Unopened(3, "gone")]
     app = thalweg.Application("letters")
     letters = app.dead_letters()
     letters.sink("dead", connector="stdout", encoder=pickle.dumps)
@@ -286,7 +291,7 @@ def test_a_letter_can_be_written_of_any_record() -> None:
     for index in range(len(made)):
         driver.frame("in", str(index))
     dead = [pickle.loads(frame) for frame in driver.frames("dead")]
-    assert [letter.record for letter in dead] == ["<mine>", "one that cannot be shown", "x" * 1000]
+    assert [letter.record for letter in dead] == ["<mine>", "one that cannot be shown", "x" * 1000, "Unopened('gone')"]
     assert {letter.error for letter in dead} == {"Silent"}
 
 
@@ -555,6 +560,34 @@ def halves(batch: Any) -> Any:
     if 1 in numbers:
         return {"wrong": numbers}
     return {"half": [14 // number / 2 for number in numbers if number != 3]}
+
+
+class Odd(type):
+    def __getattribute__(cls, name: str) -> Any:
+        if name == "__qualname__":
+            raise RuntimeError("no name")
+        return super().__getattribute__(name)
+
+
+class Nameless(Exception, metaclass=Odd):
+    pass
+
+
+def test_exceptions_that_cannot_be_shown_are_about_a_record_too() -> None:
+    def parse(number: int) -> int:
+        if number == 1:
+            raise SyntaxError("no", ("f", 1, 1, ["text"], 1, 1))  # type: ignore[arg-type]
+        if number == 2:
+            raise Nameless
+        return number
+
+    driver = Driver(built(lambda app, s, e: s.map(parse, on_error=e), "letters")[0])
+    for number in "0123":
+        driver.frame("numbers", number)
+    assert results(driver) == [0, 3]
+    letters = [pickle.loads(letter) for letter in driver.frames("dead")]
+    assert [letter.record for letter in letters] == [1, 2] and all("in parse" in letter.traceback for letter in letters)
+    assert letters[0].error.startswith("SyntaxError: no") and letters[1].error == "an exception"
 
 
 @pytest.mark.parametrize("on_error", ["fail", "skip", "letters"])

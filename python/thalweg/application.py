@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import inspect
 from dataclasses import dataclass, field
-from typing import Any, Awaitable, Callable, Iterable, Literal, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Iterable, Literal, Mapping, Optional, TypeVar, Union
 
 from .asynchronous import AsyncCalls
 from .functions import Mark, mark_of
@@ -17,7 +17,7 @@ from .policies import Guard
 from .rows import columns_of
 from .shapes import shape_of
 from .sql_functions import SqlFunction, function_of
-from .windows import Aggregation, Windows, aggregation_of
+from .windows import Aggregation, Seconds, Windows, aggregation_of, seconds_of
 
 F = TypeVar("F")
 
@@ -79,7 +79,7 @@ class Application:
         *,
         connector: str,
         event_time: str | None = None,
-        max_delay: float = 0.0,
+        max_delay: Seconds = 0.0,
         **options: Any,
     ) -> Rows:
         """Rows with these columns (see `rows`) from a connector, in the `format` that the options name. They stay
@@ -89,7 +89,7 @@ class Application:
         seconds; without it that is when a row was read.
         """
         given, declared = _options(connector, options), columns_of(columns)
-        step = Step("table", [], name, None, given, declared, max_delay=float(max_delay), column=event_time)
+        step = Step("table", [], name, None, given, declared, max_delay=seconds_of("max_delay", max_delay, zero=True), column=event_time)
         return Rows(self, self._add(step))
 
     def dead_letters(self, name: str = "dead letters") -> DeadLetters:
@@ -108,6 +108,15 @@ class Application:
         state = State(self, self._add(step), make)
         self._states[name] = state
         return state
+
+    def _own_state(self, name: str, make: Callable[[], Any]) -> State:
+        """The state of one step."""
+        if name in self._states:
+            raise ValueError(
+                f"there is a state '{name}' already: give this one another name, or let both steps share what "
+                f"'state({name!r}, …)' of the application makes"
+            )
+        return self.state(name, make)
 
     def function(self, function: F, *, name: str | None = None) -> F:
         """Lets all SQL of the application call a function under its name, and gives it back: `@app.function`.
@@ -201,7 +210,25 @@ class State:
     make: Callable[[], Any]
 
 
+# What a function is for that makes no step of a stream.
+_PLACES = {
+    "state computation": "it reads a keyed stream, so call 'key_by' before",
+    "key extractor": "give it to 'key_by'",
+    "decoder": "give it to a source, as 'decoder'",
+    "encoder": "give it to a sink, as 'encoder'",
+}
+
+
 class _Flow:
+    # What is missed here, and what to do.
+    _elsewhere: Mapping[str, str] = {}
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            hint = f": {self._elsewhere[name]}" if name in self._elsewhere else ""
+            raise AttributeError(f"'{type(self).__name__}' has no '{name}'{hint}")
+
     def __init__(self, application: Application, place: int) -> None:
         self._application = application
         self._place = place
@@ -228,13 +255,17 @@ class _Flow:
 class Stream(_Flow):
     """Records on their way through a program. A stream that is used twice is a branch: both get every record."""
 
+    _elsewhere = {name: "call 'key_by' before" for name in ("stateful", "window")} | {
+        name: "call 'rows' before" for name in ("sql_rows", "records")
+    }
+
     def to(self, function: Callable[..., Any]) -> Stream:
         """The step that the function's decorator names: `@computation`, `@computation_multi`."""
         mark = mark_of(function)
         if mark is None:
             raise TypeError(f"{_shown(function)} has no decorator of thalweg: use 'map', 'filter' or 'flat_map'")
         if mark.kind != "computation":
-            raise TypeError(f"{_shown(function)} is a {mark.kind}, which reads a keyed stream: call 'key_by' before")
+            raise TypeError(f"{_shown(function)} is a {mark.kind}: {_PLACES[mark.kind]}")
         if mark.batch:
             raise TypeError(f"{_shown(function)} is a computation of batches, which reads rows: call 'rows' before")
         if inspect.iscoroutinefunction(function) and not mark.many:
@@ -243,7 +274,9 @@ class Stream(_Flow):
 
     def map(self, function: Callable[[Any], Any], *, on_error: OnError | None = None) -> Stream:
         """One record for each, or none where the function gives `None`."""
-        function, _ = _function(function, "computation")
+        function, mark = _function(function, "computation")
+        if mark.many:
+            raise TypeError(f"{_shown(function)} gives any number of records for each, which 'flat_map' takes")
         return Stream(self._application, self._then("map", function, on_error=on_error))
 
     def filter(self, function: Callable[[Any], bool], *, on_error: OnError | None = None) -> Stream:
@@ -262,11 +295,11 @@ class Stream(_Flow):
         function: Callable[[Any], Awaitable[Any]],
         *,
         in_flight: int = 100,
-        timeout: float = 60.0,
+        timeout: Seconds = 60.0,
         on_error: OnError | None = None,
     ) -> Stream:
         """Like `map`, by an `async def` function. Up to `in_flight` calls are on their way at once, and what they
-        give goes on in the order of the records. A call that takes longer than `timeout` seconds has failed.
+        give goes on in the order of the records. A call that takes longer than `timeout`, seconds or a `timedelta`, has failed.
 
         Calls are of the records that have come together; none waits for records that have yet to come. A
         checkpoint waits for the calls before it.
@@ -280,13 +313,13 @@ class Stream(_Flow):
         return Stream(self._application, self._then("async_map", calls, name=name, options=options, on_error=error))
 
     def with_event_time(
-        self, function: Callable[[Any], Any], *, max_delay: float = 0.0, on_error: OnError | None = None
+        self, function: Callable[[Any], Any], *, max_delay: Seconds = 0.0, on_error: OnError | None = None
     ) -> Stream:
         """Gives each record its event time: seconds since 1970, or a `datetime` with a time zone.
 
-        No record is taken to come more than `max_delay` seconds behind the newest of its split.
+        No record is taken to come more than `max_delay`, seconds or a `timedelta`, behind the newest of its split.
         """
-        function, delay = _callable(function, "an event time"), float(max_delay)
+        function, delay = _callable(function, "an event time"), seconds_of("max_delay", max_delay, zero=True)
         return Stream(self._application, self._then("with_event_time", function, max_delay=delay, on_error=on_error))
 
     def rows(self, columns: Any, *, on_error: OnError | None = None) -> Rows:
@@ -341,7 +374,7 @@ class Stream(_Flow):
         **options: Any,
     ) -> None:
         """Writes each record as one frame. `encoder` gives its bytes or text; without one the records are that."""
-        function, _ = _function(encoder or _same, "encoder")
+        function, _ = _function(encoder or _framed, "encoder")
         self._then("sink", function, name=name, options=_options(connector, options), on_error=on_error)
 
     def sink_rows(
@@ -423,6 +456,11 @@ class Rows(_Flow):
 class KeyedStream(_Flow):
     """Records by key."""
 
+    _elsewhere = {
+        name: "behind 'key_by' comes 'stateful', or 'window' and 'aggregate'; call it before 'key_by', or behind those"
+        for name in ("map", "filter", "flat_map", "async_map", "with_event_time", "rows", "sql", "sink", "discard", "key_by")
+    }
+
     def to(self, function: Callable[..., Any]) -> Stream:
         """The state computation that its decorator describes."""
         mark = mark_of(function)
@@ -447,7 +485,7 @@ class KeyedStream(_Flow):
         shared state of the application.
         """
         function, mark = _function(function, "state computation")
-        shared = state if isinstance(state, State) else self._application.state(name, state)
+        shared = state if isinstance(state, State) else self._application._own_state(name, state)
         if shared._application is not self._application:
             raise ValueError("the state is of another application")
         also, many = [shared._place], many or mark.many
@@ -492,6 +530,15 @@ class WindowedStream:
         return Stream(self._keyed._application, step)
 
 
+def _framed(record: Any) -> Any:
+    """A record that needs no encoder."""
+    if isinstance(record, (bytes, str)):
+        return record
+    raise TypeError(
+        f"the sink has no encoder, and the record is of type '{type(record).__name__}': give it one, 'encode_json' say"
+    )
+
+
 def _same(record: Any) -> Any:
     return record
 
@@ -507,9 +554,7 @@ def _async_calls(function: Any, in_flight: Any, timeout: Any, on_error: Any) -> 
     _callable(function, "what 'async_map' calls")
     if isinstance(in_flight, bool) or not isinstance(in_flight, int) or in_flight < 1:
         raise ValueError(f"'in_flight' is a number of calls that is at least 1, not {in_flight!r}")
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        raise ValueError(f"'timeout' is a number of seconds above 0, not {timeout!r}")
-    return AsyncCalls(function, in_flight, float(timeout), goes_on=on_error not in (None, "fail"))
+    return AsyncCalls(function, in_flight, seconds_of("timeout", timeout), goes_on=on_error not in (None, "fail"))
 
 
 def _function(function: Any, kind: str) -> tuple[Callable[..., Any], Mark]:

@@ -83,7 +83,7 @@ class AsyncCalls:
             task.cancel()
         if late:
             return None, TimeoutError(f"the call took longer than {self._timeout:g} seconds")
-        return (None, asyncio.CancelledError()) if task.cancelled() else task.result()
+        return (None, RuntimeError("the call was cancelled")) if task.cancelled() else task.result()
 
     async def _call(self, record: Any) -> tuple[Any, BaseException | None]:
         # No exception gets out: one that asks the process to exit would end the loop.
@@ -116,8 +116,18 @@ def _loop() -> asyncio.AbstractEventLoop:
     with _starting:
         if _shared is None:
             _shared = asyncio.new_event_loop()
-            threading.Thread(target=_shared.run_forever, name="thalweg-async", daemon=True).start()
+            threading.Thread(target=_run, args=(_shared,), name="thalweg-async", daemon=True).start()
         return _shared
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Runs a loop for as long as the process lives, whatever a function does to it."""
+    while not loop.is_closed():
+        try:
+            loop.run_forever()
+        except BaseException:
+            # A task that a call has begun asked the process to exit. Whoever awaits it is told so too.
+            continue
 
 
 def _forget_loop() -> None:

@@ -78,7 +78,10 @@ def shown(record: Any) -> str:
 
 def in_a_line(raised: BaseException) -> str:
     """An exception's class and message."""
-    name = type(raised).__qualname__
+    try:
+        name = type(raised).__qualname__
+    except Exception:
+        return "an exception"
     try:
         text = str(raised)
     except Exception:
@@ -96,9 +99,11 @@ def tell(text: str) -> None:
 
 
 def tell_left_out(counts: dict[str, int]) -> None:
-    """Says at the end of a job how many records each of its steps has left out."""
+    """Says at the end of a job how many records each of its steps has left out, or batches."""
     for step, count in counts.items():
-        tell(f"{count} {'record was' if count == 1 else 'records were'} left out by {step}")
+        thing = "batch" if step.startswith("map_batches") else "record"
+        things = {"batch": "batches", "record": "records"}[thing]
+        tell(f"{count} {f'{thing} was' if count == 1 else f'{things} were'} left out by {step}")
 
 
 def _cut(text: str) -> str:
@@ -106,4 +111,8 @@ def _cut(text: str) -> str:
 
 
 def _traceback(raised: BaseException) -> str:
-    return "".join(traceback.format_exception(type(raised), raised, raised.__traceback__)).rstrip()
+    try:
+        return "".join(traceback.format_exception(type(raised), raised, raised.__traceback__)).rstrip()
+    except Exception:
+        # What was raised cannot be shown, and where it was can.
+        return "".join(traceback.format_tb(raised.__traceback__)).rstrip()

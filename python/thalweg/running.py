@@ -41,6 +41,8 @@ def run(application: Application, arguments: Sequence[str] | None = None) -> Non
     """
     if not isinstance(application, Application):
         raise TypeError(f"an Application is run, not {application!r}")
+    if isinstance(arguments, str):
+        raise TypeError(f"arguments are a list of texts: {arguments.split()!r}")
     if _loading is not None:
         _loading.append(application)
         return

@@ -36,12 +36,12 @@ def tumble(width: Seconds) -> Windows:
 
 def hop(slide: Seconds, width: Seconds) -> Windows:
     """Windows of one width that begin at every multiple of the slide."""
-    return Windows({"windows": "hop", "slide": _seconds("slide", slide), "width": _seconds("width", width)})
+    return Windows({"windows": "hop", "slide": repr(seconds_of("slide", slide)), "width": repr(seconds_of("width", width))})
 
 
 def session(gap: Seconds) -> Windows:
     """For each key, a window from the first record to the gap behind the last."""
-    return Windows({"windows": "session", "gap": _seconds("gap", gap)})
+    return Windows({"windows": "session", "gap": repr(seconds_of("gap", gap))})
 
 
 def count(records: int, *, incomplete: bool = False) -> Windows:
@@ -95,8 +95,10 @@ def aggregation_of(given: Any) -> Any:
     return given() if isinstance(given, type) else given
 
 
-def _seconds(name: str, length: Seconds) -> str:
+def seconds_of(name: str, length: Seconds, *, zero: bool = False) -> float:
+    """A length of time in seconds, which is above 0 unless `zero` will do."""
     seconds = length.total_seconds() if isinstance(length, timedelta) else length
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
-        raise ValueError(f"'{name}' is a number of seconds above 0, or a timedelta, not {length!r}")
-    return repr(float(seconds))
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not (seconds > 0 or zero and seconds == 0):
+        least = "of at least 0" if zero else "above 0"
+        raise ValueError(f"'{name}' is a number of seconds {least}, or a timedelta, not {length!r}")
+    return float(seconds)

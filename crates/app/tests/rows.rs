@@ -112,7 +112,10 @@ fn what_does_not_say_where_it_comes_from_is_refused() {
             refused(|numbers| of_numbers(numbers, Some(vec![0, 1, 3]))),
             "gave a row from row 3 of a batch of 3 rows",
         ),
-        (refused(|numbers| of_numbers(numbers, Some(vec![0]))), "does not say of every row from which row it comes"),
+        (
+            refused(|numbers| of_numbers(numbers, Some(vec![0]))),
+            "does not say of every row from which row it comes",
+        ),
     ];
     for (error, words) in cases {
         assert!(error.to_string().contains(words), "{error}");

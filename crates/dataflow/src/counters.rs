@@ -86,4 +86,7 @@ pub struct OperatorCounters {
     pub state_bytes: Gauge,
     /// Windows that are open, over all keys counted once.
     pub open_windows: Gauge,
+    /// Rows that are worked off in about the time of one: calls that wait together, or a call of many. Fewer
+    /// at once would save nothing. 0 where each row takes its own time.
+    pub at_once: Gauge,
 }

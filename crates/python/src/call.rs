@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyFloat, PyInt, PyString};
 use thalweg_app::decode::{DecodeError, Decoder};
 use thalweg_app::{Application, KeyedStream, SideOutput, State, Stream, Windows};
 use thalweg_dataflow::spec::{SinkSpec, SourceSpec};
@@ -97,6 +97,12 @@ impl Call {
             let failure = match function.try_call(py, bound) {
                 Ok(time) => match nanos(&time) {
                     Some(time) => return Ok(Some(Ok((time, record)))),
+                    None if time.is_instance_of::<PyFloat>() || time.is_instance_of::<PyInt>() => {
+                        Failure::gave(
+                            &time,
+                            "seconds since 1970 of the years 1678 to 2261: are these milliseconds?",
+                        )
+                    }
                     None => Failure::gave(&time, WANTED),
                 },
                 Err(raised) => Failure::Raised(raised),

@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use arrow::array::{ArrayRef, AsArray, BinaryArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::DataType;
-use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyException, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
@@ -270,8 +270,8 @@ fn pickle(py: Python<'_>) -> PyResult<&Pickle> {
 /// The words of a dead letter, before its record.
 const LETTER_WORDS: usize = 3;
 
-/// Appends a dead letter: its words, and then its record. A record that cannot be written is replaced by its
-/// words, so that any letter arrives. Answers false for what is no letter but in name.
+/// Appends a dead letter: its words, its record as people read it, and the record itself, if it can be written. So
+/// any letter arrives, also one whose record cannot be read again. Answers false for what is no letter but in name.
 fn write_letter(letter: &Bound<'_, PyAny>, to: &mut Vec<u8>, letters: usize) -> PyResult<bool> {
     let items = letter.cast::<PyTuple>()?;
     to.push(b'l');
@@ -279,10 +279,11 @@ fn write_letter(letter: &Bound<'_, PyAny>, to: &mut Vec<u8>, letters: usize) -> 
         let Ok(word) = word.cast_exact::<PyString>() else { return Ok(false) };
         sized(b's', word.to_string_lossy().as_bytes(), to);
     }
-    let (record, start) = (items.get_item(LETTER_WORDS)?, to.len());
+    let record = items.get_item(LETTER_WORDS)?;
+    sized(b's', shown(&record).as_bytes(), to);
+    let start = to.len();
     if letters == DEPTH_MAX || write_within(&record, to, letters + 1).is_err() {
         to.truncate(start);
-        sized(b's', shown(&record).as_bytes(), to);
     }
     Ok(true)
 }
@@ -292,9 +293,15 @@ fn read_letter<'py>(py: Python<'py>, mut rest: &[u8], letters: usize) -> PyResul
     if letters > DEPTH_MAX {
         return Err(damaged());
     }
-    let words: PyResult<Vec<_>> = (0..LETTER_WORDS).map(|_| read_one(py, &mut rest, 1)).collect();
+    let words: PyResult<Vec<_>> = (0..=LETTER_WORDS).map(|_| read_one(py, &mut rest, 1)).collect();
     let mut items = words?;
-    items.push(read_within(py, rest, letters + 1)?);
+    if !rest.is_empty() {
+        match read_within(py, rest, letters + 1) {
+            Ok(record) => items[LETTER_WORDS] = record,
+            Err(raised) if raised.is_instance_of::<PyException>(py) => {}
+            Err(raised) => return Err(raised),
+        }
+    }
     dead_letter(py)?.call1(PyTuple::new(py, items)?)
 }
 

@@ -155,7 +155,8 @@ pub(crate) fn objects<'py>(py: Python<'py>, column: &ArrayRef) -> Objects<'py> {
         DataType::Map(..) => {
             let maps = column.as_map();
             let spans = Spans::of(maps.offsets());
-            let (keys, items) = (objects(py, &spans.cut(maps.keys()))?, objects(py, &spans.cut(maps.values()))?);
+            let (keys, items) =
+                (objects(py, &spans.cut(maps.keys()))?, objects(py, &spans.cut(maps.values()))?);
             let map = |row: usize| match maps.is_null(row) {
                 true => Ok(py.None().into_bound(py)),
                 false => {

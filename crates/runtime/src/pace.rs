@@ -5,6 +5,9 @@
 //! checkpoint by time, whatever a function does with its rows. (Apache Flink does the same to its network
 //! buffers: buffer debloating, FLIP-183.)
 //!
+//! Where rows are worked off together, in calls that wait at the same time or in one call of many, fewer of them take no less
+//! time. There so many are taken on at least.
+//!
 //! Nobody knows the pace of the first row. A subtask begins with few rows and takes on at most twice as many
 //! behind each batch, so one that is slow has shown it before much waits.
 
@@ -42,8 +45,9 @@ impl Pace {
         self.allowed
     }
 
-    /// Learns that `rows` rows took so long, waiting for those behind included.
-    pub(crate) fn handled(&mut self, rows: usize, took: Duration) {
+    /// Learns that `rows` rows took so long, waiting for those behind included, where `at_once` are worked off
+    /// together.
+    pub(crate) fn handled(&mut self, rows: usize, took: Duration, at_once: usize) {
         // What was before counts for what is left of the time that is remembered.
         let left = self.time.saturating_mul(REMEMBERED).saturating_sub(took);
         if self.took > left {
@@ -52,10 +56,11 @@ impl Pace {
         }
         self.rows += rows as f64;
         self.took += took;
-        let twice = self.allowed.saturating_mul(2).min(self.rows_max);
+        let least = at_once.clamp(1, self.rows_max.max(1));
+        let twice = self.allowed.saturating_mul(2).min(self.rows_max).max(least);
         // A clock that stands still gives infinity, which is more than any number.
         let within = self.rows * self.time.as_secs_f64() / self.took.as_secs_f64();
-        let allowed = (within as usize).clamp(1, twice);
+        let allowed = (within as usize).clamp(least, twice);
         // Whoever is told takes a lock, which a little is not worth.
         if allowed.abs_diff(self.allowed) > self.allowed / LITTLE {
             self.allowed = allowed;
@@ -73,7 +78,7 @@ mod tests {
     fn work(pace: &mut Pace, batches: usize, each: Duration) -> usize {
         for _ in 0..batches {
             let rows = pace.allowed();
-            pace.handled(rows, each * rows as u32);
+            pace.handled(rows, each * rows as u32, 0);
         }
         pace.allowed()
     }
@@ -101,6 +106,18 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_wait_together_are_taken_on_together() {
+        let mut pace = Pace::new(TIME, 8192);
+        for _ in 0..5 {
+            pace.handled(pace.allowed().min(100), Duration::from_millis(500), 400);
+        }
+        assert_eq!(pace.allowed(), 400);
+        let mut small = Pace::new(TIME, 3);
+        small.handled(3, Duration::from_millis(500), 400);
+        assert_eq!(small.allowed(), 3);
+    }
+
+    #[test]
     fn a_pace_that_changes_is_learnt_within_a_few_times_the_time() {
         let mut pace = Pace::new(TIME, 8192);
         work(&mut pace, 1000, Duration::from_nanos(50));
@@ -113,7 +130,7 @@ mod tests {
         while pace.allowed() < 8192 {
             let rows = pace.allowed();
             let took = Duration::from_nanos(50) * rows as u32;
-            pace.handled(rows, took);
+            pace.handled(rows, took, 0);
             worked += took;
         }
         assert!(worked < Duration::from_secs(1), "{worked:?}");

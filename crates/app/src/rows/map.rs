@@ -86,13 +86,18 @@ impl Segment for MapBatches {
     }
 
     fn factory(&self) -> OperatorFactory {
-        let (name, exits, function) = (Arc::clone(&self.name), self.exits.clone(), Arc::clone(&self.function));
+        let (name, exits, function) =
+            (Arc::clone(&self.name), self.exits.clone(), Arc::clone(&self.function));
         OperatorFactory::new(move || {
             let (name, exits, function) = (Arc::clone(&name), exits.clone(), Arc::clone(&function));
             Ok(Box::new(MapOperator { name, exits, function, rest: None }))
         })
     }
 }
+
+/// A call has a price of its own, which so many rows are to share: a model that takes long for one takes hardly
+/// longer for them.
+const AT_ONCE: i64 = 256;
 
 struct MapOperator {
     name: Arc<str>,
@@ -163,6 +168,7 @@ impl Operator for MapOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut Context<'_>) -> Result<Step> {
         let parted = (self.function)(&without_own(&batch.records)?)?;
         cx.counters.taken.add(batch.rows());
+        cx.counters.at_once.set(AT_ONCE);
         match parted {
             Parted::Rows(mapped) => Ok(self.give(self.mapped(&batch.records, mapped)?, cx)),
             Parted::Aside(record) => {

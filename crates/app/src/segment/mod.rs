@@ -29,7 +29,7 @@ pub(crate) mod tail;
 pub(crate) mod together;
 
 pub(crate) use entered::Enter;
-pub(crate) use operator::{Remembered, SegmentOperator, SourceTime, SkewMax};
+pub(crate) use operator::{Remembered, SegmentOperator, SkewMax, SourceTime};
 pub(crate) use spec::{OperatorFactory, SegmentSpec};
 
 use std::sync::Arc;
@@ -55,6 +55,8 @@ pub(crate) struct Flow {
     pub(crate) ahead: usize,
     /// Input rows that could not be decoded, and were dropped.
     pub(crate) refused: usize,
+    /// Records that a step works off together.
+    pub(crate) at_once: usize,
     /// When the batch at hand was taken.
     pub(crate) now: i64,
     rows: usize,
@@ -71,6 +73,7 @@ impl Flow {
             bound: i64::MAX,
             ahead: 0,
             refused: 0,
+            at_once: 0,
             now: 0,
             rows: 0,
             bytes: 0,

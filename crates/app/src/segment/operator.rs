@@ -201,6 +201,7 @@ impl<S: Remembered> SegmentOperator<S> {
             cx.counters.refused.add(refused);
             cx.counters.taken.add(*rows - refused);
             cx.counters.ahead.add(std::mem::take(&mut flow.ahead));
+            cx.counters.at_once.set(flow.at_once as i64);
         }
         Ok(step)
     }

@@ -78,6 +78,7 @@ where
     F: Fn(Vec<T>) -> Result<Vec<Option<U>>> + Send + Sync,
 {
     fn push(&mut self, record: T, flow: &mut Flow) -> Result<()> {
+        flow.at_once = flow.at_once.max(self.records_max);
         self.held.push(record);
         self.times.push(Times { time: flow.time, watermark: flow.watermark });
         if self.held.len() < self.records_max {

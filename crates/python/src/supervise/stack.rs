@@ -37,15 +37,16 @@ impl Second {
             }
             let (read_write, own) =
                 (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-            let memory =
-                libc::mmap(null_mut(), GUARD + BYTES, libc::PROT_NONE, own | libc::MAP_STACK, -1, 0);
+            let memory = libc::mmap(null_mut(), GUARD + BYTES, libc::PROT_NONE, own | libc::MAP_STACK, -1, 0);
             if memory == libc::MAP_FAILED {
                 return None;
             }
             let second = Self(memory);
             let above = memory.byte_add(GUARD);
             let given = libc::stack_t { ss_sp: above, ss_flags: 0, ss_size: BYTES };
-            (libc::mprotect(above, BYTES, read_write) == 0 && libc::sigaltstack(&raw const given, null_mut()) == 0).then_some(second)
+            (libc::mprotect(above, BYTES, read_write) == 0
+                && libc::sigaltstack(&raw const given, null_mut()) == 0)
+                .then_some(second)
         }
     }
 }

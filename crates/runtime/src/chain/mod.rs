@@ -118,6 +118,12 @@ impl Chain {
         &mut self.nodes[0]
     }
 
+    /// Rows that are worked off together somewhere in the chain.
+    pub(crate) fn at_once(&self) -> usize {
+        let most = self.nodes.iter().map(|node| node.counters.at_once.get()).max();
+        most.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(0)
+    }
+
     /// Gives something to all that stand directly behind the head, which is a source, and carries it through.
     pub(crate) async fn give(&mut self, packet: Packet) -> Result<(), Failure> {
         if let Packet::Rows(batch) = &packet {

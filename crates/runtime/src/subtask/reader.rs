@@ -332,7 +332,8 @@ impl Reader {
     ) -> Result<(), Failure> {
         let (rows, before, allowed) = (batch.rows(), subtask.world.clock.monotonic(), self.pace.allowed());
         self.give(subtask, channel, Packet::Rows(batch)).await?;
-        self.pace.handled(rows, subtask.world.clock.monotonic().saturating_sub(before));
+        let took = subtask.world.clock.monotonic().saturating_sub(before);
+        self.pace.handled(rows, took, subtask.chain.at_once());
         if self.pace.allowed() != allowed {
             self.inbox.let_wait(self.pace.allowed());
         }

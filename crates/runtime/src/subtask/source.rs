@@ -237,7 +237,8 @@ impl SourceReader {
         self.silence.spoke(&split, self.listened());
         let batch = Batch { records, split: Some(split) };
         subtask.chain.give(Packet::Rows(batch)).await?;
-        self.pace.handled(rows, subtask.world.clock.monotonic().saturating_sub(self.mark));
+        let took = subtask.world.clock.monotonic().saturating_sub(self.mark);
+        self.pace.handled(rows, took, subtask.chain.at_once());
         self.rows_max.set(self.pace.allowed());
         subtask.make_way(rows).await;
         Ok(())
