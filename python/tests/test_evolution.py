@@ -104,6 +104,12 @@ CHANGES = {
         "@dataclass(frozen=True, slots=True)\nclass STATE:\n a: float = 5\n b: int = 6\n c: list[int] = field(default_factory=lambda: [3])",
         "STATE [('a', 1), ('b', 2), ('c', [3])]",
     ),
+    "a class says how it is pickled": Change(
+        "@dataclass\nclass STATE:\n a: int = 1",
+        "state.a = 7",
+        "@dataclass\nclass STATE:\n a: int = 1\n b: str = 'b'\n def __reduce__(self): return STATE, (self.a,)",
+        "STATE [('a', 7), ('b', 'b')]",
+    ),
     "what lacked an attribute still does": Change(
         "@dataclass\nclass STATE:\n a: list[int] = field(default_factory=list)\n b: int = 2",
         "state.__dict__.pop('a', None)",

@@ -69,8 +69,101 @@ class Totals(TypedDict):
     names: list[str]
 
 
+@dataclass
+class Bag(list):  # type: ignore[type-arg]
+    n: int = 0
+
+
+@dataclass
+class Tally(dict):  # type: ignore[type-arg]
+    n: int = 0
+
+
+@dataclass
+class Broken(Exception):
+    n: int = 0
+
+
+@dataclass
+class Level(int):
+    n: int = 0
+
+
+@dataclass
+class Holder:
+    bags: list[Bag] = field(default_factory=list)
+
+
+class Cached:
+    __slots__ = ("cache",)
+
+
+@dataclass(slots=True)
+class Slots(Cached):
+    n: int = 0
+
+
+class Mixin:
+    pass
+
+
+@dataclass(slots=True)
+class Mixed(Mixin):
+    n: int = 0
+
+
+@dataclass
+class InSlots:
+    __slots__ = ("n",)
+    n: int
+
+
+@dataclass
+class Both(InSlots):
+    m: int = 0
+
+
+@dataclass
+class Opened:
+    n: int = 0
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"n": self.n + 100}
+
+
+class Doubled:
+    """Gives twice what was set."""
+
+    def __get__(self, holder: Any, holders: Any = None) -> Any:
+        return 0 if holder is None else 2 * holder.__dict__["n"]
+
+    def __set__(self, holder: Any, value: int) -> None:
+        holder.__dict__["n"] = value
+
+
+@dataclass
+class Twice:
+    n: Any = Doubled()
+
+    __annotations__ = {"n": int}
+
+
 def new_slotted() -> Slotted:
     return Slotted(1, Frozen(2))
+
+
+def new_bag() -> Bag:
+    bag = Bag(3)
+    bag.append("a")
+    return bag
+
+
+def new_level() -> Level:
+    return int.__new__(Level, 7)
+
+
+def new_both() -> Both:
+    return Both(0)
 
 
 def new_totals() -> Totals:
@@ -101,6 +194,14 @@ def nothing(state: Any) -> None:
     pass
 
 
+def set_all(**values: int) -> Callable[[Any], None]:
+    def change(state: Any) -> None:
+        for name, value in values.items():
+            setattr(state, name, value)
+
+    return change
+
+
 def fill(account: Account) -> None:
     account.balance, account.rate, account.name, account.raw, account.open = -(2**63), float("inf"), "é", b"\0", False
     account.homes += [Address("Rome", [1, 2]), Address("", [])]
@@ -114,9 +215,12 @@ ODD: dict[str, Callable[[Account], Any]] = {
     "a lone surrogate": lambda a: setattr(a, "name", "\ud800"),
     "another attribute": lambda a: setattr(a, "extra", 1),
     "no attribute": lambda a: delattr(a, "rate"),
+    "another attribute in place of one": lambda a: a.__dict__.update(extra=a.__dict__.pop("rate")),
     "another zone": lambda a: setattr(a, "seen", datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=1)))),
     "no zone": lambda a: setattr(a, "seen", datetime(2026, 1, 1)),
     "far away": lambda a: setattr(a, "seen", datetime(9999, 1, 1, tzinfo=timezone.utc)),
+    "the second of two times": lambda a: setattr(a, "at", time(1, fold=1)),
+    "the second of two instants": lambda a: setattr(a, "seen", a.seen.replace(fold=1)),
     "a tuple for a list": lambda a: setattr(a, "homes", (Address("x"),)),
     "a datetime for a date": lambda a: setattr(a, "born", datetime(2026, 1, 1)),
     "deep inside": lambda a: a.homes.append(Address("x", [True])),
@@ -134,6 +238,56 @@ def test_a_dataclass_comes_back_as_it_was(change: Callable[[Account], Any]) -> N
 def test_frozen_and_slotted_classes_come_back() -> None:
     before, after = through_a_restart(new_slotted, lambda state: setattr(state, "left", 7))
     assert (after, type(after.right)) == (Slotted(7, Frozen(2)), Frozen)
+
+
+def move_n(state: Any) -> None:
+    del state.n
+    state.m = 5
+
+
+def contents(state: Any) -> list[Any]:
+    """All that is in a state: what its base keeps, its attributes, and its slots."""
+    items = state if isinstance(state, list) else list(getattr(state, "items", tuple)())
+    number = int(state) if isinstance(state, int) else None
+    slots = [(name, getattr(state, name, None)) for name in ("n", "cache")]
+    return [type(state), [*items], number, getattr(state, "args", None), slots, getattr(state, "__dict__", None)]
+
+
+# Of classes that are not written in Python, and with slots or attributes that are no fields.
+MORE: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "list": (Bag, lambda state: state.append("a")),
+    "dict": (Tally, lambda state: state.update(a=2, b=1)),
+    "exception": (Broken, lambda state: setattr(state, "args", (8,))),
+    "int": (new_level, set_all(n=1)),
+    "slots of a base": (Slots, set_all(n=5, cache=7)),
+    "attributes beside slots": (Mixed, set_all(n=5, cache=7)),
+    "slots beside attributes": (new_both, set_all(n=5, cache=7)),
+    "an attribute in place of a slot": (Mixed, move_n),
+    "a descriptor": (Twice, set_all(n=3)),
+}
+
+
+@pytest.mark.parametrize(("make", "change"), MORE.values(), ids=MORE)
+def test_what_is_more_than_its_fields_comes_back(make: Callable[[], Any], change: Callable[[Any], Any]) -> None:
+    before, after = through_a_restart(make, change)
+    assert contents(after) == contents(before)
+
+
+def test_a_list_within_a_dataclass_comes_back() -> None:
+    _, after = through_a_restart(Holder, lambda state: state.bags.append(new_bag()))
+    assert contents(after.bags[0]) == contents(new_bag())
+
+
+def test_a_class_says_what_of_it_is_pickled() -> None:
+    _, opened = through_a_restart(Opened, nothing)
+    assert vars(opened) == {"n": 100}
+
+
+def test_fields_lie_in_slots_and_beside_them() -> None:
+    before, after = through_a_restart(new_both, set_all(n=1, m=2))
+    assert (after, after.n, vars(after)) == (before, 1, {"m": 2})
+    assert shape_of(Both) == ("dataclass", Both, [("n", "int", None), ("m", "int", ("value", 0))])
+    assert shape_of(Mixed) == ("dataclass", Mixed, [("n", "int", ("value", 0))]), "it may have more, and need not"
 
 
 def test_no_constructor_runs_for_a_state_that_comes_back() -> None:
@@ -182,6 +336,8 @@ def test_what_has_a_shape() -> None:
     assert shape_of(Exact) == ("dict", Exact, [("price", ("other", "Decimal"), None), ("count", "int", absent)])
     assert shape_of(Named) == ("dict", Named, [("names", ("list", "str"), absent), ("count", "int", None)])
     assert shape_of(Frozen) == ("dataclass", Frozen, [("inner", "int", None)])
+    for holder in (Bag, Tally, Broken, Level, Slots, Opened, Twice):
+        assert shape_of(holder)[0] == "pickled", holder  # type: ignore[index]
     below = ("below", ("list", ("other", "Node")), ("factory", list))
     assert shape_of(Node) == ("dataclass", Node, [("name", "str", None), below])
 

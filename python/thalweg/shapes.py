@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copyreg
 import dataclasses
 import inspect
+import types
 import typing
 from datetime import date, datetime, time
 from typing import Annotated, Any, get_args, get_origin
@@ -11,8 +13,8 @@ from typing import Annotated, Any, get_args, get_origin
 from .rows import hints_of, without_none
 
 Shape = Any
-"""A word, `("list", item)`, `("dataclass", class, fields)`, `("dict", class, fields)`, or `("other", words)` for what
-no column holds. A field is `(name, shape, default)`, and the default is `None` where there is none, or
+"""A word, `("list", item)`, `("dataclass", class, fields)`, `("dict", class, fields)`, `("pickled", class, fields)` for a
+dataclass whose objects are not just their fields, or `("other", words)` for what no column holds. A field is `(name, shape, default)`, and the default is `None` where there is none, or
 `("value", value)`, `("factory", function)`, or `("absent", None)`: it may be left out."""
 
 _WORDS: dict[Any, str] = {
@@ -28,6 +30,17 @@ _WORDS: dict[Any, str] = {
 
 # The engine's own column beside those of the fields.
 _RESERVED = "pickle"
+
+# What says how an object is pickled, and so what of it is to be kept, or how its attributes are read.
+_OWN = (
+    "__reduce__",
+    "__reduce_ex__",
+    "__getstate__",
+    "__setstate__",
+    "__getnewargs__",
+    "__getnewargs_ex__",
+    "__getattribute__",
+)
 
 
 def shape_of(make: Any) -> Shape | None:
@@ -58,11 +71,35 @@ def _fields(made: type, within: tuple[type, ...]) -> Shape:
         return _other(made)
     if dataclasses.is_dataclass(made):
         defaults = {field.name: _default(field) for field in dataclasses.fields(made)}
-        kind = "dataclass"
+        kind = "dataclass" if _is_its_fields(made) else "pickled"
     else:
         defaults = {name: None if _is_required(made, name, hint) else ("absent", None) for name, hint in hints}
         kind = "dict"
     return (kind, made, [(name, _shape(hint, (*within, made)), defaults[name]) for name, hint in hints])
+
+
+def _is_its_fields(made: type) -> bool:
+    """Whether an object can be made of its fields alone."""
+    bases = made.__mro__
+    # Classes that are not written in Python, as `list` is, hold what is no attribute, and make their own objects.
+    makers = (vars(base).get("__new__") for base in bases)
+    if next(maker for maker in makers if isinstance(maker, types.BuiltinFunctionType)) is not object.__new__:
+        return False
+    if made in copyreg.dispatch_table or any(_is_own(made, name) for name in _OWN):
+        return False
+    # A property of the name of a field need not give what was set.
+    names = [field.name for field in dataclasses.fields(made)]
+    found = [inspect.getattr_static(made, name, None) for name in names]
+    if any(hasattr(type(there), "__set__") and not isinstance(there, types.MemberDescriptorType) for there in found):
+        return False
+    slots = {name for base in bases for name, there in vars(base).items() if isinstance(there, types.MemberDescriptorType)}
+    # A slot that is not set would be looked for by `__getattr__`.
+    return slots <= set(names) and not (slots and hasattr(made, "__getattr__"))
+
+
+def _is_own(made: type, name: str) -> bool:
+    found = getattr(made, name, None)
+    return found is not getattr(object, name, None) and getattr(found, "__module__", None) != "dataclasses"
 
 
 def _default(field: dataclasses.Field[Any]) -> tuple[str, Any] | None:

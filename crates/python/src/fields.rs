@@ -11,6 +11,8 @@
 //! holds anything but the very types that are declared is pickled as a whole, in a column beside the others. Of a
 //! class that says nothing, or declares what no column holds, there is that column alone.
 //!
+//! An object of which its fields are not all there is, a list with fields say, is pickled too.
+//!
 //! An earlier version of the class may have had other fields. They are found by name: what is gone is passed
 //! over, and what is new is its default.
 
@@ -55,12 +57,18 @@ struct Fields {
     /// None for a `dict`.
     class: Option<Py<PyAny>>,
     fields: Vec<DeclaredField>,
+    /// Whether objects of the class are more than their fields, so that only a pickle keeps them.
+    is_pickled: bool,
+    /// How many fields lie in the `__dict__` of an object.
+    attributes: usize,
 }
 
 struct DeclaredField {
     name: Py<PyString>,
     shape: Shape,
     missing: Missing,
+    /// Whether it lies in a slot, and not in the `__dict__` of an object.
+    is_slot: bool,
 }
 
 /// What a field is where an earlier version of the class did not have it.
@@ -159,10 +167,11 @@ impl Shape {
             Shape::Text => value.cast_exact::<PyString>().is_ok_and(|text| text.to_str().is_ok()),
             Shape::Bytes => value.is_exact_instance_of::<PyBytes>(),
             Shape::Date => is(&classes(py)?.date),
-            Shape::Time => is(&classes(py)?.time) && value.getattr("tzinfo")?.is_none(),
+            Shape::Time => is(&classes(py)?.time) && value.getattr("tzinfo")?.is_none() && !is_second(value)?,
             Shape::Instant => {
                 is(&classes(py)?.datetime)
                     && value.getattr("tzinfo")?.is(&classes(py)?.utc)
+                    && !is_second(value)?
                     && YEARS.contains(&value.getattr("year")?.extract()?)
             }
             Shape::List(item) => match value.cast_exact::<PyList>() {
@@ -201,12 +210,16 @@ impl Fields {
     fn of(declared: &Bound<'_, PyAny>) -> PyResult<Self> {
         type Field<'py> = (String, Bound<'py, PyAny>, Bound<'py, PyAny>);
         let (kind, class, fields): (String, Bound<'_, PyAny>, Vec<Field<'_>>) = declared.extract()?;
+        let is_object = kind != "dict";
         let field = |(name, shape, missing): &Field<'_>| {
-            let name = PyString::intern(declared.py(), name).unbind();
-            Ok(DeclaredField { name, shape: Shape::of(shape)?, missing: Missing::of(missing)? })
+            let (shape, missing) = (Shape::of(shape)?, Missing::of(missing)?);
+            let is_slot = is_object && is_slot(&class, name)?;
+            Ok(DeclaredField { name: PyString::intern(class.py(), name).unbind(), shape, missing, is_slot })
         };
-        let class = (kind == "dataclass").then(|| class.unbind());
-        Ok(Self { class, fields: fields.iter().map(field).collect::<PyResult<_>>()? })
+        let fields = fields.iter().map(field).collect::<PyResult<Vec<_>>>()?;
+        let attributes = fields.iter().filter(|field| !field.is_slot).count();
+        let class = is_object.then(|| class.unbind());
+        Ok(Self { class, fields, is_pickled: kind == "pickled", attributes })
     }
 
     fn columns(&self) -> Vec<FieldRef> {
@@ -217,7 +230,7 @@ impl Fields {
     }
 
     fn is_columns(&self) -> bool {
-        self.fields.iter().all(|field| field.shape.is_columns())
+        !self.is_pickled && self.fields.iter().all(|field| field.shape.is_columns())
     }
 
     fn readable(&self, whole: Option<String>) -> ReadableFields {
@@ -230,16 +243,14 @@ impl Fields {
     }
 
     fn fits(&self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let py = value.py();
         match &self.class {
             Some(class) if value.get_type().is(class) => {
+                let attributes = attributes(value)?;
                 // Attributes beyond the fields would be lost.
-                if let Some(attributes) = value.getattr_opt(intern!(py, "__dict__"))?
-                    && attributes.len()? != self.fields.len()
-                {
+                if attributes.as_ref().map_or(0, PyDictMethods::len) != self.attributes {
                     return Ok(false);
                 }
-                all(self.fields.iter(), |field| match value.getattr_opt(&field.name)? {
+                all(self.fields.iter(), |field| match field.held(value, attributes.as_ref())? {
                     Some(value) => field.shape.fits(&value),
                     None => Ok(false),
                 })
@@ -320,6 +331,21 @@ impl Fields {
     }
 }
 
+impl DeclaredField {
+    /// What an object holds in the field, which is not what its class has under the name.
+    fn held<'py>(
+        &self,
+        object: &Bound<'py, PyAny>,
+        attributes: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match (self.is_slot, attributes) {
+            (true, _) => object.getattr_opt(&self.name),
+            (false, Some(attributes)) => attributes.get_item(&self.name),
+            (false, None) => Ok(None),
+        }
+    }
+}
+
 impl Missing {
     fn of(declared: &Bound<'_, PyAny>) -> PyResult<Self> {
         if declared.is_none() {
@@ -352,6 +378,23 @@ fn as_float(number: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
         true => Ok(float),
         false => Err(PyValueError::new_err(format!("no float is {}", shown(&number)))),
     }
+}
+
+/// Whether a time is the second of two that a clock shows when it is put back, which no column says.
+fn is_second(time: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(time.getattr(intern!(time.py(), "fold"))?.extract::<u8>()? != 0)
+}
+
+/// Whether objects of a class have a slot of this name.
+fn is_slot(class: &Bound<'_, PyAny>, name: &str) -> PyResult<bool> {
+    let slots = class.py().import("types")?.getattr("MemberDescriptorType")?;
+    class.getattr_opt(name)?.map_or(Ok(false), |found| found.is_instance(&slots))
+}
+
+/// The attributes of an object that lie in no slots.
+fn attributes<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let attributes = object.getattr_opt(intern!(object.py(), "__dict__"))?;
+    Ok(attributes.and_then(|attributes| attributes.cast_into_exact().ok()))
 }
 
 fn base(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
