@@ -104,6 +104,36 @@ CHANGES = {
         "@dataclass(frozen=True, slots=True)\nclass STATE:\n a: float = 5\n b: int = 6\n c: list[int] = field(default_factory=lambda: [3])",
         "STATE [('a', 1), ('b', 2), ('c', [3])]",
     ),
+    "what was pickled has no default of its class": Change(
+        "@dataclass\nclass STATE:\n a: float = 1.0",
+        "state.a = 7",
+        "@dataclass\nclass STATE:\n a: float = 1.0\n b: str = 'b'",
+        "STATE [('a', 7), ('b', 'b')]",
+    ),
+    "what was pickled holds other classes": Change(
+        "@dataclass\nclass STATEInner:\n x: int = 1\n"
+        "@dataclass\nclass STATE:\n one: STATEInner = field(default_factory=STATEInner)\n"
+        " many: list[STATEInner] = field(default_factory=list)\n few: list[list[STATEInner]] = field(default_factory=list)",
+        "state.many, state.few = [STATEInner(2)], ([STATEInner(3)],)",
+        "@dataclass\nclass STATEInner:\n x: int = 1\n y: list[int] = field(default_factory=list)\n"
+        "@dataclass\nclass STATE:\n one: STATEInner = field(default_factory=STATEInner)\n"
+        " many: list[STATEInner] = field(default_factory=list)\n few: list[list[STATEInner]] = field(default_factory=list)",
+        "STATE [('one', STATEInner(x=1, y=[])), ('many', [STATEInner(x=2, y=[])]), ('few', ([STATEInner(x=3, y=[])],))]",
+    ),
+    "a dict that was pickled holds another class": Change(
+        "@dataclass\nclass STATEInner:\n x: float = 1\n"
+        "class STATE(TypedDict):\n one: STATEInner\ndef make_STATE() -> STATE: return dict(one=STATEInner())",
+        "pass",
+        "@dataclass\nclass STATEInner:\n x: float = 1\n y: list[int] = field(default_factory=list)\n"
+        "class STATE(TypedDict):\n one: STATEInner\ndef make_STATE() -> STATE: return dict(one=STATEInner())",
+        "dict [('one', STATEInner(x=1, y=[]))]",
+    ),
+    "slots that were pickled": Change(
+        "@dataclass(slots=True)\nclass STATE:\n a: float = 1.0",
+        "state.a = 7",
+        "@dataclass(slots=True)\nclass STATE:\n a: float = 1.0\n b: str = 'b'",
+        "STATE [('a', 7), ('b', 'b')]",
+    ),
     "a class says how it is pickled": Change(
         "@dataclass\nclass STATE:\n a: int = 1",
         "state.a = 7",
@@ -114,7 +144,7 @@ CHANGES = {
         "@dataclass\nclass STATE:\n a: list[int] = field(default_factory=list)\n b: int = 2",
         "state.__dict__.pop('a', None)",
         "@dataclass\nclass STATE:\n a: list[int] = field(default_factory=list)\n c: int = 3",
-        "STATE [('b', 2)]",
+        "STATE [('b', 2), ('c', 3)]",
     ),
     "columns become pickles": Change(
         "@dataclass\nclass STATE:\n a: int = 1\n b: int = 2",
@@ -234,12 +264,16 @@ def test_what_does_not_fit_is_refused_by_name_and_nothing_is_lost(tmp_path: Path
 
 
 def test_fields_whose_places_are_all_that_a_pickle_has_keep_them(tmp_path: Path) -> None:
-    declared = "@dataclass(frozen=True, slots=True)\nclass STATE:\n "
-    begun(tmp_path, [Change(declared + "a: float = 1\n b: int = 2", "pass", "", "")])
+    declared, slots = (f"@dataclass({how})\nclass STATE:\n " for how in ("frozen=True, slots=True", "slots=True"))
+    fields = "a: float = 1\n b: int = 2"
+    begun(tmp_path, [Change(declared + fields, "pass", "", ""), Change(slots + fields, "pass", "", "")])
     for after in ("c: int = 3\n a: float = 1\n b: int = 2", "b: int = 2\n a: float = 1", "a: float = 1\n c: int = 3", "a: float = 1"):
-        (tmp_path / "app.py").write_text(version([declared + after], "", slow=False))
+        (tmp_path / "app.py").write_text(version([declared + after, slots + fields], "", slow=False))
         code, _, err = run("app.py", "--state-dir", "state", folder=tmp_path)
         assert code == 5 and "pickled by the places of its fields" in err and "nothing is lost" in err, err
+    (tmp_path / "app.py").write_text(version([declared + fields, slots + "a: float = 1"], "", slow=False))
+    code, _, err = run("app.py", "--state-dir", "state", folder=tmp_path)
+    assert code == 5 and "'S1' object has no attribute 'b'" in err and "nothing is lost" in err, err
 
 
 COUNT = """

@@ -14,20 +14,20 @@
 //! An object of which its fields are not all there is, a list with fields say, is pickled too.
 //!
 //! An earlier version of the class may have had other fields. They are found by name: what is gone is passed
-//! over, and what is new is its default.
+//! over, and what is new is its default. What was pickled has its attributes, and gets those that are new.
 
 mod columns;
+mod complete;
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Fields as ArrowFields, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use thalweg_app::{Readable, ReadableField, ReadableFields};
 
-use self::columns::PICKLE;
 use crate::function::shown;
 use crate::rows::classes;
 
@@ -292,42 +292,6 @@ impl Fields {
             }
         }
         Ok(object)
-    }
-
-    /// Gives an object that was pickled the fields that its class has got since: those not among the `kept`.
-    fn complete(&self, object: &Bound<'_, PyAny>, kept: &ArrowFields) -> PyResult<()> {
-        if !self.class.as_ref().is_some_and(|class| object.get_type().is(class)) {
-            return Ok(());
-        }
-        if self.is_pickled_by_place(object)? && !self.begins_with(kept) {
-            return Err(PyTypeError::new_err(
-                "a dataclass that is frozen and has slots is pickled by the places of its fields: \
-                 others can only come behind them",
-            ));
-        }
-        let is_new = |field: &&DeclaredField| kept.find(&field.name.to_string()).is_none();
-        for field in self.fields.iter().filter(is_new) {
-            if object.getattr_opt(&field.name)?.is_none()
-                && let Some(value) = field.missing.value(object.py())?
-            {
-                set(object, &field.name, &value)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether an object's pickle holds the fields without their names, as `dataclasses` writes some.
-    fn is_pickled_by_place(&self, object: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let Some(set) = object.getattr_opt("__setstate__")? else { return Ok(false) };
-        let name = set.getattr_opt("__name__")?;
-        name.map_or(Ok(false), |name| name.eq("_dataclass_setstate"))
-    }
-
-    /// Whether the first fields are those that were kept, in their order.
-    fn begins_with(&self, kept: &ArrowFields) -> bool {
-        let kept = kept.iter().filter(|column| column.name() != PICKLE);
-        let names = self.fields.iter().map(|field| Some(field.name.to_string()));
-        kept.zip(names.chain(std::iter::repeat(None))).all(|(kept, name)| Some(kept.name()) == name.as_ref())
     }
 }
 

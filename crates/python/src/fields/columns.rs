@@ -57,14 +57,20 @@ impl Columns {
         &self,
         py: Python<'py>,
         pickle: &[u8],
-        kept: &ArrowFields,
+        changed: Option<&ArrowFields>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let state = unpickled(py, pickle)?;
-        // Where all states are pickles nobody knows which fields there were.
-        if let Some(shape) = self.shape.as_ref().filter(|_| kept.len() > 1) {
+        if let (Some(shape), Some(kept)) = (&self.shape, changed) {
             shape.complete(&state, kept)?;
         }
         Ok(state)
+    }
+
+    /// The columns that an earlier version of the class had, if they were others than today.
+    fn changed(&self, kept: &ArrowFields) -> Option<ArrowFields> {
+        let kept: ArrowFields = kept.iter().filter(|column| column.name() != PICKLE).cloned().collect();
+        // Where all states are pickles nobody knows which fields there were.
+        Some(kept).filter(|kept| !kept.is_empty() && kept[..] != self.of_fields())
     }
 
     fn failed(&self, what: &str, why: impl std::fmt::Display) -> Error {
@@ -95,6 +101,7 @@ impl Columnar<Option<Object>> for Columns {
         let structs = column.as_struct_opt().ok_or_else(damaged)?;
         let pickles = structs.column_by_name(PICKLE).and_then(|column| column.as_binary_opt::<i32>());
         let pickles = pickles.ok_or_else(damaged)?;
+        let changed = self.changed(structs.fields());
         let states = attached(|py| -> PyResult<Vec<_>> {
             let plain = objects(py, column)?;
             let state = |(row, plain): (usize, Bound<'_, PyAny>)| -> PyResult<Option<Object>> {
@@ -102,7 +109,7 @@ impl Columnar<Option<Object>> for Columns {
                     return Ok(None);
                 }
                 let state = match pickles.is_null(row) {
-                    false => self.unpickle(py, pickles.value(row), structs.fields())?,
+                    false => self.unpickle(py, pickles.value(row), changed.as_ref())?,
                     true => self.restore(plain)?,
                 };
                 Ok(Some(Object(state.unbind())))
