@@ -140,6 +140,24 @@ CHANGES = {
         "@dataclass\nclass STATE:\n a: int = 1\n b: str = 'b'\n def __reduce__(self): return STATE, (self.a,)",
         "STATE [('a', 7), ('b', 'b')]",
     ),
+    "a hint names nothing": Change(
+        "@dataclass\nclass STATE:\n a: int = 1\n gone: int = 1",
+        "state.a = 7",
+        "@dataclass\nclass STATE:\n a: int = 1\n b: 'Nope | None' = None\n c: '1 +' = None",
+        "STATE [('a', 7), ('b', None), ('c', None)]",
+    ),
+    "a field has the name of the column of pickles": Change(
+        "@dataclass\nclass STATE:\n a: int = 1",
+        "state.a = 7",
+        "@dataclass\nclass STATE:\n a: int = 1\n pickle: int = 5",
+        "STATE [('a', 7), ('pickle', 5)]",
+    ),
+    "what was pickled gets a field of that name": Change(
+        "@dataclass\nclass STATE:\n a: float = 1",
+        "pass",
+        "@dataclass\nclass STATE:\n a: float = 1\n pickle: int = 5",
+        "STATE [('a', 1), ('pickle', 5)]",
+    ),
     "what lacked an attribute still does": Change(
         "@dataclass\nclass STATE:\n a: list[int] = field(default_factory=list)\n b: int = 2",
         "state.__dict__.pop('a', None)",
@@ -222,6 +240,10 @@ REFUSED = {
     "another type": ("@dataclass\nclass STATE:\n a: str = ''", "field 'a' was kept as BIGINT and is TEXT now"),
     "less than it was": ("@dataclass\nclass STATE:\n r: int = 1", "field 'r' was kept as DOUBLE and is BIGINT now"),
     "no default": ("@dataclass\nclass STATE:\n b: int\n a: int = 1\ndef make_STATE() -> STATE: return STATE(1)", "field 'b' is new and has no default"),
+    "a field of the name of the column of pickles": (
+        "@dataclass\nclass STATE:\n pickle: int\n a: int = 1\ndef make_STATE() -> STATE: return STATE(1)",
+        "field 'pickle' is new and has no default",
+    ),
     "an item that must be there": (
         "class STATE(TypedDict):\n a: int\n b: int\ndef make_STATE() -> STATE: return dict(a=1, b=1)",
         "field 'b' is new and has no default",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Callable, Optional, TypedDict
+from typing import Any, Callable, List, Optional, TypedDict
 
 import pyarrow
 import pyarrow.parquet
@@ -146,6 +146,15 @@ class Twice:
     n: Any = Doubled()
 
     __annotations__ = {"n": int}
+
+
+@dataclass
+class Unread:
+    known: list[int]
+    unknown: Nope | None = None  # type: ignore[name-defined]
+    absent: json.nope | None = None  # type: ignore[name-defined]
+    broken: "1 +" = None  # type: ignore
+    bare: List = field(default_factory=list)  # type: ignore[type-arg]
 
 
 def new_slotted() -> Slotted:
@@ -327,7 +336,7 @@ def test_what_has_a_shape() -> None:
     class Pickle:
         pickle: int = 0
 
-    for made in (Pickle, list, dict, lambda: 1, int):
+    for made in (list, dict, lambda: 1, int):
         assert shape_of(made) is None, made
     zips = ("zips", ("list", "int"), ("factory", list))
     assert shape_of(Address) == ("dataclass", Address, [("city", "str", None), zips])
@@ -336,6 +345,20 @@ def test_what_has_a_shape() -> None:
     assert shape_of(Exact) == ("dict", Exact, [("price", ("other", "Decimal"), None), ("count", "int", absent)])
     assert shape_of(Named) == ("dict", Named, [("names", ("list", "str"), absent), ("count", "int", None)])
     assert shape_of(Frozen) == ("dataclass", Frozen, [("inner", "int", None)])
+    reserved = ("other", "a field with the name of the column 'pickle'")
+    assert shape_of(Pickle) == ("dataclass", Pickle, [("pickle", reserved, ("value", 0))])
+    none = ("value", None)
+    assert shape_of(Unread) == (
+        "dataclass",
+        Unread,
+        [
+            ("known", ("list", "int"), None),
+            ("unknown", ("other", "Nope | None"), none),
+            ("absent", ("other", "json.nope | None"), none),
+            ("broken", ("other", "'1 +'"), none),
+            ("bare", ("other", "List"), ("factory", list)),
+        ],
+    )
     for holder in (Bag, Tally, Broken, Level, Slots, Opened, Twice):
         assert shape_of(holder)[0] == "pickled", holder  # type: ignore[index]
     below = ("below", ("list", ("other", "Node")), ("factory", list))

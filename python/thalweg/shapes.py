@@ -28,7 +28,7 @@ _WORDS: dict[Any, str] = {
     datetime: "datetime",
 }
 
-# The engine's own column beside those of the fields.
+# The engine's own column beside those of the fields, which a field of this name would hide.
 _RESERVED = "pickle"
 
 # What says how an object is pickled, and so what of it is to be kept, or how its attributes are read.
@@ -49,12 +49,14 @@ def shape_of(make: Any) -> Shape | None:
     if not isinstance(make, type):
         try:
             made = typing.get_type_hints(make).get("return")
-        except (NameError, TypeError, AttributeError):
+        except Exception:  # A hint is run where it is read, and so may raise anything.
             return None
     shape = _fields(made, ()) if _has_fields(made) else None
-    # A field of this name would hide the engine's own column.
-    is_hidden = shape is None or shape[0] == "other" or any(name == _RESERVED for name, _, _ in shape[2])
-    return None if is_hidden else shape
+    if shape is None or shape[0] == "other":
+        return None
+    kind, made, fields = shape
+    reserved = _other("a field with the name of the column 'pickle'")
+    return (kind, made, [(name, reserved if name == _RESERVED else held, default) for name, held, default in fields])
 
 
 def _has_fields(made: Any) -> bool:
@@ -62,10 +64,7 @@ def _has_fields(made: Any) -> bool:
 
 
 def _fields(made: type, within: tuple[type, ...]) -> Shape:
-    try:
-        hints = hints_of(made)
-    except (NameError, TypeError):
-        return _other(made)
+    hints = _hints(made)
     if not hints or made in within:
         # Columns do not nest for ever, as a class does that holds itself.
         return _other(made)
@@ -76,6 +75,38 @@ def _fields(made: type, within: tuple[type, ...]) -> Shape:
         defaults = {name: None if _is_required(made, name, hint) else ("absent", None) for name, hint in hints}
         kind = "dict"
     return (kind, made, [(name, _shape(hint, (*within, made)), defaults[name]) for name, hint in hints])
+
+
+def _hints(made: type) -> list[tuple[str, Any]]:
+    """The fields of a class, each with its hint, which stays as it is written where it cannot be read."""
+    try:
+        return hints_of(made)
+    except Exception:
+        # Many a hint names what only type checkers import.
+        return [(name, _hint(declares, name, written)) for declares, name, written in _written(made)]
+
+
+def _written(made: type) -> list[tuple[type, str, Any]]:
+    """The fields of a class, each with the class that declares it and its hint as it is written."""
+    if dataclasses.is_dataclass(made):
+        return [(_declares(made, field), field.name, field.type) for field in dataclasses.fields(made)]
+    try:
+        return [(made, name, written) for name, written in inspect.get_annotations(made).items()]
+    except Exception:
+        return []
+
+
+def _declares(made: type, field: dataclasses.Field[Any]) -> type:
+    bases = reversed(made.__mro__)
+    return next(base for base in bases if vars(base).get("__dataclass_fields__", {}).get(field.name) is field)
+
+
+def _hint(declares: type, name: str, written: Any) -> Any:
+    alone = type(declares.__name__, (), {"__annotations__": {name: written}, "__module__": declares.__module__})
+    try:
+        return typing.get_type_hints(alone, localns=dict(vars(declares)), include_extras=True)[name]
+    except Exception:
+        return getattr(written, "__forward_arg__", written)
 
 
 def _is_its_fields(made: type) -> bool:
@@ -120,9 +151,9 @@ def _shape(hint: Any, within: tuple[type, ...]) -> Shape:
     hint, _ = without_none(hint)
     if get_origin(hint) is Annotated:
         return _shape(get_args(hint)[0], within)
-    if get_origin(hint) is list:
+    if get_origin(hint) is list and get_args(hint):
         return ("list", _shape(get_args(hint)[0], within))
-    if isinstance(hint, typing.Hashable) and hint in _WORDS:
+    if isinstance(hint, type) and hint in _WORDS:
         return _WORDS[hint]
     if _has_fields(hint):
         return _fields(hint, within)

@@ -162,7 +162,7 @@ impl ReadableFields {
         }
         for field in &self.fields {
             let path = within(&field.name);
-            match kept.iter().find(|kept| *kept.name() == field.name) {
+            match kept.iter().find(|kept| *kept.name() == field.name && !is_whole(kept.name())) {
                 Some(kept) => field.readable.compare(kept.data_type(), &path, changes)?,
                 None if field.optional => changes.push(format!("field '{path}' is new")),
                 None => return Err(format!("field '{path}' is new and has no default")),

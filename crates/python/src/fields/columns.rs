@@ -50,6 +50,8 @@ impl Columns {
     fn restore<'py>(&self, items: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let shape = self.shape.as_ref();
         let shape = shape.ok_or_else(|| PyTypeError::new_err("a state is neither null nor pickled"))?;
+        // A field of this name has no column.
+        items.del_item(PICKLE)?;
         shape.restore(items)
     }
 
