@@ -317,9 +317,10 @@ fn call<'py>(
     first: &Bound<'py, PyAny>,
     second: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    // In the stable interface since Python 3.12; the same symbol with the same meaning since 3.9.
+    // Not in the stable interface, as `PyObject_Vectorcall` is since Python 3.12. But it is a symbol of all from 3.9
+    // on, which that is not before 3.11.
     unsafe extern "C" {
-        fn PyObject_Vectorcall(
+        fn PyObject_VectorcallDict(
             callable: *mut PyObject,
             arguments: *const *mut PyObject,
             count: usize,
@@ -333,7 +334,7 @@ fn call<'py>(
     // SAFETY: the arguments are held here, there are as many as are said, and what is given is ours.
     unsafe {
         let from = arguments.as_mut_ptr().add(1);
-        let result = PyObject_Vectorcall(function.as_ptr(), from, count | PLACE_BEFORE, null_mut());
+        let result = PyObject_VectorcallDict(function.as_ptr(), from, count | PLACE_BEFORE, null_mut());
         Bound::from_owned_ptr_or_err(function.py(), result)
     }
 }
