@@ -5,6 +5,8 @@
 //! [`commands::main`], and a program in Rust to [`main`](main()). How the house is built is
 //! told in `ARCHITECTURE.md`, how programs are written in `docs/programs.md`.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod commands;
 pub mod connect;
 pub mod engine;
@@ -13,6 +15,7 @@ pub mod log;
 pub mod program;
 pub mod report;
 pub mod settings;
+mod standard_streams;
 pub mod testfile;
 
 pub use program::main;

@@ -21,6 +21,7 @@ use thalweg_world::World;
 use super::{Exit, Failed, SetArgs, script};
 use crate::engine::{self, StdoutTarget};
 use crate::settings::Settings;
+use crate::standard_streams::print_line;
 
 /// The queries by name.
 const QUERIES: [(&str, &str); 11] = [
@@ -81,12 +82,12 @@ pub(super) fn run(workload: &Workload) -> Result<Exit, Failed> {
         if args.json {
             let line = serde_json::to_string(&figure)
                 .map_err(|why| Error::internal("figures have no JSON form").because(why))?;
-            println!("{line}");
+            print_line(line)?;
         }
         figures.push(figure);
     }
     if !args.json {
-        println!("{}", table(&figures));
+        print_line(table(&figures))?;
     }
     Ok(Exit::SUCCESS)
 }

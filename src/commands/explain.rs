@@ -5,6 +5,7 @@ use thalweg_sql::Explanation;
 
 use super::{Exit, Failed, ScriptArgs, script};
 use crate::engine::{self, ForeignFunctions, StdoutTarget};
+use crate::standard_streams::{print, print_line};
 
 pub(super) fn run(
     args: &ScriptArgs,
@@ -28,9 +29,8 @@ pub(crate) fn print_explanation(explanation: &Explanation, json: bool) -> Result
     if json {
         let json = serde_json::to_string_pretty(explanation)
             .map_err(|why| Error::internal("the graph has no JSON form").because(why))?;
-        println!("{json}");
+        print_line(json)
     } else {
-        print!("{explanation}");
+        print(explanation)
     }
-    Ok(())
 }

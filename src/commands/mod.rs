@@ -18,16 +18,16 @@ pub(crate) use keep::KeepArgs;
 pub(crate) use run::run_graph;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use thalweg_dataflow::Error;
+use thalweg_dataflow::{Code, Error};
 
 use crate::engine::ForeignFunctions;
 use crate::report::{Script, render};
 use crate::settings::Settings;
+use crate::standard_streams::{stderr_has_colors, tell};
 
 /// Stream processing: streaming SQL on one dataflow engine.
 #[derive(Debug, Parser)]
@@ -209,12 +209,12 @@ impl Failed {
         Self { errors, script: Some(script) }
     }
 
-    /// Prints all errors on standard error; answers the exit code of the first.
+    /// Prints all errors on standard error; answers the exit code of the first. Whoever read our output
+    /// has gone, `head` say: nothing is wrong, and nothing is said.
     pub(crate) fn report(&self) -> Exit {
-        let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let script = self.script.as_ref().map(|s| Script { name: &s.name, text: &s.text });
-        for error in &self.errors {
-            eprintln!("{}", render(error, script, color));
+        for error in self.errors.iter().filter(|error| error.code() != Code::OutputClosed) {
+            tell(render(error, script, stderr_has_colors()));
         }
         Exit(self.errors.first().map_or(1, |e| e.code().exit_code()))
     }

@@ -17,6 +17,7 @@ use super::screen::{FRAME, Screen};
 use super::{Exit, Failed, RunArgs, script};
 use crate::engine::{self, ForeignFunctions, StdoutRows, StdoutTarget};
 use crate::settings::Settings;
+use crate::standard_streams::tell;
 
 /// Batches of results that wait to be drawn. A full screen is back-pressure like any sink.
 const RESULTS_WAITING_MAX: usize = 16;
@@ -45,7 +46,7 @@ pub(super) fn run(args: &RunArgs, functions: &ForeignFunctions) -> Result<Exit, 
         Ok(plan) => plan,
         Err(errors) => return Err(Failed::in_script(errors, script)),
     };
-    plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    plan.warnings.iter().for_each(|warning| tell(format_args!("warning: {warning}")));
     let job = engine::job(plan.graph, plan.functions, args.parallelism.get(), &settings, None);
     block_on(kept(Job { script: script.text, ..job }, keep), settings.data_threads, screen, results)
 }
@@ -127,7 +128,7 @@ async fn begin(job: Job, keep: Option<&Keep>, world: &World) -> Result<Option<Jo
     let prepared = told_if_slow(job.prepare(world), keep).await?;
     let finished = prepared.recovery().is_some_and(|recovery| recovery.finished);
     if let Some(recovery) = prepared.recovery() {
-        keep.words(recovery, &graph).iter().for_each(|line| eprintln!("{line}"));
+        keep.words(recovery, &graph).iter().for_each(tell);
     }
     if finished {
         prepared.conclude().await?;
@@ -141,7 +142,7 @@ async fn told_if_slow<T>(work: impl Future<Output = T>, keep: &Keep) -> T {
     let mut work = pin!(work);
     tokio::select! {
         done = &mut work => return done,
-        () = tokio::time::sleep(STOP_PATIENCE) => eprintln!("{}", keep.words_of_patience()),
+        () = tokio::time::sleep(STOP_PATIENCE) => tell(keep.words_of_patience()),
     }
     work.await
 }
@@ -161,7 +162,7 @@ async fn watch(
             outcome = job.wait() => break outcome,
             code = signals.next() => {
                 if stopped_by.is_some() {
-                    keep.iter().for_each(|keep| eprintln!("{}", keep.words_of_abort(&job.progress())));
+                    keep.iter().for_each(|keep| tell(keep.words_of_abort(&job.progress())));
                     return Ok(Exit(ABORTED));
                 }
                 stopped_by = Some(Stopped { code, at: Instant::now(), told: false });
@@ -191,10 +192,8 @@ async fn watch(
             let stopped = stopped_by.filter(|_| outcome.how != How::Ended);
             Ok(Exit(stopped.map_or(0, |stopped| stopped.code)))
         }
-        // Whoever read our output has gone, `head` say: nothing is wrong.
-        Err(error) if error.code() == Code::OutputClosed => Ok(Exit::SUCCESS),
-        // It has never begun.
-        Err(error) if error.code() == Code::CheckpointDamaged => Err(error),
+        // Nothing is wrong, or it has never begun.
+        Err(error) if matches!(error.code(), Code::OutputClosed | Code::CheckpointDamaged) => Err(error),
         Err(error) => Err(with_progress(error, job)),
     }
 }
@@ -212,9 +211,9 @@ fn report(outcome: &JobOutcome, keep: Option<&Keep>, progress: &Progress) {
         let windows = counted(open_windows.unsigned_abs(), "open window");
         let kept = keep.map(|keep| keep.words_of_stop(progress));
         match (open_windows, kept) {
-            (0, kept) => eprintln!("stopped{}", kept.unwrap_or_default()),
-            (_, Some(kept)) => eprintln!("stopped{kept}; {windows} kept with it"),
-            (_, None) => eprintln!("stopped; {windows} did not fire"),
+            (0, kept) => tell(format_args!("stopped{}", kept.unwrap_or_default())),
+            (_, Some(kept)) => tell(format_args!("stopped{kept}; {windows} kept with it")),
+            (_, None) => tell(format_args!("stopped; {windows} did not fire")),
         }
     }
     let counts = [
@@ -224,7 +223,7 @@ fn report(outcome: &JobOutcome, keep: Option<&Keep>, progress: &Progress) {
         (outcome.ahead, "too far ahead of the wall clock to move the watermark"),
     ];
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
-        eprintln!("{count} {} {what}", if count == 1 { "row was" } else { "rows were" });
+        tell(format_args!("{count} {} {what}", if count == 1 { "row was" } else { "rows were" }));
     }
 }
 

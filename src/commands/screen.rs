@@ -11,6 +11,7 @@ use thalweg_cluster::Progress;
 use super::amounts::{counted, grouped};
 use super::keep::CheckpointWatch;
 use crate::live_table::LiveTable;
+use crate::standard_streams::{stderr_has_colors, tell};
 
 /// How often the screen is drawn anew.
 pub(super) const FRAME: Duration = Duration::from_millis(100);
@@ -43,7 +44,7 @@ impl Screen {
             tables: Vec::new(),
             results_on_terminal: io::stdout().is_terminal(),
             progress_on_terminal: io::stderr().is_terminal(),
-            colors: std::env::var_os("NO_COLOR").is_none(),
+            colors: stderr_has_colors(),
             checkpoints: kept.then(CheckpointWatch::default),
             changed: false,
             drawn: 0,
@@ -115,7 +116,8 @@ impl Screen {
     pub(super) fn say(&mut self, line: &str) -> io::Result<()> {
         self.replace("")?;
         self.changed = true;
-        writeln!(io::stderr().lock(), "{line}")
+        tell(line);
+        Ok(())
     }
 
     fn replace(&mut self, frame: &str) -> io::Result<()> {

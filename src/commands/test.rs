@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Exit, Failed};
 use crate::engine::ForeignFunctions;
+use crate::standard_streams::print_line;
 use crate::testfile;
 
 pub(super) fn run(path: &Path, functions: &ForeignFunctions, verbose: bool) -> Result<Exit, Failed> {
@@ -11,13 +12,13 @@ pub(super) fn run(path: &Path, functions: &ForeignFunctions, verbose: bool) -> R
     for file in testfile::find(path)? {
         let verdict = testfile::run_file(&file, functions)?;
         let ok = verdict.failures.is_empty();
-        println!("{} {}", if ok { "ok    " } else { "FAILED" }, file.display());
+        print_line(format_args!("{} {}", if ok { "ok    " } else { "FAILED" }, file.display()))?;
         if verbose || !ok {
-            verdict.deeds.iter().for_each(|deed| println!("         {deed}"));
+            verdict.deeds.iter().try_for_each(|deed| print_line(format_args!("         {deed}")))?;
         }
-        verdict.failures.iter().for_each(|failure| println!("{failure}"));
+        verdict.failures.iter().try_for_each(print_line)?;
         if ok { passed += 1 } else { failed += 1 }
     }
-    println!("{passed} passed, {failed} failed");
+    print_line(format_args!("{passed} passed, {failed} failed"))?;
     Ok(if failed == 0 { Exit::SUCCESS } else { Exit::FAILURE })
 }

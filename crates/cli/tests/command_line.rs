@@ -193,6 +193,59 @@ fn a_reader_that_goes_away_ends_the_job_in_silence() {
     assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
 }
 
+const ONE_NUMBER: &str = "\
+CREATE TABLE n WITH (connector = 'impulse', event_rate = '1', message_count = '1');
+SELECT counter FROM n;
+";
+
+/// A stream whose reader has gone before anything is written.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_command_whose_output_nobody_reads_ends_in_silence() {
+    for arguments in [
+        &["check", "-e", ONE_NUMBER][..],
+        &["explain", "-e", ONE_NUMBER],
+        &["explain", "--json", "-e", ONE_NUMBER],
+        &["run", "-e", ONE_NUMBER],
+        &["test", "tests/sql/rows"],
+        &["bench", "nexmark", "--query", "q0", "--events", "1"],
+        &["bench", "nexmark", "--query", "q0", "--events", "1", "--json"],
+        &["--help"],
+    ] {
+        let output = thalweg().args(arguments).env("THALWEG_LOG", "off").stdout(unread()).output();
+        let output = output.expect("the binary runs");
+        assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_error_that_nobody_reads_still_has_its_exit_code() {
+    for (arguments, code) in [
+        (&["check", "-e", "SELEC"][..], 3),
+        (&["run", "nowhere.sql", "--what"], 2),
+        (&["run", "-e", ONE_NUMBER], 0),
+    ] {
+        let mut command = thalweg();
+        command.args(arguments).env("THALWEG_LOG", "trace").stderr(unread());
+        let status = command.stdout(Stdio::null()).status().expect("the binary runs");
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+/// Colours are for people who look: a file would keep their codes.
+#[test]
+fn a_log_in_a_file_has_no_colors() {
+    let output =
+        thalweg().args(["run", "-e", ONE_NUMBER]).env("THALWEG_LOG", "debug").output().expect("it runs");
+    let said = stderr(&output);
+    assert!(said.contains("DEBUG") && !said.contains('\x1b'), "{said}");
+}
+
 #[test]
 fn a_fresh_start_empties_the_sink() {
     let folder = Folder::new();

@@ -26,6 +26,7 @@ use thalweg_state::{Change, History, KeyGroups, Manifest, OperatorRecord, TableR
 use super::place::{JobArgs, LOOKS_MAX, WhichArgs};
 use super::{print_json, table};
 use crate::commands::amounts::grouped;
+use crate::standard_streams::print_line;
 
 /// About so many bytes of a table's objects are decoded at a time.
 const SLICE_BYTES: u64 = 32 << 20;
@@ -85,8 +86,7 @@ pub(super) async fn run(args: &ExportArgs) -> Result<()> {
     for file in exported {
         listed.add_row([file.operator, file.table, grouped(file.rows), file.file]);
     }
-    println!("{listed}");
-    Ok(())
+    print_line(listed)
 }
 
 /// The files of one checkpoint.

@@ -13,6 +13,7 @@ use super::checkpoint::Checkpoint;
 use super::place::JobArgs;
 use super::{print_json, table};
 use crate::commands::amounts::size;
+use crate::standard_streams::print_line;
 
 #[derive(Debug, Args)]
 pub(in crate::commands) struct LsArgs {
@@ -73,8 +74,7 @@ fn problem(error: StoreError) -> Result<String> {
 
 fn print_jobs(jobs: &[Job], store: &str) -> Result<()> {
     if jobs.is_empty() {
-        println!("no jobs in {store}");
-        return Ok(());
+        return print_line(format_args!("no jobs in {store}"));
     }
     let header = ["job", "epoch", "age", "size", "subtasks", "lives", "savepoints", ""];
     let mut table = table(header, &[1, 2, 3, 4, 5]);
@@ -98,8 +98,7 @@ fn print_jobs(jobs: &[Job], store: &str) -> Result<()> {
             note,
         ]);
     }
-    println!("{table}");
-    Ok(())
+    print_line(table)
 }
 
 /// Epoch, age, size and subtasks.
@@ -172,8 +171,7 @@ impl Listing {
             let note = if end { "all input read".to_owned() } else { note };
             table.add_row([what, epoch, age, bytes, subtasks, life, note]);
         }
-        println!("{table}");
-        Ok(())
+        print_line(table)
     }
 }
 

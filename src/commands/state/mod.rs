@@ -14,6 +14,7 @@ use serde::Serialize;
 use thalweg_dataflow::{Code, Error, Result};
 
 use super::{Exit, Failed};
+use crate::standard_streams::print_line;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Deed {
@@ -61,6 +62,5 @@ fn table<const N: usize>(header: [&str; N], numbers: &[usize]) -> Table {
 fn print_json(value: &impl Serialize) -> Result<()> {
     let json = serde_json::to_string_pretty(value)
         .map_err(|why| Error::internal("a listing has no JSON form").because(why))?;
-    println!("{json}");
-    Ok(())
+    print_line(json)
 }

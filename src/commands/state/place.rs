@@ -11,6 +11,7 @@ use thalweg_state::store::{Store, StoreError};
 use thalweg_state::{Epoch, History, JobId, Manifest, Settlement};
 
 use crate::commands::keep;
+use crate::standard_streams::tell;
 
 /// How often the newest checkpoint is looked up anew when the job has cleared it away meanwhile.
 pub(super) const LOOKS_MAX: u32 = 5;
@@ -159,7 +160,7 @@ impl SavepointArgs {
             ));
         }
         history.delete_savepoint(label).await.map_err(store_error)?;
-        eprintln!("savepoint '{label}' of '{job}' is given up");
+        tell(format_args!("savepoint '{label}' of '{job}' is given up"));
         Ok(())
     }
 }

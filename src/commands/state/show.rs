@@ -9,6 +9,7 @@ use super::checkpoint::Checkpoint;
 use super::place::{JobArgs, WhichArgs};
 use super::{print_json, table};
 use crate::commands::amounts::{grouped, size};
+use crate::standard_streams::print_line;
 
 /// The most characters of a position on a line; JSON has all of it.
 const POSITION_CHARS_MAX: usize = 60;
@@ -30,9 +31,9 @@ pub(super) async fn run(args: &ShowArgs) -> Result<()> {
     if args.json {
         return print_json(&shown);
     }
-    println!("'{}' in {}: {}", shown.job, history.store().describe(), shown.checkpoint.words());
-    shown.print();
-    Ok(())
+    let (store, words) = (history.store().describe(), shown.checkpoint.words());
+    print_line(format_args!("'{}' in {store}: {words}", shown.job))?;
+    shown.print()
 }
 
 #[derive(Debug, Serialize)]
@@ -81,7 +82,7 @@ impl Shown {
         }
     }
 
-    fn print(&self) {
+    fn print(&self) -> Result<()> {
         let mut tables =
             table(["operator", "what", "table", "rows are", "objects", "rows", "size"], &[4, 5, 6]);
         let mut splits = table(["source", "split", "read up to"], &[]);
@@ -102,13 +103,12 @@ impl Shown {
                 splits.add_row([operator.operator.clone(), split.split.clone(), shortened(position)]);
             }
         }
-        [tables, splits]
-            .into_iter()
-            .filter(|table| table.row_count() > 0)
-            .for_each(|table| println!("{table}"));
+        [tables, splits].into_iter().filter(|table| table.row_count() > 0).try_for_each(print_line)?;
         for sink in self.operators.iter().filter(|operator| operator.committables > 0) {
-            println!("'{}' has prepared {} to be published", sink.operator, things(sink.committables));
+            let prepared = things(sink.committables);
+            print_line(format_args!("'{}' has prepared {prepared} to be published", sink.operator))?;
         }
+        Ok(())
     }
 }
 

@@ -112,6 +112,29 @@ fn what_is_damaged_is_listed_beside_what_is_not() {
 }
 
 #[test]
+fn a_listing_that_nobody_reads_ends_in_silence() {
+    let job = Job::stopped();
+    std::fs::create_dir(job.path("empty")).expect("room");
+    for arguments in [
+        &["ls", "empty"][..],
+        &["ls", "state"],
+        &["ls", "state", "--json"],
+        &["ls", "state", "--name", "job"],
+        &["ls", "state", "--name", "job", "--json"],
+        &["show", "state"],
+        &["show", "state", "--json"],
+        &["export", "state", "out"],
+        &["export", "state", "more", "--json"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = thalweg(job.folder()).arg("state").args(arguments).stdout(writer).output();
+        let output = output.expect("the binary runs");
+        assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_savepoint_is_given_up() {
     let job = Job::new(COUNTS);
     let running = job.start(&["--savepoint-on-stop", "once"]);
