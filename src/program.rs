@@ -15,8 +15,9 @@
 //! }
 //! ```
 //!
-//! The program then has the words `run`, with the flags of `thalweg run`, and
-//! `explain`, which prints its topology. What stands behind `--` on the
+//! The program then has the words `run`, with the flags of `thalweg run`,
+//! `check`, which says what is wrong and runs nothing, and `explain`, which
+//! prints its topology. What stands behind `--` on the
 //! command line are the application's own arguments.
 
 use std::ffi::OsString;
@@ -34,6 +35,7 @@ pub use thalweg_app::{Application, Arguments};
 use crate::commands::{Exit, Failed, KeepArgs, SetArgs, parse, print_explanation, run_graph};
 use crate::engine::{self, ForeignFunctions, StdoutTarget};
 use crate::settings::Settings;
+use crate::standard_streams::print_line;
 
 /// A stream program on one dataflow engine.
 #[derive(Debug, Parser)]
@@ -55,6 +57,8 @@ enum Word {
         #[command(flatten)]
         keep: KeepArgs,
     },
+    /// Say what is wrong with the application, and run nothing
+    Check(ProgramArgs),
     /// Show the topology of the application
     Explain {
         #[command(flatten)]
@@ -99,6 +103,7 @@ pub fn main_with_functions(
     };
     let done = match words.word {
         Word::Run { program, keep } => run(&program, &keep, application),
+        Word::Check(program) => check(&program, application),
         Word::Explain { program, json } => explain(&program, json, application),
     };
     done.unwrap_or_else(|failed| failed.report())
@@ -119,6 +124,17 @@ fn run(
         settings.data_threads.get_or_insert_with(threads);
     }
     run_graph(program.graph, program.functions, args.parallelism.get(), &settings, keep)
+}
+
+fn check(
+    args: &ProgramArgs,
+    application: impl FnOnce(&Arguments) -> Result<(Application, ForeignFunctions)>,
+) -> Result<Exit, Failed> {
+    let settings = args.set.settings()?;
+    let (application, functions) = application(&Arguments::new(args.own.clone()))?;
+    let program = build_with_functions(application, &functions, &settings)?;
+    print_line(format_args!("{}: ok", program.name))?;
+    Ok(Exit::SUCCESS)
 }
 
 fn explain(

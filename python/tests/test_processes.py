@@ -209,6 +209,17 @@ def test_every_way_to_explain_gives_the_same(tmp_path: Path) -> None:
     assert not (tmp_path / "out.txt").exists(), "nothing runs"
 
 
+def test_every_way_to_check_gives_the_same(tmp_path: Path) -> None:
+    job(tmp_path, rows=0)
+    for way in (("app.py", "check"), (SCRIPT, "check", "app.py"), ("-m", "thalweg", "check", "app.py")):
+        code, out, err = run(*way, folder=tmp_path)
+        assert (code, err) == (0, "") and out.endswith(": ok\n"), (way, out, err)
+    (tmp_path / "app.py").write_text(APPLICATION)
+    code, _, err = run("-m", "thalweg", "check", "app.py", folder=tmp_path)
+    assert code == 3 and "the application 'a' has no source" in err, err
+    assert not (tmp_path / "out.txt").exists(), "nothing runs"
+
+
 def test_a_module_beside_the_program_is_found(tmp_path: Path) -> None:
     job(tmp_path, "from counts import *\n", 100)
     (tmp_path / "counts.py").write_text(COUNTER)

@@ -14,7 +14,7 @@ from .interactive import answered, interactive
 from .policies import tell_left_out
 from .supervision import alone, supervised
 
-_WORDS = ("run", "explain")
+_WORDS = ("run", "check", "explain")
 
 # The flag that only Python has.
 _NO_PICKLE = "--no-pickle"

@@ -22,9 +22,20 @@ pub(super) fn load(text: &Text) -> Result<Loaded> {
     match (&text.execute, &text.file) {
         (Some(sql), _) => Ok(Loaded { name: "-e".to_owned(), text: sql.clone() }),
         (None, Some(path)) if path.as_os_str() == "-" => read("-", io::stdin().lock()),
+        (None, Some(path)) if path.extension().is_some_and(|ending| ending == "py") => Err(in_python(path)),
         (None, Some(path)) => read(&path.display().to_string(), open(path)?),
         (None, None) => Err(Error::internal("neither FILE nor -e was given")),
     }
+}
+
+/// The command of the Python package takes such files before they come here.
+fn in_python(path: &Path) -> Error {
+    let name = path.display();
+    Error::new(Code::InvalidProgram, format!("'{name}' is a program in Python, and this command takes SQL"))
+        .with_help(format!(
+            "the command of the Python package takes it: 'python -m thalweg run {name}', and 'check' and \
+             'explain' likewise"
+        ))
 }
 
 fn open(path: &Path) -> Result<File> {

@@ -133,6 +133,21 @@ fn usage_script_and_missing_files_have_their_exit_codes() {
 }
 
 #[test]
+fn a_program_in_python_is_not_read_as_sql() {
+    let folder = Folder::new();
+    let program = folder.file("app.py", "\"\"\"Words.\"\"\"\nimport thalweg\n");
+    let program = program.to_str().expect("UTF-8");
+    for word in ["run", "check", "explain"] {
+        let output = run(&[word, program]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        for words in ["error[invalid-program]", "app.py' is a program in Python", "python -m thalweg run "] {
+            assert!(said.contains(words), "nothing of '{words}': {said}");
+        }
+    }
+}
+
+#[test]
 fn a_script_comes_from_standard_input_too() {
     let mut child = thalweg()
         .args(["run", "-"])
