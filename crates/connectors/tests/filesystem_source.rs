@@ -206,16 +206,15 @@ async fn parquet_columns_are_found_by_name_and_cast() {
 async fn files_that_are_not_what_was_declared_are_named() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.parquet");
-    parquet(&path, vec![("a", Arc::new(StringArray::from(vec![Some("1"), Some("x")])) as _)]);
+    parquet(&path, vec![("a", Arc::new(StringArray::from(vec![Some("1"), None])) as _)]);
     let whole = fs::read(&path).unwrap();
-    let required = Arc::new(arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new(
-        "z",
-        DataType::Int64,
-        false,
-    )]));
+    let [required, required_a] = [("z", DataType::Int64), ("a", DataType::Utf8)].map(|(name, of)| {
+        Arc::new(arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new(name, of, false)]))
+    });
     let list = DataType::new_list(DataType::Int64, true);
     for (content, columns, words) in [
-        (whole.clone(), a(), "not of the columns"),
+        (whole.clone(), a(), "is TEXT"),
+        (whole.clone(), required_a, "not of the columns"),
         (whole.clone(), required, "has no column 'z'"),
         (
             whole.clone(),
@@ -238,6 +237,43 @@ async fn files_that_are_not_what_was_declared_are_named() {
         flipped[index] ^= 0xff;
         fs::write(&path, flipped).unwrap();
         let _ = read_all(&spec(text(&path), &[("format", "parquet")], a()), &context(10)).await;
+    }
+}
+
+/// A number of a file is never another number in the table.
+#[tokio::test]
+async fn values_of_parquet_are_not_changed_by_their_declaration() {
+    use arrow::array::{BooleanArray, Float64Array, TimestampMillisecondArray};
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    let read = async |column: ArrayRef, declared: DataType| {
+        parquet(&path, vec![("a", column)]);
+        read_all(&spec(text(&path), &[("format", "parquet")], schema(&[("a", declared)])), &context(10)).await
+    };
+    let whole = || Arc::new(Int64Array::from(vec![300])) as ArrayRef;
+    for (column, declared, sql_types) in [
+        (Arc::new(Float64Array::from(vec![3.25])) as ArrayRef, DataType::Int64, ["DOUBLE", "BIGINT"]),
+        (Arc::new(StringArray::from(vec!["1"])), DataType::Int64, ["TEXT", "BIGINT"]),
+        (Arc::new(BooleanArray::from(vec![true])), DataType::Int64, ["BOOLEAN", "BIGINT"]),
+        (whole(), DataType::Utf8, ["BIGINT", "TEXT"]),
+        (whole(), DataType::Boolean, ["BIGINT", "BOOLEAN"]),
+        (whole(), DataType::Int8, ["BIGINT", "TINYINT"]),
+    ] {
+        let error = read(column, declared).await.unwrap_err();
+        let said = format!("{error} {:?} {:?}", error.site(), error.why());
+        assert_eq!(error.code(), Code::BadRecord, "{said}");
+        for word in ["a.parquet", "column 'a'"].into_iter().chain(sql_types) {
+            assert!(said.contains(word), "nothing of {word}: {said}");
+        }
+    }
+    let seconds = DataType::Timestamp(TimeUnit::Second, None);
+    let at: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![1000]));
+    for (column, declared, value) in [
+        (whole(), DataType::Int16, "300"),
+        (whole(), DataType::Float64, "300.0"),
+        (at, seconds, "\"1970-01-01T00:00:01\""),
+    ] {
+        assert_eq!(read(column, declared).await.unwrap(), [format!("{{\"a\":{value}}}")]);
     }
 }
 

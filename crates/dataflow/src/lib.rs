@@ -16,11 +16,13 @@
 //! * [`function`]: functions of a program, by name.
 //! * [`graph`]: the logical plan that a runtime runs, and its checks.
 //! * [`routing`]: which subtask owns which key group, by version.
+//! * [`column_type`]: what types of columns are called, and which values mean which.
 //! * [`connector`], [`options`]: what a planner may ask of the outside world's adapters.
 //! * [`counters`]: what is counted from the first row on.
 //! * [`error`]: what a user reads when something is wrong.
 //! * [`text`]: streams as text, for tests.
 
+pub mod column_type;
 pub mod connector;
 pub mod counters;
 pub mod error;

@@ -16,14 +16,13 @@ use datafusion::error::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use serde::{Deserialize, Serialize};
+pub use thalweg_dataflow::column_type::sql_type;
 use thalweg_dataflow::{Code, Error, Functions, ProcessingTime, Result};
 
 use crate::functions;
 
 mod encoding;
 mod printer;
-
-pub use printer::sql_type;
 
 /// The processing time at which the batch was taken, `Timestamp(Nanosecond, None)`, not null.
 ///

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, FieldRef, Fields, Schema, UInt32Type};
 use thalweg_app::{Mapped, Rows};
-use thalweg_dataflow::{Code, Error, Result};
+use thalweg_dataflow::column_type::fitted;
+use thalweg_dataflow::{Error, Result};
 
 use crate::attached::attached;
 use crate::call::Call;
@@ -98,53 +98,4 @@ fn origins(column: &ArrayRef, name: &str) -> std::result::Result<UInt32Array, St
     let numbers = fitted(column, &DataType::UInt32)
         .map_err(|why| format!("gave a column '{name}' that does not number rows: {why}"))?;
     Ok(numbers.as_primitive::<UInt32Type>().clone())
-}
-
-/// The same values as a column of this type, if none of them is lost: whole numbers of another width, texts
-/// and bytes of another layout, instants of another unit.
-pub(crate) fn fitted(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
-    let given = column.data_type();
-    if given == wanted {
-        return Ok(Arc::clone(column));
-    }
-    if !is_of_kind(given, wanted) {
-        return Err(Error::new(Code::TypeMismatch, format!("'{given}' is something else")));
-    }
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(column, wanted, &options)
-        .map_err(|why| Error::new(Code::TypeMismatch, "a value does not fit").because(why))
-}
-
-/// Whether values of one type can be meant as values of another.
-fn is_of_kind(given: &DataType, wanted: &DataType) -> bool {
-    use DataType::{
-        Binary, BinaryView, Date32, Date64, Decimal128, Dictionary, Duration, FixedSizeBinary, FixedSizeList,
-        Interval, LargeBinary, LargeList, LargeUtf8, List, Null, Struct, Time32, Time64, Timestamp, Utf8,
-        Utf8View,
-    };
-    match (given, wanted) {
-        (Null, _) => true,
-        (Dictionary(_, values), _) => is_of_kind(values, wanted),
-        (Utf8 | LargeUtf8 | Utf8View, Utf8)
-        | (Binary | LargeBinary | BinaryView | FixedSizeBinary(_), Binary)
-        | (Date32 | Date64, Date32)
-        | (Time32(_) | Time64(_), Time64(_))
-        | (Duration(_), Interval(_))
-        | (Timestamp(..), Timestamp(..)) => true,
-        (List(item) | LargeList(item) | FixedSizeList(item, _), List(inner)) => {
-            item.data_type() == inner.data_type() || is_of_kind(item.data_type(), inner.data_type())
-        }
-        (Struct(fields), Struct(inner)) => {
-            fields.len() == inner.len()
-                && fields.iter().zip(inner).all(|(field, inner)| {
-                    field.name() == inner.name()
-                        && (field.data_type() == inner.data_type()
-                            || is_of_kind(field.data_type(), inner.data_type()))
-                })
-        }
-        (given, wanted) if given.is_integer() => wanted.is_numeric(),
-        (given, wanted) if given.is_floating() => wanted.is_floating(),
-        (given, Decimal128(..)) => given.is_decimal(),
-        _ => false,
-    }
 }

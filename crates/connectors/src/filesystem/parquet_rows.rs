@@ -1,7 +1,7 @@
 //! The rows of Parquet files.
 //!
-//! Columns are found by name and cast to the declared type; those that a file
-//! lacks are null. Of a file the footer and one row group at a time are in memory,
+//! Columns are found by name and become those of the declared type, if no value
+//! can be another by that; those that a file lacks are null. Of a file the footer and one row group at a time are in memory,
 //! and of that only the columns that somebody reads. The position is the number
 //! of rows given out: of the row groups before it only the footer is read again.
 
@@ -10,9 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
-use arrow::datatypes::{Field, Schema, SchemaRef};
-use arrow::util::display::FormatOptions;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -23,15 +21,13 @@ use parquet::arrow::async_reader::{
 };
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use thalweg_dataflow::column_type::{fitted, is_of_kind, sql_type};
 use thalweg_dataflow::counters::OperatorCounters;
 use thalweg_dataflow::source::RowsMax;
 use thalweg_dataflow::spec::PieceContext;
 use thalweg_dataflow::{Code, Error, Result};
 
 use super::store::{Found, Store};
-
-/// A failed cast is an error, never a null.
-const CAST: CastOptions<'static> = CastOptions { safe: false, format_options: FormatOptions::new() };
 
 /// Gives rows of the declared columns.
 pub(super) struct ParquetDecoder {
@@ -77,7 +73,7 @@ impl ParquetDecoder {
         let mut wanted = Vec::new();
         for declared in self.schema.fields() {
             match file.column_with_name(declared.name()) {
-                Some((index, column)) if can_cast_types(column.data_type(), declared.data_type()) => {
+                Some((index, column)) if is_of_kind(column.data_type(), declared.data_type()) => {
                     wanted.push(index);
                 }
                 Some((_, column)) => return Err(other_type(name, declared, column)),
@@ -123,18 +119,16 @@ impl ParquetDecoder {
 
     /// The rows as they were declared.
     fn declared(&self, read: &RecordBatch) -> Result<RecordBatch> {
-        let column = |declared: &Arc<Field>| -> std::result::Result<ArrayRef, arrow::error::ArrowError> {
+        let column = |declared: &Arc<Field>| -> Result<ArrayRef> {
             match read.column_by_name(declared.name()) {
-                Some(column) if column.data_type() == declared.data_type() => Ok(Arc::clone(column)),
-                Some(column) => cast_with_options(column, declared.data_type(), &CAST),
+                Some(column) => fitted(column, declared.data_type())
+                    .map_err(|error| no_value(declared, column.data_type(), &error)),
                 None => Ok(new_null_array(declared.data_type(), read.num_rows())),
             }
         };
         let options = RecordBatchOptions::new().with_row_count(Some(read.num_rows()));
-        let columns = self.schema.fields().iter().map(column).collect::<std::result::Result<Vec<_>, _>>();
-        let records = columns
-            .and_then(|columns| RecordBatch::try_new_with_options(self.schema.clone(), columns, &options));
-        records.map_err(|e| {
+        let columns = self.schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(|e| {
             Error::new(Code::BadRecord, "rows are not of the columns that were declared")
                 .because(e)
                 .with_help("correct the columns of the table")
@@ -156,9 +150,17 @@ fn remaining(metadata: &ParquetMetaData, row: u64) -> (Vec<usize>, usize) {
 }
 
 fn other_type(name: &str, declared: &Field, column: &Field) -> Error {
-    let (is, declared_as) = (column.data_type(), declared.data_type());
+    let (is, declared_as) = (sql_type(column.data_type()), sql_type(declared.data_type()));
     Error::new(Code::BadRecord, format!("column '{}' of '{name}' is {is}", declared.name()))
-        .because(format!("it is declared as {declared_as}, and one does not become the other"))
+        .because(format!("it is declared as {declared_as}, and values would be lost or mean something else"))
+        .with_help("declare the column with the type that it has, and CAST it in the query")
+}
+
+fn no_value(declared: &Field, is: &DataType, error: &Error) -> Error {
+    let (is, declared_as) = (sql_type(is), sql_type(declared.data_type()));
+    let what = format!("column '{}' is {is}, and a value of it is no {declared_as}", declared.name());
+    Error::new(Code::BadRecord, what)
+        .because(error.why().unwrap_or(error.what()))
         .with_help("declare the column with the type that it has")
 }
 

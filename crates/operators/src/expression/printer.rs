@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, IntervalMonthDayNano, Schema, TimeUnit};
+use arrow::datatypes::{DataType, IntervalMonthDayNano, Schema};
 use arrow::util::display::array_value_to_string;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
@@ -15,6 +15,7 @@ use datafusion::physical_expr::expressions::{
     NegativeExpr, NotExpr, TryCastExpr,
 };
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use thalweg_dataflow::column_type::sql_type;
 use thalweg_dataflow::columns::TIMESTAMP;
 
 use super::NOW_COLUMN;
@@ -284,52 +285,6 @@ fn interval(value: &IntervalMonthDayNano) -> String {
     parts.join(" ")
 }
 
-/// The name of a type in SQL; of a type that has none, Arrow's.
-pub fn sql_type(data_type: &DataType) -> String {
-    let name = match data_type {
-        DataType::Boolean => "BOOLEAN",
-        DataType::Int8 => "TINYINT",
-        DataType::Int16 => "SMALLINT",
-        DataType::Int32 => "INT",
-        DataType::Int64 => "BIGINT",
-        DataType::UInt8 => "TINYINT UNSIGNED",
-        DataType::UInt16 => "SMALLINT UNSIGNED",
-        DataType::UInt32 => "INT UNSIGNED",
-        DataType::UInt64 => "BIGINT UNSIGNED",
-        DataType::Float32 => "REAL",
-        DataType::Float64 => "DOUBLE",
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "TEXT",
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "BYTEA",
-        DataType::Date32 | DataType::Date64 => "DATE",
-        DataType::Time32(_) | DataType::Time64(_) => "TIME",
-        DataType::Timestamp(_, Some(_)) => "TIMESTAMP WITH TIME ZONE",
-        DataType::Timestamp(TimeUnit::Second, None) => "TIMESTAMP(0)",
-        DataType::Timestamp(TimeUnit::Millisecond, None) => "TIMESTAMP(3)",
-        DataType::Timestamp(TimeUnit::Microsecond, None) => "TIMESTAMP(6)",
-        DataType::Timestamp(TimeUnit::Nanosecond, None) => "TIMESTAMP",
-        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL",
-        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
-            return format!("DECIMAL({precision}, {scale})");
-        }
-        DataType::List(item) | DataType::LargeList(item) | DataType::ListView(item) => {
-            return format!("{}[]", sql_type(item.data_type()));
-        }
-        DataType::Struct(fields) => {
-            let fields = fields.iter().map(|f| format!("{} {}", f.name(), sql_type(f.data_type())));
-            return format!("STRUCT<{}>", fields.collect::<Vec<_>>().join(", "));
-        }
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(entry) if entry.len() == 2 => {
-                let (key, value) = (sql_type(entry[0].data_type()), sql_type(entry[1].data_type()));
-                return format!("MAP({key}, {value})");
-            }
-            other => return other.to_string(),
-        },
-        other => return other.to_string(),
-    };
-    name.to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -338,14 +293,6 @@ mod tests {
 
     use super::*;
     use crate::testing::{expression, schema};
-
-    #[test]
-    fn types_read_as_they_are_declared() {
-        let field = |name: &str, data_type| Arc::new(Field::new(name, data_type, true));
-        let entry = DataType::Struct(vec![field("k", DataType::Utf8), field("v", DataType::Int64)].into());
-        let map = DataType::Map(field("entries", entry), false);
-        assert_eq!(sql_type(&DataType::List(field("item", map))), "MAP(TEXT, BIGINT)[]");
-    }
 
     #[test]
     fn expressions_read_as_they_were_written() {

@@ -4,10 +4,10 @@ use arrow::array::{Array, ArrayRef};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use thalweg::engine::{FunctionSignature, ProgramFunction, sql_type};
+use thalweg_dataflow::column_type::fitted;
 use thalweg_dataflow::{Error, Result};
 
 use crate::attached::within;
-use crate::batch::fitted;
 use crate::capsule::{export_array, import_array};
 use crate::function::{Failure, Function};
 use crate::rows::{Values, append, objects, values};
