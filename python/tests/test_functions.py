@@ -518,6 +518,19 @@ class TestScript:
         assert first is second
         assert define("counted", [], body + " + 1", "counted")[1] is not first
 
+    def test_a_quoted_name_keeps_its_case(self) -> None:
+        body = "def Foo(x): return 1\ndef foo(x): return 2"
+        assert define("Foo", ["x"], body, "Foo")[1](0) == 1
+        with pytest.raises(BodyError, match="it defines no 'FOO'"):
+            define("FOO", ["x"], body, "FOO")
+        assert answers(
+            f'CREATE FUNCTION "Foo"(x BIGINT) RETURNS BIGINT LANGUAGE python AS $$\n{body}\n$$;\n'
+            'CREATE FUNCTION bar(x BIGINT) RETURNS BIGINT LANGUAGE python AS $$\ndef Bar(x): return 3\n$$;\n'
+            'SELECT "Foo"(1) AS foo, BAR(1) AS bar FROM stream',
+            [],
+            [Order("Rome", 1)],
+        ) == [{"foo": 1, "bar": 3}]
+
     def test_what_a_broken_body_leaves_behind(self) -> None:
         define("f", ["x"], "def f(x): return x", "f")
         before = sys.modules["__thalweg_function_f__"]

@@ -157,7 +157,9 @@ def define(name: str, parameters: list[str], body: str, place: str) -> tuple[str
         module = _module(place, body)
     except Exception as raised:
         raise BodyError(_told(raised, f"<function {place}>")) from None
-    found = [value for key, value in vars(module).items() if key.lower() == name and not isinstance(value, ModuleType)]
+    values = {key: value for key, value in vars(module).items() if not isinstance(value, ModuleType)}
+    # A name without quotes is in lower case there, however the body writes it.
+    found = [value for key, value in values.items() if key == name or key.lower() == name]
     if not found:
         raise BodyError(f"it defines no '{name}': write 'def {name}({', '.join(parameters)}):'")
     if len(found) > 1:

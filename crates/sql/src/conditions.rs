@@ -6,14 +6,14 @@ use datafusion::sql::sqlparser::ast::{self, Spanned, Visit, Visitor};
 use thalweg_dataflow::{Code, Error, Result, Span};
 
 use crate::context::Functions;
-use crate::parser::Script;
+use crate::parser::{Script, normalise};
 
 /// Refuses aggregates in `WHERE`: they are known only when the rows are grouped.
 pub(crate) fn check(query: &ast::Query, functions: &Functions, script: &Script<'_>, at: Span) -> Result<()> {
     let mut search = Search { functions, aggregate: None, conditions: Vec::new() };
     let _ = query.visit(&mut search);
     let Some(name) = search.aggregate else { return Ok(()) };
-    let what = format!("{}() is an aggregate, and cannot stand in WHERE", name.value.to_lowercase());
+    let what = format!("{}() is an aggregate, and cannot stand in WHERE", normalise(&name));
     Err(Error::new(Code::InvalidAggregate, what)
         .because("WHERE chooses rows before they are aggregated")
         .at(script.span(name.span).unwrap_or(at))
@@ -63,7 +63,7 @@ impl Search<'_> {
     fn aggregate_name<'e>(&self, expr: &'e ast::Expr) -> Option<&'e ast::Ident> {
         let ast::Expr::Function(function) = expr else { return None };
         let [ast::ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return None };
-        let is_aggregate = function.over.is_none() && self.functions.is_aggregate(&name.value.to_lowercase());
+        let is_aggregate = function.over.is_none() && self.functions.is_aggregate(&normalise(name));
         is_aggregate.then_some(name)
     }
 }

@@ -81,9 +81,11 @@ impl Reader<'_> {
 
     fn read_root(&self, root: &DataFusionError, diagnostic: Option<&Diagnostic>) -> Error {
         if let Some((name, what)) = wrong_call(&root.strip_backtrace()) {
-            return Error::new(Code::TypeMismatch, what)
-                .at(self.word(&name))
-                .with_help("cast an argument, as in CAST(x AS BIGINT)");
+            let help = match what.contains(" in place of ") {
+                true => "call it with as many arguments as it takes",
+                false => "cast an argument, as in CAST(x AS BIGINT)",
+            };
+            return Error::new(Code::TypeMismatch, what).at(self.word(&name)).with_help(help);
         }
         match root {
             DataFusionError::External(cause) => match cause.downcast_ref::<Carried>() {

@@ -99,6 +99,26 @@ fn a_language_is_told_all_that_is_declared() {
 }
 
 #[test]
+fn quoted_names_of_functions_keep_their_case() {
+    let declared = "CREATE FUNCTION \"Foo\"(x BIGINT) RETURNS BIGINT LANGUAGE toy AS 'scalar';
+        CREATE FUNCTION foo(x BIGINT) RETURNS BIGINT LANGUAGE toy AS 'scalar';
+        CREATE FUNCTION \"Total\"(x BIGINT) RETURNS BIGINT LANGUAGE toy AS 'aggregate';";
+    let (plan, signatures) = plan_of(&format!("{declared} SELECT \"Foo\"(auction), FOO(auction) FROM bids"));
+    let named: Vec<&str> = signatures.iter().map(|signature| signature.name.as_str()).collect();
+    assert_eq!(named, ["Foo", "foo", "Total"]);
+    let shown = explain(&plan.graph, &[], 1).to_string();
+    assert!(shown.contains("Foo(auction)") && shown.contains("foo(auction)"), "{shown}");
+    for (query, what) in [
+        ("SELECT \"FOO\"(auction) FROM bids", "there is no function 'FOO'"),
+        ("SELECT total(auction) FROM bids", "there is no function 'total'"),
+        ("SELECT auction FROM bids WHERE \"Total\"(auction) > 1", "Total() is an aggregate, and cannot"),
+    ] {
+        let error = refused(&format!("{declared} {query}"));
+        assert!(error.what().contains(what), "{error}");
+    }
+}
+
+#[test]
 fn a_call_stays_a_call_once_and_where_it_is_written() {
     let constant = words("SELECT known(1) + known(1) AS n FROM bids WHERE known(2) = 2");
     assert!(constant.contains("known(1) + known(1) as n") && constant.contains("known(2) = 2"), "{constant}");
@@ -131,7 +151,7 @@ fn an_aggregate_of_another_language_stands_where_aggregates_do() {
         (
             "SELECT total(price, 1) FROM bids",
             "type-mismatch",
-            "total() takes (x BIGINT), and is called with (DOUBLE",
+            "total() takes (x BIGINT), and is called with (DOUBLE, BIGINT): 2 in place of 1",
         ),
         (
             "SELECT total(DISTINCT auction) OVER (PARTITION BY w) FROM (SELECT *, tumble(interval '1 second') AS w FROM bids)",

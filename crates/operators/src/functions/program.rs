@@ -95,9 +95,12 @@ impl FunctionSignature {
             .iter()
             .map(|argument| format!("{} {}", argument.name, sql_type(&argument.data_type)))
             .collect();
+        let (wanted, found) = (self.arguments.len(), given.len());
         let given: Vec<String> = given.iter().map(sql_type).collect();
         let (name, takes, given) = (&self.name, takes.join(", "), given.join(", "));
-        Err(DataFusionError::Plan(format!("{name}() takes ({takes}), and is called with ({given})")))
+        let wrong = format!("{name}() takes ({takes}), and is called with ({given})");
+        let wrong = if wanted == found { wrong } else { format!("{wrong}: {found} in place of {wanted}") };
+        Err(DataFusionError::Plan(wrong))
     }
 
     /// The arguments whose nulls are not passed to the function.

@@ -138,8 +138,14 @@ fn arguments_are_cast_where_that_is_meant() {
     let signature = signature(false, false);
     let wanted = vec![DataType::Int64; 2];
     assert_eq!(signature.coerce(&[DataType::UInt64, DataType::Null]).unwrap(), wanted);
-    for given in [vec![DataType::Int64], vec![DataType::Int64, DataType::Utf8], vec![DataType::Int64; 3]] {
+    for (given, count) in [
+        (vec![DataType::Int64], Some(": 1 in place of 2")),
+        (vec![DataType::Int64, DataType::Utf8], None),
+        (vec![DataType::Int64; 3], Some(": 3 in place of 2")),
+    ] {
         let why = signature.coerce(&given).unwrap_err().strip_backtrace();
         assert!(why.contains("plus() takes (a BIGINT, b BIGINT), and is called with (BIGINT"), "{why}");
+        assert_eq!(why.contains(" in place of "), count.is_some(), "{why}");
+        assert!(why.ends_with(count.unwrap_or(")")), "{why}");
     }
 }

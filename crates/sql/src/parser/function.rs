@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use thalweg_dataflow::{Code, Error, Span};
 
 use super::script::Script;
-use super::statement::{Name, expect, expect_keyword, name, table_name, unexpected};
+use super::statement::{Name, expect, expect_keyword, name, unexpected, whole_name};
 
 /// A function as declared.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(super) fn parse(
     parser: &mut Parser<'_>,
     or_replace: bool,
 ) -> Result<CreateFunction, Error> {
-    let name = table_name(script, parser)?;
+    let name = whole_name(script, parser)?;
     let arguments = arguments(script, parser)?;
     let mut clauses = Clauses::default();
     while !matches!(parser.peek_token_ref().token, Token::SemiColon | Token::EOF) {

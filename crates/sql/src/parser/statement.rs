@@ -326,11 +326,16 @@ pub(super) fn name(script: &Script<'_>, parser: &mut Parser<'_>) -> Result<Name,
 
 /// The name of a table: one name, in lower case, for tables have no case.
 pub(super) fn table_name(script: &Script<'_>, parser: &mut Parser<'_>) -> Result<Name, Error> {
+    whole_name(script, parser).map(lower)
+}
+
+/// A name that stands for itself, without a catalog or schema before it.
+pub(super) fn whole_name(script: &Script<'_>, parser: &mut Parser<'_>) -> Result<Name, Error> {
     let name = name(script, parser)?;
-    if parser.peek_token_ref().token == Token::Period {
-        return Err(dotted(name.span));
+    match parser.peek_token_ref().token {
+        Token::Period => Err(dotted(name.span)),
+        _ => Ok(name),
     }
-    Ok(lower(name))
 }
 
 fn lower(name: Name) -> Name {
