@@ -137,7 +137,7 @@ pub(crate) fn take_role(options: &mut Options, roles: &[(&str, Role)]) -> Result
 
 /// Refuses options that nobody took.
 pub(crate) fn finish(options: &mut Options, connector: &str) -> Result<()> {
-    std::mem::take(options).finish(&format!("connector '{connector}'"))
+    options.finish(&format!("connector '{connector}'"))
 }
 
 /// A format's refusal of a schema, as users read it.

@@ -124,14 +124,20 @@ impl Options {
         self.given.is_empty()
     }
 
+    /// Whether somebody asked for an option of this name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.known.contains(&name)
+    }
+
     /// Refuses whatever is left.
-    pub fn finish(self, owner: &str) -> Result<()> {
-        let Some((name, option)) = self.given.into_iter().next() else { return Ok(()) };
-        let mut known = self.known;
+    pub fn finish(&mut self, owner: &str) -> Result<()> {
+        let Some((name, option)) = std::mem::take(&mut self.given).into_iter().next() else { return Ok(()) };
+        let mut known = self.known.clone();
         known.sort_unstable();
         let mut help = format!("it knows {}", known.join(", "));
-        if let Some(near) = nearest(&name, known.iter().copied()) {
-            help = format!("did you mean '{near}'? {help}");
+        let meant = without_prefix(&name, &known).or_else(|| nearest(&name, known.iter().copied()));
+        if let Some(meant) = meant {
+            help = format!("did you mean '{meant}'? {help}");
         }
         let error =
             Error::new(Code::UnknownOption, format!("{owner} has no option '{name}'")).with_help(help);
@@ -140,6 +146,13 @@ impl Options {
             None => error,
         })
     }
+}
+
+/// The one known name of which only what stands behind a dot was written.
+fn without_prefix<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let mut whole =
+        known.iter().filter(|known| known.strip_suffix(name).is_some_and(|prefix| prefix.ends_with('.')));
+    whole.next().copied().filter(|_| whole.next().is_none())
 }
 
 /// Reads a duration: a number and a unit, `ns`, `us`, `ms`, `s`, `m`, `h`, `d` or the unit's English name.
@@ -206,6 +219,25 @@ mod tests {
         let error = given.finish("connector 'single_file'").unwrap_err();
         assert_eq!(error.code(), Code::UnknownOption);
         assert_eq!(error.help(), Some("did you mean 'format'? it knows format, path"));
+    }
+
+    #[test]
+    fn a_name_without_its_prefix_is_known_again() {
+        for (written, help) in [
+            ("watch", "did you mean 'source.watch'? it knows "),
+            ("max_length", "did you mean 'framing.newline.max_length'? it knows "),
+            ("tch", "it knows "),
+            // Two names end like this.
+            ("interval", "it knows "),
+        ] {
+            let mut given = options(&[(written, "1")]);
+            let names =
+                ["source.watch", "framing.newline.max_length", "source.poll.interval", "sink.flush.interval"];
+            names.into_iter().for_each(|name| assert!(given.take(name).is_none()));
+            let error = given.finish("connector 'filesystem'").unwrap_err();
+            assert!(error.help().unwrap().starts_with(help), "{error:?}");
+            assert!(given.knows("source.watch") && !given.knows(written));
+        }
     }
 
     #[test]
