@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Schema};
 use driver::moto::Moto;
 use driver::*;
 use futures_util::TryStreamExt;
@@ -555,6 +555,14 @@ fn options_that_are_wrong_say_how() {
         let error = table.and_then(|table| table.sink(batch(0..1).schema(), RowKind::Append)).unwrap_err();
         assert_eq!(error.code(), code, "{error}");
         assert!(error.to_string().contains(words), "{error}");
+    }
+    let interval = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
+    for data_type in [interval.clone(), DataType::new_list(interval, true)] {
+        let columns = Arc::new(Schema::new(vec![Field::new("i", data_type, true)]));
+        let table = declare("filesystem", &[("path", "out"), ("format", "parquet")], None).unwrap();
+        let error = table.sink(columns, RowKind::Append).unwrap_err();
+        assert_eq!(error.code(), Code::InvalidType, "{error}");
+        assert!(error.to_string().contains("column 'i' of type INTERVAL"), "{error}");
     }
     let begins = [("path", "out/x*"), ("format", "json")];
     let table = declare("filesystem", &begins, None).unwrap();

@@ -87,6 +87,9 @@ impl Reader<'_> {
             };
             return Error::new(Code::TypeMismatch, what).at(self.word(&name)).with_help(help);
         }
+        if let Some(error) = self.types_of_internals(&root.strip_backtrace()) {
+            return error;
+        }
         match root {
             DataFusionError::External(cause) => match cause.downcast_ref::<Carried>() {
                 Some(Carried(error)) => error.clone(),
@@ -115,6 +118,29 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    /// What DataFusion calls an internal error, where a type is in the wrong place.
+    fn types_of_internals(&self, message: &str) -> Option<Error> {
+        let in_sql = |name: &str| name.parse::<DataType>().map_or_else(|_| name.to_owned(), |t| sql_type(&t));
+        if let Some((_, name)) = message.split_once("Cannot run range queries on datatype: ") {
+            let name = name.lines().next().unwrap_or_default().trim_end_matches('.');
+            let what = format!("OVER cannot order rows by {}", in_sql(name));
+            return Some(
+                Error::new(Code::TypeMismatch, what)
+                    .at(self.word("over"))
+                    .with_help("order by a number, as in ORDER BY date_part('epoch', x)"),
+            );
+        }
+        let function = quoted_behind(message, "Function '")?;
+        let (_, behind) = message.split_once(", but received ")?.1.split_once("(DataType: ")?;
+        let name = behind.split(").").next()?;
+        let error = Error::new(Code::TypeMismatch, format!("{function}() does not take {}", in_sql(name)));
+        Some(
+            error
+                .at(self.word(&function))
+                .with_help("cast the argument, or compute it of a part of the value"),
+        )
     }
 
     fn schema_error(&self, error: &SchemaError) -> Error {

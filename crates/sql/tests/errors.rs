@@ -315,6 +315,52 @@ fn all_broken_statements_are_told_in_order_and_what_follows_from_them_is_not() {
     );
 }
 
+/// What can be planned of maps and intervals, and never computed.
+#[test]
+fn functions_of_types_that_have_no_order_or_sum_are_refused() {
+    const TABLE: &str = "CREATE TABLE m (m MAP(TEXT, BIGINT), i INTERVAL, ts TIMESTAMP NOT NULL, WATERMARK FOR ts) \
+        WITH (connector = 'file', path = 'm', type = 'source'); ";
+    const WINDOW: &str = "tumble(INTERVAL '1 minute')";
+    for (query, what, help) in [
+        (
+            format!("SELECT max(m) FROM m GROUP BY {WINDOW}"),
+            "max() does not take MAP(TEXT, BIGINT)",
+            "m['key']",
+        ),
+        ("SELECT min(m) FROM m".to_owned(), "min() does not take MAP(TEXT, BIGINT)", "m['key']"),
+        (
+            format!("SELECT max(m) OVER (PARTITION BY w) FROM (SELECT *, {WINDOW} AS w FROM m)"),
+            "max() does not take MAP(TEXT, BIGINT)",
+            "m['key']",
+        ),
+        (
+            format!("SELECT rank() OVER (PARTITION BY w ORDER BY i) FROM (SELECT *, {WINDOW} AS w FROM m)"),
+            "OVER cannot order rows by INTERVAL",
+            "date_part('epoch', x)",
+        ),
+        (
+            format!("SELECT avg(i) FROM m GROUP BY {WINDOW}"),
+            "avg() does not take INTERVAL",
+            "cast the argument",
+        ),
+    ] {
+        let errors = fakes::planner().plan(&format!("{TABLE}{query}")).map(drop).expect_err(&query);
+        assert_eq!((errors[0].code().as_str(), errors[0].what()), ("type-mismatch", what), "{query}");
+        assert!(errors[0].help().unwrap_or_default().contains(help), "{:?}", errors[0]);
+        assert!(!format!("{:?}", errors[0]).contains("nternal"), "{:?}", errors[0]);
+    }
+    for query in [
+        format!("SELECT max(i), min(ts), max(m['a']), first_value(m) FROM m GROUP BY {WINDOW}"),
+        format!(
+            "SELECT rank() OVER (PARTITION BY w ORDER BY date_part('epoch', i)) FROM (SELECT *, {WINDOW} AS w FROM m)"
+        ),
+        format!("SELECT avg(date_part('epoch', i)) FROM m GROUP BY {WINDOW}"),
+        format!("SELECT count(m) OVER (PARTITION BY w) FROM (SELECT *, {WINDOW} AS w FROM m)"),
+    ] {
+        assert!(fakes::planner().plan(&format!("{TABLE}{query}")).is_ok(), "{query}");
+    }
+}
+
 #[test]
 fn empty_scripts_are_errors() {
     for script in ["", "  ", ";;", "-- nothing", "CREATE TABLE x (a INT)"] {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
+use thalweg_dataflow::column_type::sql_type;
 use thalweg_dataflow::options::Options;
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Code, Error, Result};
@@ -79,6 +80,13 @@ impl FileWriting {
             let what = "the rows change and the sink can only append";
             return Err(Error::new(Code::SinkNotUpdating, what).with_help("use format = 'debezium_json'"));
         }
+        // The writer takes the schema, and fails at the first rows.
+        if let Some(column) = schema.fields().iter().find(|field| has_interval(field.data_type())) {
+            let is = sql_type(column.data_type());
+            let what = format!("format 'parquet' has no form for column '{}' of type {is}", column.name());
+            return Err(Error::new(Code::InvalidType, what)
+                .with_help("write a number, as in date_part('epoch', x), or CAST it to TEXT"));
+        }
         let writing = FileWriting::Parquet { options, schema: schema.as_ref().clone() };
         writing.encoder()?.begin()?;
         Ok(writing)
@@ -119,6 +127,15 @@ impl FileWriting {
                 Ok(FileEncoder::Parquet { columns, schema, properties })
             }
         }
+    }
+}
+
+fn has_interval(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Interval(_) => true,
+        DataType::Struct(fields) => fields.iter().any(|field| has_interval(field.data_type())),
+        DataType::List(field) | DataType::Map(field, _) => has_interval(field.data_type()),
+        _ => false,
     }
 }
 

@@ -287,10 +287,6 @@ fn interval(value: &IntervalMonthDayNano) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::datatypes::Field;
-
     use super::*;
     use crate::testing::{expression, schema};
 

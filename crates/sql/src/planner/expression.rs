@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, DataFusionError, TableReference};
 use datafusion::execution::context::ExecutionProps;
@@ -14,6 +14,7 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
 use datafusion::physical_expr::create_physical_expr;
+use thalweg_dataflow::column_type::sql_type;
 use thalweg_dataflow::{Code, Error, Result, columns};
 use thalweg_operators::Expression;
 use thalweg_operators::aggregate::{AggregateCall, ProgramCall};
@@ -42,6 +43,26 @@ pub(super) fn compile_call(expr: &Expr, plan: &DFSchema, stream: &Stream) -> Res
 pub(super) fn compile_bare(expr: &Expr, schema: &SchemaRef) -> Result<Expression> {
     let scope = Scope { plan: DFSchema::empty_ref(), width: 0, schema };
     scope.expression(expr).map_err(|e| unplannable(expr, &e))
+}
+
+/// DataFusion plans `max` and `min` of values that have no order, and fails at the first rows.
+pub(super) fn check_order(function: &str, argument: &DataType) -> Result<()> {
+    if !["max", "min"].contains(&function) || !holds_map(argument) {
+        return Ok(());
+    }
+    let what = format!("{function}() does not take {}", sql_type(argument));
+    Err(Error::new(Code::TypeMismatch, what)
+        .because("maps have no order")
+        .with_help("compute it of a part of the value, such as m['key']"))
+}
+
+fn holds_map(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map(..) => true,
+        DataType::Struct(fields) => fields.iter().any(|field| holds_map(field.data_type())),
+        DataType::List(item) => holds_map(item.data_type()),
+        _ => false,
+    }
 }
 
 fn unplannable(expr: &Expr, error: &DataFusionError) -> Error {
@@ -77,7 +98,12 @@ impl Scope<'_> {
         let (expr, named, input) = self.resolve(expr)?;
         let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
         let lowered = LoweredAggregateBuilder::new(&expr, &named, &input, &props, &context).build()?;
-        AggregateCall::new(&lowered.aggregate, lowered.filter, &input).map_err(crate::errors::carry)
+        let aggregate = &lowered.aggregate;
+        for argument in aggregate.expressions() {
+            check_order(aggregate.fun().name(), &argument.data_type(&input)?)
+                .map_err(crate::errors::carry)?;
+        }
+        AggregateCall::new(aggregate, lowered.filter, &input).map_err(crate::errors::carry)
     }
 
     /// A call of an aggregate that is computed elsewhere.

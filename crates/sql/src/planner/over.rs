@@ -17,14 +17,14 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::expr::{NullTreatment, Sort, WindowFunction};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Expr, Projection, Window as Plan, WindowFunctionDefinition};
+use datafusion::logical_expr::{Expr, ExprSchemable, Projection, Window as Plan, WindowFunctionDefinition};
 use datafusion::physical_planner::create_window_expr;
 use thalweg_dataflow::spec::RowKind;
 use thalweg_dataflow::{Code, Distribution, Error, OperatorSpec, Result};
 use thalweg_operators::Expression;
 use thalweg_operators::over::{OrderBy, Over, Ranking, WindowCall};
 
-use super::expression::compile_bare;
+use super::expression::{check_order, compile_bare};
 use super::graph::Stream;
 use super::names::{Names, computed_name};
 use super::top::most_of;
@@ -200,6 +200,11 @@ fn check_call(function: &WindowFunction, plan: &DFSchema) -> Result<()> {
             (params.distinct, "DISTINCT"),
             (params.null_treatment.is_some(), "IGNORE NULLS"),
         ])?;
+    }
+    for argument in &function.params.args {
+        let data_type = argument.get_type(plan);
+        let data_type = data_type.map_err(|e| Error::internal("an argument has no type").because(e))?;
+        check_order(function.fun.name(), &data_type)?;
     }
     let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
     let call = Expr::WindowFunction(Box::new(function.clone()));
