@@ -351,7 +351,7 @@ class TestAggregate:
                 return seen
 
         query = "SELECT kept(price) AS p FROM stream GROUP BY tumble(INTERVAL '1 minute')"
-        with pytest.raises(thalweg.EngineError, match="pickle"):
+        with pytest.raises(thalweg.EngineError, match="pickle|local object"):
             answers(query, [Kept], ORDERS[:1])
 
     @pytest.mark.parametrize(
