@@ -9,7 +9,10 @@ mod reader;
 mod source;
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -122,6 +125,8 @@ pub(crate) struct Subtask {
     /// The answer to the last barrier, while what that froze is still being copied.
     pub(crate) copying: Option<Copying>,
     pub(crate) budget: Budget,
+    /// Since when it has the thread, in nanoseconds: what it waited for before was time of the others.
+    pub(crate) polled: Arc<AtomicU64>,
 }
 
 /// An answer that lacks some of what was frozen.
@@ -140,8 +145,20 @@ pub(crate) enum Feed {
 
 /// Runs a subtask to its close and reports how it ended, before anything of it is dropped.
 pub(crate) async fn run(mut subtask: Subtask, mut feed: Feed) {
-    let result = guarded(drive(&mut subtask, &mut feed)).await;
+    let (clock, polled) = (Arc::clone(&subtask.world.clock), Arc::clone(&subtask.polled));
+    let result = {
+        let mut work = pin!(guarded(drive(&mut subtask, &mut feed)));
+        std::future::poll_fn(|cx| {
+            polled.store(nanos(clock.monotonic()), Relaxed);
+            work.as_mut().poll(cx)
+        })
+        .await
+    };
     subtask.report(Word::Closed(result));
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A subtask that a rescale has made, until it knows which. What it loads before takes long, so this is
@@ -376,15 +393,24 @@ impl Subtask {
     /// Makes way for the other subtasks of this thread, now and then.
     async fn make_way(&mut self, rows: usize) {
         let now = self.world.clock.monotonic();
+        self.budget.has_the_thread_since(Duration::from_nanos(self.polled.load(Relaxed)));
         let drawn = self.random.as_ref().is_some_and(|r| thalweg_world::Random::next_u64(r) % 4 == 0);
         if !self.budget.spend(rows, now) && !drawn {
             return;
         }
-        match self.budget.share(now) {
-            Duration::ZERO => yield_now().await,
-            // The others get time, not one step each: a sink that writes and a checkpoint have several steps, between
-            // which they wait for a disk, for what took us one.
-            share => self.world.clock.sleep(share).await,
+        let share = self.budget.share(now);
+        yield_now().await;
+        // The others get time, not one step each: a sink that writes and a checkpoint have several steps, between
+        // which they wait for a disk, for what took us one.
+        if share >= TIMER_MIN {
+            self.world.clock.sleep(share).await;
+        } else {
+            for _ in 0..SHARE_YIELDS_MAX {
+                if self.world.clock.monotonic().saturating_sub(now) >= share {
+                    break;
+                }
+                yield_now().await;
+            }
         }
         self.begin_turn();
     }
@@ -399,12 +425,13 @@ const TURN_ROWS_MAX: usize = 8192;
 
 /// The longest turn, but for one message that takes longer.
 const TURN_MAX: Duration = Duration::from_millis(10);
-/// Behind a turn that was much longer, the others of the thread get this part of it,
+/// Behind a turn that was longer, the others of the thread get this part of it,
 const SHARE: u32 = 32;
-/// if that is as long as a timer can wait,
-const SHARE_MIN: Duration = Duration::from_millis(1);
 /// and no more than that.
 const SHARE_MAX: Duration = Duration::from_millis(5);
+/// For less no timer is set: they get so many steps at most.
+const TIMER_MIN: Duration = Duration::from_millis(1);
+const SHARE_YIELDS_MAX: usize = 64;
 
 /// What is left of a subtask's turn on its thread.
 #[derive(Debug, Default)]
@@ -417,6 +444,11 @@ pub(crate) struct Budget {
 impl Budget {
     fn at(began: Duration) -> Self {
         Self { began, ..Self::default() }
+    }
+
+    /// The turn is no longer than it has had the thread.
+    fn has_the_thread_since(&mut self, since: Duration) {
+        self.began = self.began.max(since);
     }
 
     /// Whether the turn is over.
@@ -432,8 +464,8 @@ impl Budget {
 
     /// What the others get of the time behind a turn that ends now.
     fn share(&self, now: Duration) -> Duration {
-        match self.took(now) / SHARE {
-            share if share >= SHARE_MIN => share.min(SHARE_MAX),
+        match self.took(now) {
+            took if took > TURN_MAX => (took / SHARE).min(SHARE_MAX),
             _ => Duration::ZERO,
         }
     }
@@ -479,8 +511,10 @@ mod tests {
 
     #[test]
     fn others_get_their_share_of_a_long_turn_only() {
-        let budget = Budget::at(ms(100));
-        assert_eq!(budget.share(ms(131)), Duration::ZERO);
+        let mut budget = Budget::at(ms(50));
+        budget.has_the_thread_since(ms(100));
+        budget.has_the_thread_since(ms(70));
+        assert_eq!(budget.share(ms(110)), Duration::ZERO);
         assert_eq!(budget.share(ms(132)), ms(1));
         assert_eq!(budget.share(ms(100_000)), SHARE_MAX);
         assert_eq!(budget.share(ms(0)), Duration::ZERO, "a clock that goes backwards");

@@ -200,6 +200,7 @@ impl Wiring {
             moving: None,
             copying: None,
             budget: Budget::default(),
+            polled: Arc::default(),
         };
         Ok((subtask, feed, commands))
     }
