@@ -9,10 +9,7 @@ mod reader;
 mod source;
 
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -125,8 +122,6 @@ pub(crate) struct Subtask {
     /// The answer to the last barrier, while what that froze is still being copied.
     pub(crate) copying: Option<Copying>,
     pub(crate) budget: Budget,
-    /// Since when it has the thread, in nanoseconds: what it waited for before was time of the others.
-    pub(crate) polled: Arc<AtomicU64>,
 }
 
 /// An answer that lacks some of what was frozen.
@@ -145,20 +140,8 @@ pub(crate) enum Feed {
 
 /// Runs a subtask to its close and reports how it ended, before anything of it is dropped.
 pub(crate) async fn run(mut subtask: Subtask, mut feed: Feed) {
-    let (clock, polled) = (Arc::clone(&subtask.world.clock), Arc::clone(&subtask.polled));
-    let result = {
-        let mut work = pin!(guarded(drive(&mut subtask, &mut feed)));
-        std::future::poll_fn(|cx| {
-            polled.store(nanos(clock.monotonic()), Relaxed);
-            work.as_mut().poll(cx)
-        })
-        .await
-    };
+    let result = guarded(drive(&mut subtask, &mut feed)).await;
     subtask.report(Word::Closed(result));
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A subtask that a rescale has made, until it knows which. What it loads before takes long, so this is
@@ -393,24 +376,20 @@ impl Subtask {
     /// Makes way for the other subtasks of this thread, now and then.
     async fn make_way(&mut self, rows: usize) {
         let now = self.world.clock.monotonic();
-        self.budget.has_the_thread_since(Duration::from_nanos(self.polled.load(Relaxed)));
         let drawn = self.random.as_ref().is_some_and(|r| thalweg_world::Random::next_u64(r) % 4 == 0);
         if !self.budget.spend(rows, now) && !drawn {
             return;
         }
         let share = self.budget.share(now);
         yield_now().await;
-        // The others get time, not one step each: a sink that writes and a checkpoint have several steps, between
-        // which they wait for a disk, for what took us one.
-        if share >= TIMER_MIN {
-            self.world.clock.sleep(share).await;
-        } else {
-            for _ in 0..SHARE_YIELDS_MAX {
-                if self.world.clock.monotonic().saturating_sub(now) >= share {
-                    break;
-                }
-                yield_now().await;
+        // After a turn that took long, the others get time too, not one step each: a sink that writes and a checkpoint
+        // have several steps, between which they wait for a disk, for what took us one.
+        for step in 0.. {
+            let given = self.world.clock.monotonic().saturating_sub(now);
+            if given >= share || given.is_zero() && step == STILL_YIELDS_MAX {
+                break;
             }
+            yield_now().await;
         }
         self.begin_turn();
     }
@@ -429,9 +408,8 @@ const TURN_MAX: Duration = Duration::from_millis(10);
 const SHARE: u32 = 32;
 /// and no more than that.
 const SHARE_MAX: Duration = Duration::from_millis(5);
-/// For less no timer is set: they get so many steps at most.
-const TIMER_MIN: Duration = Duration::from_millis(1);
-const SHARE_YIELDS_MAX: usize = 64;
+/// There are clocks that stand still: by those they get so many steps.
+const STILL_YIELDS_MAX: usize = 4096;
 
 /// What is left of a subtask's turn on its thread.
 #[derive(Debug, Default)]
@@ -444,11 +422,6 @@ pub(crate) struct Budget {
 impl Budget {
     fn at(began: Duration) -> Self {
         Self { began, ..Self::default() }
-    }
-
-    /// The turn is no longer than it has had the thread.
-    fn has_the_thread_since(&mut self, since: Duration) {
-        self.began = self.began.max(since);
     }
 
     /// Whether the turn is over.
@@ -511,9 +484,7 @@ mod tests {
 
     #[test]
     fn others_get_their_share_of_a_long_turn_only() {
-        let mut budget = Budget::at(ms(50));
-        budget.has_the_thread_since(ms(100));
-        budget.has_the_thread_since(ms(70));
+        let budget = Budget::at(ms(100));
         assert_eq!(budget.share(ms(110)), Duration::ZERO);
         assert_eq!(budget.share(ms(132)), ms(1));
         assert_eq!(budget.share(ms(100_000)), SHARE_MAX);

@@ -200,7 +200,6 @@ impl Wiring {
             moving: None,
             copying: None,
             budget: Budget::default(),
-            polled: Arc::default(),
         };
         Ok((subtask, feed, commands))
     }
