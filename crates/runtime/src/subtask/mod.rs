@@ -382,11 +382,10 @@ impl Subtask {
         }
         let share = self.budget.share(now);
         yield_now().await;
-        // After a turn that took long, the others get time too, not one step each: a sink that writes and a checkpoint
-        // have several steps, between which they wait for a disk, for what took us one.
-        for step in 0.. {
-            let given = self.world.clock.monotonic().saturating_sub(now);
-            if given >= share || given.is_zero() && step == STILL_YIELDS_MAX {
+        // After a turn that took long, the others get one too, not one step each: a sink that writes has several
+        // steps for what took us one.
+        for _ in 0..SHARE_YIELDS_MAX {
+            if share.is_zero() || self.world.clock.monotonic().saturating_sub(now) >= share {
                 break;
             }
             yield_now().await;
@@ -404,12 +403,12 @@ const TURN_ROWS_MAX: usize = 8192;
 
 /// The longest turn, but for one message that takes longer.
 const TURN_MAX: Duration = Duration::from_millis(10);
-/// Behind a turn that was longer, the others of the thread get this part of it,
-const SHARE: u32 = 32;
-/// and no more than that.
+/// Behind a turn that was longer, the others of the thread get this part of it, if they want it.
+const SHARE: u32 = 64;
+/// And no more than that,
 const SHARE_MAX: Duration = Duration::from_millis(5);
-/// There are clocks that stand still: by those they get so many steps.
-const STILL_YIELDS_MAX: usize = 4096;
+/// nor more than so many steps, for there are clocks that stand still.
+const SHARE_YIELDS_MAX: usize = 4096;
 
 /// What is left of a subtask's turn on its thread.
 #[derive(Debug, Default)]
@@ -486,7 +485,7 @@ mod tests {
     fn others_get_their_share_of_a_long_turn_only() {
         let budget = Budget::at(ms(100));
         assert_eq!(budget.share(ms(110)), Duration::ZERO);
-        assert_eq!(budget.share(ms(132)), ms(1));
+        assert_eq!(budget.share(ms(164)), ms(1));
         assert_eq!(budget.share(ms(100_000)), SHARE_MAX);
         assert_eq!(budget.share(ms(0)), Duration::ZERO, "a clock that goes backwards");
     }
