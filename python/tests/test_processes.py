@@ -273,10 +273,13 @@ def test_a_second_ctrl_c_ends_a_function_that_waits(tmp_path: Path) -> None:
 
 THREADS = """
 import pathlib
+import time
 import thalweg
 
 def threads(_):
-    names = [(task / "comm").read_text().strip() for task in pathlib.Path("/proc/self/task").iterdir()]
+    # A thread has the name of the one that began it until it runs.
+    time.sleep(0.5)
+    names = {(task / "comm").read_text().strip() for task in pathlib.Path("/proc/self/task").iterdir()}
     return str(sum(name.startswith("data-") for name in names)) + "\\n"
 
 app = thalweg.Application("threads")
