@@ -115,8 +115,7 @@ fn run(
     application: impl FnOnce(&Arguments) -> Result<(Application, ForeignFunctions)>,
 ) -> Result<Exit, Failed> {
     let mut settings = keep.settings(&args.set)?;
-    let (application, functions) = application(&Arguments::new(args.own.clone()))?;
-    let program = build_with_functions(application, &functions, &settings)?;
+    let program = planned(args, &settings, application)?;
     let keep = keep.keep(Some(&program.name))?;
     if program.is_entered {
         let threads = || available_parallelism().map_or(1, NonZero::get).min(args.parallelism.get() as usize);
@@ -130,9 +129,7 @@ fn check(
     args: &ProgramArgs,
     application: impl FnOnce(&Arguments) -> Result<(Application, ForeignFunctions)>,
 ) -> Result<Exit, Failed> {
-    let settings = args.set.settings()?;
-    let (application, functions) = application(&Arguments::new(args.own.clone()))?;
-    let program = build_with_functions(application, &functions, &settings)?;
+    let program = planned(args, &args.set.settings()?, application)?;
     print_line(format_args!("{}: ok", program.name))?;
     Ok(Exit::SUCCESS)
 }
@@ -142,11 +139,19 @@ fn explain(
     json: bool,
     application: impl FnOnce(&Arguments) -> Result<(Application, ForeignFunctions)>,
 ) -> Result<Exit, Failed> {
-    let settings = args.set.settings()?;
-    let (application, functions) = application(&Arguments::new(args.own.clone()))?;
-    let program = build_with_functions(application, &functions, &settings)?;
+    let program = planned(args, &args.set.settings()?, application)?;
     print_explanation(&thalweg_sql::explain(&program.graph, &[], args.parallelism.get()), json)?;
     Ok(Exit::SUCCESS)
+}
+
+/// The application as these arguments make it.
+fn planned(
+    args: &ProgramArgs,
+    settings: &Settings,
+    application: impl FnOnce(&Arguments) -> Result<(Application, ForeignFunctions)>,
+) -> Result<Program, Vec<Error>> {
+    let (application, functions) = application(&Arguments::new(args.own.clone())).map_err(|e| vec![e])?;
+    build_with_functions(application, &functions, settings)
 }
 
 /// The graph and the functions of an application, its SQL planned.
@@ -161,8 +166,7 @@ pub fn build_with_functions(
     settings: &Settings,
 ) -> Result<Program, Vec<Error>> {
     let connectors = engine::connectors(settings, &StdoutTarget::process());
-    application.set_max_future_skew(settings.max_future_skew);
-    application.build(&Sql(engine::planner(connectors, functions, settings)))
+    application.build(&Sql(engine::planner(connectors, functions, settings)), settings.max_future_skew)
 }
 
 /// Plans the SQL within an application.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thalweg::app::{Application, NoSql, encode};
@@ -245,7 +246,7 @@ fn program(input: &Arc<Input>, sink: LedgerSpec, fate: &Arc<Fate>) -> Result<(Gr
             [format!("{split},{number},{key},{v},{count}")]
         })
         .sink("out", Arc::new(sink), encode::display);
-    let program = application.build(&NoSql).map_err(unplanned)?;
+    let program = application.build(&NoSql, Duration::MAX).map_err(unplanned)?;
     Ok((program.graph, program.functions))
 }
 

@@ -56,12 +56,6 @@ impl Application {
         self.plan.borrow_mut().policy = policy;
     }
 
-    /// How far ahead of the wall clock a record of a live source may move its
-    /// watermark; 5 minutes by default. Who runs the application by its command sets it with `--set max-future-skew`.
-    pub fn set_max_future_skew(&self, skew: Duration) {
-        self.plan.borrow().skew_max.set(skew);
-    }
-
     /// Puts something around the calls of the program's functions: an interpreter that must be entered,
     /// say. `around` gets the work of a batch, or of another call of the engine, and does it before it returns.
     pub fn enter_with(&self, around: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) {
@@ -169,13 +163,15 @@ impl Application {
         self.sql(&format!("{script};\nSELECT * FROM {view}"), &[])
     }
 
-    /// The graph of all pipelines.
+    /// The graph of all pipelines. A record of a live source that is further ahead of the wall clock than
+    /// `max_future_skew` moves no watermark.
     ///
     /// # Errors
     /// All that is wrong with what was declared, and with its SQL.
-    pub fn build(self, planner: &dyn SqlPlanner) -> Result<Program, Vec<Error>> {
+    pub fn build(self, planner: &dyn SqlPlanner, max_future_skew: Duration) -> Result<Program, Vec<Error>> {
         let name = self.plan.borrow().name.clone();
         let plan = self.plan.replace(Plan::new(name));
+        plan.skew_max.set(max_future_skew);
         crate::build::build(plan, planner)
     }
 }

@@ -16,6 +16,7 @@ pub use hand::{frames, kept, records, table};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
@@ -78,7 +79,7 @@ impl Driver {
     /// # Errors
     /// All that is wrong with the application.
     pub fn new(application: Application) -> Result<Self, Vec<Error>> {
-        Self::of(application.build(&NoSql)?).map_err(|error| vec![error])
+        Self::of(application.build(&NoSql, Duration::MAX)?).map_err(|error| vec![error])
     }
 
     /// Drives a program.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thalweg_app::driver::{frames, kept};
@@ -59,7 +60,7 @@ fn pipelines_share_a_state_and_see_each_other() {
 
 #[test]
 fn a_shared_state_is_one_node_with_a_port_for_each_pipeline() {
-    let program = market().build(&thalweg_app::NoSql).unwrap();
+    let program = market().build(&thalweg_app::NoSql, Duration::MAX).unwrap();
     let (id, node) = program.graph.nodes().find(|(_, node)| node.id.as_str() == "prices/state").unwrap();
     let ports = |edges: Vec<(u16, u16)>| edges;
     let ins = program.graph.inputs(id).map(|edge| (edge.from.1.0, edge.to.1.0)).collect();
@@ -71,7 +72,7 @@ fn a_shared_state_is_one_node_with_a_port_for_each_pipeline() {
 
 /// A graph, an edge in a line.
 fn edges(application: Application) -> String {
-    let graph = application.build(&thalweg_app::NoSql).unwrap().graph;
+    let graph = application.build(&thalweg_app::NoSql, Duration::MAX).unwrap().graph;
     let name = |id| match graph.node(id).parallelism {
         Some(parallelism) => format!("{} x{parallelism}", graph.node(id).id),
         None => graph.node(id).id.to_string(),
@@ -104,7 +105,7 @@ out/computation x1 -Rebalance-> out/sink
 fn a_graph_travels_and_finds_its_closures_again_by_name() {
     let mut registry = Registry::default();
     thalweg_app::register(&mut registry);
-    let program = market().build(&thalweg_app::NoSql).unwrap();
+    let program = market().build(&thalweg_app::NoSql, Duration::MAX).unwrap();
     let mut operators = 0;
     for (_, node) in program.graph.nodes() {
         let Piece::Operator(spec) = &node.piece else { continue };

@@ -50,11 +50,11 @@ fn times(stream: Stream<i64>) {
 }
 
 fn drive(application: Application) -> Driver {
-    Driver::of(application.build(&Same).expect("a sound application")).expect("it starts")
+    Driver::of(application.build(&Same, Duration::MAX).expect("a sound application")).expect("it starts")
 }
 
 fn told(application: Application) -> String {
-    let errors = application.build(&Same).expect_err("an unsound application");
+    let errors = application.build(&Same, Duration::MAX).expect_err("an unsound application");
     errors.iter().map(|error| format!("{error}\n")).collect()
 }
 

@@ -85,14 +85,8 @@ impl Remembered for () {
 
 /// How far ahead of the wall clock a record of a live source may move its watermark. Steps hold it before it is
 /// known: it comes with the settings of the job.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SkewMax(Arc<AtomicI64>);
-
-impl Default for SkewMax {
-    fn default() -> Self {
-        Self(Arc::new(AtomicI64::new(5 * 60 * 1_000_000_000)))
-    }
-}
 
 impl SkewMax {
     pub(crate) fn set(&self, skew: Duration) {
