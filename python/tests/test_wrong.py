@@ -231,9 +231,9 @@ class Trap:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: lambda: 1, "key_by '<lambda>' raised AttributeError: Can't pickle local object|key_by '<lambda>' raised PicklingError"),
+        (lambda: lambda: 1, "key_by '<lambda>' raised AttributeError: Can't |key_by '<lambda>' raised PicklingError"),
         (lambda: threading.Lock(), "raised TypeError: cannot pickle '_thread.lock' object"),
-        (lambda: open("/dev/null"), "raised TypeError: cannot pickle '_io.TextIOWrapper' object"),
+        (lambda: open("/dev/null"), "raised TypeError: cannot pickle '_io.TextIOWrapper' object|cannot pickle 'TextIOWrapper' instances"),
         (nested, "key_by '<lambda>' raised RecursionError: maximum recursion depth exceeded"),
         (Endless, "key_by '<lambda>' raised RecursionError"),
         (Trap, "a record behind key_by '<lambda>' cannot be read: ValueError: boom"),
@@ -252,7 +252,7 @@ def test_state_that_cannot_be_written_is_told() -> None:
 
     driver = program(lambda s: by_none(s).stateful("x", keep, state=list))
     assert given(driver, "1", "2") == [b"1", b"2"]
-    with pytest.raises(thalweg.EngineError, match="(?i)can't pickle|PicklingError") as told:
+    with pytest.raises(thalweg.EngineError, match="AttributeError: Can't|PicklingError") as told:
         driver.restart()
     assert "a state of 'x' cannot be written" in str(told.value) and "the state was [<function" in str(told.value)
 
@@ -262,9 +262,9 @@ def test_a_record_that_cannot_be_written_at_a_branch_is_shown() -> None:
     records = application.source("in", connector="tcp").map(lambda record: lambda: record)
     for name in ("a", "b"):
         records.map(lambda function: function()).sink(name, connector="stdout")
-    with pytest.raises(thalweg.EngineError, match="(?i)can't pickle|PicklingError") as told:
+    with pytest.raises(thalweg.EngineError, match="AttributeError: Can't|PicklingError") as told:
         Driver(application).frame("in", "x")
-    assert "it was <function" in str(told.value)
+    assert "a record of type 'Object' cannot be written" in str(told.value) and "it was <function" in str(told.value)
 
 
 def test_huge_records_cross() -> None:

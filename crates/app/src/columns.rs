@@ -145,7 +145,7 @@ impl<T: Record> Layout<T> {
     pub(crate) fn check_key(&self) -> Result<()> {
         let empty = new_empty_array(&self.data_type);
         hash_keys(&[empty], &mut Vec::new()).map_err(|why| {
-            Error::new(Code::InvalidType, format!("'{}' cannot be a key", type_name::<T>())).because(why)
+            Error::new(Code::InvalidType, format!("'{}' cannot be a key", name_of::<T>())).because(why)
         })
     }
 
@@ -267,7 +267,7 @@ impl<T: Record> Table<T> {
         };
         let there: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         let help = format!("the columns are '{}'", there.join("', '"));
-        let name = type_name::<T>();
+        let name = name_of::<T>();
         Err(Error::new(Code::TypeMismatch, format!("rows cannot be read as '{name}': {what}"))
             .with_help(help))
     }
@@ -281,7 +281,7 @@ impl<T: Record> Table<T> {
             (Table::Value(_), [field], [column]) => traced::read_items(field, column),
             (Table::Value(_), ..) => Err(Error::new(
                 Code::TypeMismatch,
-                format!("'{}' is one value, and there are {} columns", type_name::<T>(), columns.len()),
+                format!("'{}' is one value, and there are {} columns", name_of::<T>(), columns.len()),
             )),
             (Table::Fields(_), ..) => traced::read_fields(fields, columns),
         }
@@ -306,8 +306,15 @@ impl<T: Record> WriteRows<T> for TableWriter<T> {
 
 /// A value of this type cannot be written or read.
 fn unfit<T>(what: &str, why: impl std::fmt::Display) -> Error {
-    let name = type_name::<T>();
+    let name = name_of::<T>();
     Error::new(Code::BadRecord, format!("a record of type '{name}' cannot be {what}")).because(why)
+}
+
+/// A type as people write it: without the modules that its parts stand in.
+fn name_of<T>() -> String {
+    let ends = |c: char| !c.is_alphanumeric() && !matches!(c, '_' | ':');
+    let parts = type_name::<T>().split_inclusive(ends);
+    parts.map(|part| part.rsplit("::").next().unwrap_or(part)).collect()
 }
 
 #[cfg(test)]

@@ -107,3 +107,10 @@ fn a_null_where_the_type_has_none_is_an_error() {
     let flags: ArrayRef = Arc::new(arrow::array::BooleanArray::from(vec![None]));
     assert!(table.read(&[Arc::new(Field::new("flag", DataType::Boolean, true))], &[flags]).is_err());
 }
+
+#[test]
+fn a_type_is_named_as_people_write_it() {
+    assert_eq!(name_of::<Nested>(), "Nested");
+    assert_eq!(name_of::<(Vec<String>, [Option<i64>; 2])>(), "(Vec<String>, [Option<i64>; 2])");
+    assert_eq!(name_of::<&str>(), "&str");
+}
