@@ -138,8 +138,12 @@ def test_keys_are_kept_apart(key: object) -> None:
     assert driver.frames("out")[-1] == repr([at, at]).encode()
 
 
-def test_equal_numbers_are_one_key() -> None:
-    equal = [1, 1.0, True]
+EQUAL = [[1, 1.0, True], [0, -0.0, False], [2**63, 2.0**63], [-(2**63), -(2.0**63)], [int(1e300), 1e300], [(1, 2**63), (1.0, 2.0**63)]]
+
+
+@pytest.mark.parametrize("equal", EQUAL, ids=lambda equal: repr(equal[1]))
+def test_equal_numbers_are_one_key(equal: list) -> None:
+    assert len(set(equal)) == 1
 
     def number(record, seen):
         seen.append(record)
@@ -149,9 +153,9 @@ def test_equal_numbers_are_one_key() -> None:
     records = application.source("in", connector="tcp", decoder=lambda frame: int(frame))
     records.key_by(lambda i: equal[i]).stateful("seen", number, state=list).sink("out", connector="stdout", encoder=str)
     driver = Driver(application)
-    for index in range(3):
+    for index in range(len(equal)):
         driver.frame("in", str(index))
-    assert driver.frames("out") == [b"1", b"2", b"3"]
+    assert driver.frames("out") == [str(index + 1).encode() for index in range(len(equal))]
 
 
 class Point:

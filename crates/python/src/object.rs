@@ -140,15 +140,15 @@ fn write_part(key: &Bound<'_, PyAny>, to: &mut Vec<u8>, depth: usize) -> PyResul
     if let Ok(flag) = key.cast_exact::<PyBool>() {
         fixed(b'i', &i64::from(flag.is_true()).to_le_bytes(), to);
     } else if let Ok(number) = key.cast_exact::<PyFloat>() {
-        // -2^63 and 2^63 are floats; all whole ones between have an integer that is equal.
-        let (value, bound) = (number.value(), 9_223_372_036_854_775_808.0);
-        if value.trunc() == value && (-bound..bound).contains(&value) {
-            fixed(b'i', &(value as i64).to_le_bytes(), to);
-        } else if value.is_nan() {
+        let value = number.value();
+        if value.is_nan() {
             return Err(PyValueError::new_err("NaN is not equal to itself, so it is no key"));
-        } else {
-            fixed(b'd', &value.to_le_bytes(), to);
         }
+        // A whole one has an integer that is equal.
+        if value.is_finite() && value.trunc() == value {
+            return write_part(&number.call_method0("__int__")?, to, depth);
+        }
+        fixed(b'd', &value.to_le_bytes(), to);
     } else if let Ok(items) = key.cast_exact::<PyTuple>() {
         if depth == DEPTH_MAX {
             return Err(PyValueError::new_err(format!(
