@@ -311,7 +311,7 @@ def test_an_async_function_is_refused_where_nobody_awaits_it() -> None:
     for misuse in (words.map, words.filter, words.flat_map, words.key_by):
         with pytest.raises(TypeError, match="'same' is an 'async def' function, which 'async_map' calls"):
             misuse(same)
-    with pytest.raises(TypeError, match="'count' is a state computation, and a computation is wanted here"):
+    with pytest.raises(TypeError, match="'count' is a state computation, and a computation of one record is wanted here"):
         words.async_map(thalweg.state_computation(state=dict, name="count")(same))
 
 
@@ -425,3 +425,21 @@ def test_a_killed_job_of_batches_and_calls_gives_each_row_once(tmp_path: Path) -
         assert "error[" not in err and code in (0, -9), err
     assert code == 0 and recovered >= 2, err
     assert [int(line) for line in out.read_text().split()] == list(range(0, 2 * rows, 2))
+
+
+def test_a_record_waits_for_its_call_as_it_was_given() -> None:
+    def total(number: int, totals: list[int]) -> list[int]:
+        totals.append(number)
+        return totals
+
+    async def shown(record: list[int]) -> str:
+        return f"{sum(record)} "
+
+    application = thalweg.Application("own")
+    numbers = application.source("in", connector="tcp", decoder=lambda frame: int(frame))
+    totals = numbers.key_by(lambda _: 1).stateful("totals", total, state=list)
+    totals.async_map(shown).sink("out", connector="stdout")
+    driver = Driver(application)
+    for number in range(1, 6):
+        driver.frame("in", str(number))
+    assert driver.text("out") == "1 3 6 10 15 "

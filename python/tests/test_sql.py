@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Callable, NamedTuple, Optional, TypedDict
 import pytest
 
 import thalweg
+from processes import run
 from thalweg.testing import Driver
 
 
@@ -59,6 +61,7 @@ VALUES = [
     ("TIMESTAMP", NOON),
     ("TIMESTAMP(3)", NOON.replace(microsecond=123000)),
     ("TIMESTAMP(0)", datetime(1901, 1, 1, tzinfo=timezone.utc)),
+    ("TIMESTAMP(6)", datetime(2250, 7, 6, 23, 28, 9, 301242, tzinfo=timezone.utc)),
     ("INTERVAL", timedelta(0)),
     ("INTERVAL", timedelta(days=400, hours=23, microseconds=1)),
     ("INTERVAL", -timedelta(hours=1, microseconds=1)),
@@ -92,6 +95,8 @@ WRONG = [
     ("BIGINT UNSIGNED", -1),
     ("DOUBLE", "0.5"),
     ("DOUBLE", False),
+    ("DOUBLE", 2**53 + 1),
+    ("FLOAT", 1e300),
     ("BOOLEAN", 1),
     ("TEXT", b"a"),
     ("TEXT", 5),
@@ -464,3 +469,51 @@ def test_a_sink_of_rows_has_the_formats_of_sql(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(SINK.replace("FORMAT", "format='jsn'"))
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 3 and "jsn" in done.stderr, done.stderr
+
+
+@dataclass
+class Place:
+    lat: float
+
+
+@dataclass
+class Stop:
+    name: str
+    place: Place
+
+
+@dataclass
+class Trip:
+    stops: list[Stop]
+
+
+def test_a_list_of_objects_whose_last_field_is_an_object() -> None:
+    trip = Trip([Stop("a", Place(1.5)), Stop("b", Place(2.5))])
+    got = answers("SELECT stops[2] AS stop, cardinality(stops) AS n FROM stream", Trip, [trip])
+    assert got == [{"stop": {"name": "b", "place": {"lat": 2.5}}, "n": 2}]
+
+
+def test_a_query_with_a_name_is_known_by_it(tmp_path: Path) -> None:
+    select = "SELECT count(*) AS n FROM stream WHERE n > {n} GROUP BY tumble(INTERVAL '10 seconds')"
+    queries = [f'rows.sql("{select.format(n=n)}", "above {n}").discard()' for n in (1, 2)]
+
+    def filters(lines: list[str]) -> dict[str, str]:
+        (tmp_path / "app.py").write_text(
+            "import thalweg\n"
+            "app = thalweg.Application('named')\n"
+            "rows = app.source('in', connector='single_file', path='in.txt').rows({'n': 'BIGINT'})\n" + "\n".join(lines)
+        )
+        code, out, err = run("-m", "thalweg", "explain", "app.py", "--json", folder=tmp_path)
+        assert (code, err) == (0, "")
+        nodes = [node for chain in json.loads(out)["chains"] for node in chain["operators"]]
+        return {node["id"]: node["label"] for node in nodes if node["kind"] == "filter"}
+
+    assert filters(queries) == {"sql-above 1/query/filter": "n > 1", "sql-above 2/query/filter": "n > 2"}
+    assert filters(queries) == filters(queries[::-1])
+    application = thalweg.Application("twice")
+    for _ in range(2):
+        application.sql("SELECT 1 AS one", "same").discard()
+    with pytest.raises(thalweg.EngineError, match="two scripts have the name 'same'"):
+        Driver(application)
+    with pytest.raises(TypeError, match="the name of a query is a text, not 5"):
+        application.sql("SELECT 1 AS one", 5)  # type: ignore[arg-type]

@@ -167,6 +167,60 @@ def test_processes_of_functions_work(tmp_path: Path) -> None:
     assert complete(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["ProcessPoolExecutor(2)", "Process(target=time.sleep, args=(3600,), daemon=True).start()"])
+def test_processes_that_functions_leave_end_with_the_job(tmp_path: Path, kind: str) -> None:
+    for _ in range(2):
+        program(
+            tmp_path,
+            "from concurrent.futures import ProcessPoolExecutor\n"
+            "        from multiprocessing import Process\n"
+            f"        thalweg.left = {kind}\n"
+            "        if thalweg.left: thalweg.left.submit(abs, -1).result()",
+        )
+        # Whoever lives on has the output, and is waited for, and the state's folder, which the next cannot have.
+        code, out, err = run("-W", "ignore::DeprecationWarning", "app.py", *KEPT, folder=tmp_path)
+        assert (code, out) == (0, "before\nafter\n"), err
+        assert complete(tmp_path)
+
+
+def test_a_copy_that_an_async_function_forks_ends(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("a\nb\n")
+    (tmp_path / "app.py").write_text(
+        "import os, thalweg\n"
+        "async def fork(record):\n"
+        "    os.fork()\n"
+        "    return record\n"
+        "application = thalweg.Application('forks')\n"
+        "lines = application.source('in', connector='single_file', path='in.txt')\n"
+        "lines.async_map(fork).sink('out', connector='single_file', path='out.txt')\n"
+        "thalweg.run(application)\n"
+    )
+    # It waits for all that have the output.
+    code, _, err = run("-W", "ignore::DeprecationWarning", "app.py", folder=tmp_path)
+    assert code == 0 and "a function has forked, and returned in the copy too" in err, err
+    assert (tmp_path / "out.txt").read_text() == "a\nb\n"
+
+
+def test_ctrl_c_ends_a_pickle_that_does_not_return(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("a\n")
+    (tmp_path / "app.py").write_text(
+        "import thalweg\n"
+        "class Endless:\n"
+        "    def __reduce__(self):\n"
+        "        print('in', flush=True)\n"
+        "        while True: pass\n"
+        "application = thalweg.Application('pickles')\n"
+        "lines = application.source('in', connector='single_file', path='in.txt').map(lambda line: Endless())\n"
+        "lines.key_by(lambda record: 1).stateful('count', lambda record, state: None, state=list).discard()\n"
+        "thalweg.run(application)\n"
+    )
+    with Process("-u", "app.py", folder=tmp_path) as process:
+        assert process.process.stdout is not None
+        assert process.process.stdout.readline() == "in\n"
+        code, _, err = process.interrupted()
+    assert code == 131 and "the pickling of an object does not return" in err and "__reduce__" in err, err
+
+
 DEEDS_OF_COPIES = {
     # Of a pool that ends before its processes have said that they are there: it ends them by SIGTERM.
     "terminated": "[time.sleep(60), os._exit(0)]",
@@ -209,3 +263,23 @@ def test_flags_from_the_program_run_it_in_its_own_process(tmp_path: Path) -> Non
         "print(seen)\n"
     )
     assert run("app.py", folder=tmp_path) == (0, "[b'a', b'b']\n", "")
+
+
+@pytest.mark.parametrize("why", ["threading.Thread(target=time.sleep, args=(1,)).start()", "pass"])
+def test_a_limit_that_nobody_watches_over_is_told(tmp_path: Path, why: str) -> None:
+    flags = "'--set', 'call-timeout=5m', '--set', 'memory-max=8GiB'"
+    given = f", [{flags}]" if why == "pass" else ""
+    (tmp_path / "in.txt").write_text("a\n")
+    (tmp_path / "app.py").write_text(
+        "import threading, time, thalweg\n"
+        "application = thalweg.Application('here')\n"
+        "application.source('in', connector='single_file', path='in.txt').discard()\n"
+        f"{why}\n"
+        f"thalweg.run(application{given})\n"
+    )
+    own = [] if given else ["--set", "call-timeout=5m", "--set", "memory-max=8GiB"]
+    code, _, err = run("app.py", *own, folder=tmp_path)
+    assert code == 0 and [line.split(":")[:2] for line in err.splitlines()] == [
+        ["warning", " 'call-timeout' does nothing"],
+        ["warning", " 'memory-max' does nothing"],
+    ], err

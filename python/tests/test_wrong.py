@@ -245,6 +245,44 @@ def test_a_record_that_cannot_be_written_is_told(make: Callable[[], Any], words:
     assert any(word in said for word in words.split("|")), said
 
 
+def test_what_no_step_can_use_is_refused_where_it_is_declared() -> None:
+    application = thalweg.Application("misuse")
+    stream = application.source("in", connector="tcp")
+
+    @thalweg.computation_multi
+    async def many(record: Any) -> list[Any]:
+        return [record]
+
+    @thalweg.key_extractor
+    def key(record: Any) -> Any:
+        return record
+
+    @thalweg.computation
+    def one(record: Any) -> Any:
+        return record
+
+    async def awaited() -> list[Any]:
+        return []
+
+    rows = stream.rows({"n": "BIGINT"})
+    refused: list[tuple[Callable[[], Any], str]] = [
+        (lambda: stream.async_map(many), "'many' is a computation of many, and a computation of one record is wanted here"),
+        (lambda: stream.with_event_time(key), "'key' is a key extractor, and an event time is a function without a decorator"),
+        (lambda: stream.flat_map(one), "'one' gives one record for each, which 'map' takes"),
+        (lambda: by_none(stream).stateful("x", lambda record, state: None, state=int), "no 'int' can be"),
+        (lambda: application.state("x", key), "'key' is a key extractor, and what makes a state is a function without"),
+        (lambda: application.state("x", awaited), "'awaited' is an 'async def' function"),
+        (lambda: rows.map_batches(awaited, {"n": "BIGINT"}), "'awaited' is an 'async def' function"),
+        (lambda: rows.to(awaited), "'awaited' has no decorator of thalweg: use 'map_batches'"),
+        (lambda: thalweg.tumble(0), "'width' is a number of seconds above 0"),
+    ]
+    for misuse, words in refused:
+        with pytest.raises((TypeError, ValueError), match=words):
+            misuse()
+    with pytest.raises(AttributeError, match="'Rows' has no 'map': call 'records' before"):
+        rows.map  # type: ignore[attr-defined]
+
+
 def test_state_that_cannot_be_written_is_told() -> None:
     def keep(record: Any, state: list[Any]) -> int:
         state.append(lambda: record)
@@ -408,17 +446,18 @@ def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
         assert out == ""
         return code, err
 
-    assert loaded(None) == (4, "error[file-not-found]: there is no file 'app.py'\n")
+    code, err = loaded(None)
+    assert code == 4 and err.startswith("error[file-not-found]: there is no file 'app.py'\n  help: "), err
     code, err = loaded("import no_such_module\n")
     assert code == 3 and "No module named 'no_such_module'" in err
-    assert err.endswith("error[invalid-program]: 'app.py' cannot be loaded: ModuleNotFoundError\n"), err
+    assert "\nerror[invalid-program]: 'app.py' cannot be loaded: ModuleNotFoundError\n  help: " in err, err
     code, err = loaded("x = 1\n")
     assert code == 3 and err.startswith("error[invalid-program]: 'app.py' declares no application\n")
     two = "import thalweg\na = thalweg.Application('a')\nb = thalweg.Application('b')\n"
     code, err = loaded(two)
     assert code == 3 and err.startswith("error[invalid-program]: 'app.py' declares 2 applications: 'a', 'b'\n")
     code, err = loaded("def (\n")
-    assert code == 3 and err.endswith("'app.py' cannot be loaded: SyntaxError\n"), err
+    assert code == 3 and "'app.py' cannot be loaded: SyntaxError\n" in err, err
     code, err = loaded("import thalweg\na = thalweg.Application('a')\nl = a.dead_letters()\nl.map(str, on_error=l)\n")
     assert code == 3 and "ValueError: map 'str' reads 'dead letters', so its own cannot go there: that is a loop" in err
 

@@ -5,12 +5,19 @@ from typing import Any, final
 
 from .application import Application
 
-__all__ = ["Driver", "EngineError", "Supervisor", "__version__", "main", "refuse_pickles", "run"]
+__all__ = ["Driver", "EngineError", "Supervisor", "__version__", "end_if_copy", "main", "refuse_pickles", "run"]
 
 __version__: str
 
 class EngineError(Exception):
     """What the engine refuses, or why it failed."""
+
+    code: str
+    """The error's name in the list of errors."""
+    what: str
+    """The error in a line."""
+    why: str | None
+    """What led to it, a traceback say."""
 
 @final
 class Driver:
@@ -30,6 +37,9 @@ class Supervisor:
     def ended(self) -> None: ...
     def exiting(self, stack: str) -> None: ...
     def watch(self, process: int) -> int: ...
+
+def end_if_copy() -> None:
+    """Ends this process if it is a copy that a function has forked."""
 
 def refuse_pickles(refused: bool) -> None:
     """Refuses to make or open pickles from here on, or takes them again."""

@@ -21,6 +21,9 @@ from .windows import Aggregation, Seconds, Windows, aggregation_of, seconds_of
 
 F = TypeVar("F")
 
+# Classes whose objects no function can change.
+_UNCHANGING = {bool, int, float, complex, str, bytes, tuple, frozenset, type(None)}
+
 
 @dataclass
 class Step:
@@ -104,7 +107,9 @@ class Application:
             if known.make is not make:
                 raise ValueError(f"the state '{name}' is declared twice, with different makers")
             return known
-        step = Step("state", [], name, _callable(make, "what makes a state"), shape=shape_of(make))
+        if isinstance(make, type) and make in _UNCHANGING:
+            raise TypeError(f"a state is changed where it is, and no '{make.__name__}' can be: use a dataclass, a 'dict' or a 'list'")
+        step = Step("state", [], name, _plain(make, "what makes a state"), shape=shape_of(make))
         state = State(self, self._add(step), make)
         self._states[name] = state
         return state
@@ -129,30 +134,36 @@ class Application:
         self.functions.append(declared)
         return function
 
-    def sql(self, text: str, **tables: Rows) -> Stream:
+    def sql(self, text: str, name: str | None = None, /, **tables: Rows) -> Stream:
         """The rows that SQL answers, each a `dict` of its columns: `application.sql("SELECT …", orders=rows)`.
 
         `text` ends with one `SELECT`, which reads the given rows as tables by their names, and what the
         statements before it declare. Times come as `datetime` in UTC, to the microsecond; NULL as `None`.
-        """
-        return self.sql_rows(text, **tables).records()
 
-    def sql_rows(self, text: str, **tables: Rows) -> Rows:
+        By its `name` the query's state is found again where the program has changed; without one it is known by how
+        many stand before it.
+        """
+        return self.sql_rows(text, name, **tables).records()
+
+    def sql_rows(self, text: str, name: str | None = None, /, **tables: Rows) -> Rows:
         """The rows that SQL answers, as rows: for functions of batches, for other SQL, for sinks."""
         if not isinstance(text, str):
             raise TypeError(f"SQL is a text, not {text!r}")
-        for name, rows in tables.items():
+        if name is not None and (not isinstance(name, str) or not name):
+            raise TypeError(f"the name of a query is a text, not {name!r}")
+        for table, rows in tables.items():
             if not isinstance(rows, Rows):
-                raise TypeError(f"the table '{name}' is made of a stream by its method 'rows', not {rows!r}")
+                raise TypeError(f"the table '{table}' is made of a stream by its method 'rows', not {rows!r}")
             if rows._application is not self:
-                raise ValueError(f"the table '{name}' is of another application")
+                raise ValueError(f"the table '{table}' is of another application")
         inputs = [rows._place for rows in tables.values()]
-        step = Step("sql", inputs, "sql", options={"text": text}, tables=list(tables))
+        options = {"text": text} if name is None else {"text": text, "name": name}
+        step = Step("sql", inputs, name or "sql", options=options, tables=list(tables))
         return Rows(self, self._add(step))
 
-    def view(self, script: str, name: str) -> Stream:
+    def view(self, script: str, view: str, name: str | None = None, /) -> Stream:
         """The rows of a table or view that a script of SQL declares, each a `dict` of its columns."""
-        return self.sql(f"{script.rstrip().rstrip(';')};\nSELECT * FROM {name}")
+        return self.sql(f"{script.rstrip().rstrip(';')};\nSELECT * FROM {view}", name)
 
     def _add(self, step: Step) -> int:
         self.steps.append(step)
@@ -265,7 +276,7 @@ class Stream(_Flow):
         if mark is None:
             raise TypeError(f"{_shown(function)} has no decorator of thalweg: use 'map', 'filter' or 'flat_map'")
         if mark.kind != "computation":
-            raise TypeError(f"{_shown(function)} is a {mark.kind}: {_PLACES[mark.kind]}")
+            raise TypeError(f"{_shown(function)} is {_what(mark)}: {_PLACES[mark.kind]}")
         if mark.batch:
             raise TypeError(f"{_shown(function)} is a computation of batches, which reads rows: call 'rows' before")
         if inspect.iscoroutinefunction(function) and not mark.many:
@@ -287,7 +298,9 @@ class Stream(_Flow):
     def flat_map(self, function: Callable[[Any], Iterable[Any] | None], *, on_error: OnError | None = None) -> Stream:
         """Any number of records for each: a list, a generator, `None`. A generator is asked for the next
         record only when there is room for it; what it gave before it raised stays given."""
-        function, _ = _function(function, "computation")
+        function, mark = _function(function, "computation")
+        if mark_of(function) is not None and not mark.many:
+            raise TypeError(f"{_shown(function)} gives one record for each, which 'map' takes")
         return Stream(self._application, self._then("flat_map", function, on_error=on_error))
 
     def async_map(
@@ -305,8 +318,8 @@ class Stream(_Flow):
         checkpoint waits for the calls before it.
         """
         name, mark = _name(function) or "async_map", mark_of(function)
-        if mark is not None and mark.kind != "computation":
-            raise TypeError(f"{_shown(function)} is a {mark.kind}, and a computation is wanted here")
+        if mark is not None and (mark.kind != "computation" or mark.many or mark.batch):
+            raise TypeError(f"{_shown(function)} is {_what(mark)}, and a computation of one record is wanted here")
         error = on_error or (mark.on_error if mark else None)
         calls = _async_calls(function, in_flight, timeout, error)
         options = {"in_flight": str(in_flight)}
@@ -319,7 +332,7 @@ class Stream(_Flow):
 
         No record is taken to come more than `max_delay`, seconds or a `timedelta`, behind the newest of its split.
         """
-        function, delay = _callable(function, "an event time"), seconds_of("max_delay", max_delay, zero=True)
+        function, delay = _plain(function, "an event time"), seconds_of("max_delay", max_delay, zero=True)
         return Stream(self._application, self._then("with_event_time", function, max_delay=delay, on_error=on_error))
 
     def rows(self, columns: Any, *, on_error: OnError | None = None) -> Rows:
@@ -345,12 +358,12 @@ class Stream(_Flow):
     ) -> Rows:
         """The records as rows of `columns`, and what a function of whole batches makes of them: see
         `Rows.map_batches`."""
-        return self.rows(columns).map_batches(function, output, origin=origin, on_error=on_error)
+        return self.rows(columns, on_error=on_error).map_batches(function, output, origin=origin, on_error=on_error)
 
-    def sql(self, text: str, columns: Any) -> Stream:
+    def sql(self, text: str, columns: Any, name: str | None = None, *, on_error: OnError | None = None) -> Stream:
         """The rows that SQL answers, each a `dict` of its columns. This stream is the table `stream`, with these
-        columns: see `rows`."""
-        return self.rows(columns).sql(text)
+        columns: see `rows`. By its `name` the query's state is found again where the program has changed."""
+        return self.rows(columns, on_error=on_error).sql(text, name)
 
     def key_by(self, function: Callable[[Any], Any], *, on_error: OnError | None = None) -> KeyedStream:
         """Groups records: what follows has a state for each key. Keys are texts, bytes, numbers, flags,
@@ -401,16 +414,23 @@ OnError = Union[Literal["fail", "skip"], DeadLetters]
 class Rows(_Flow):
     """A stream as a table: rows in columns, which no step takes apart that works on batches."""
 
-    def sql(self, text: str) -> Stream:
-        """The rows that SQL answers, each a `dict` of its columns. These rows are the table `stream`."""
-        return self.sql_rows(text).records()
+    _elsewhere = {
+        name: "call 'records' before"
+        for name in ("map", "filter", "flat_map", "async_map", "with_event_time", "key_by", "sink", "discard")
+    }
 
-    def sql_rows(self, text: str) -> Rows:
+    def sql(self, text: str, name: str | None = None) -> Stream:
+        """The rows that SQL answers, each a `dict` of its columns. These rows are the table `stream`."""
+        return self.sql_rows(text, name).records()
+
+    def sql_rows(self, text: str, name: str | None = None) -> Rows:
         """The same, as rows."""
-        return self._application.sql_rows(text, stream=self)
+        return self._application.sql_rows(text, name, stream=self)
 
     def to(self, function: Callable[..., Any]) -> Rows:
         """The step of a function that is decorated with `@computation(batch=True, columns=…)`."""
+        if mark_of(function) is None:
+            raise TypeError(f"{_shown(function)} has no decorator of thalweg: use 'map_batches'")
         return self.map_batches(function)
 
     def map_batches(
@@ -439,7 +459,7 @@ class Rows(_Flow):
         declared = mark.columns if columns is None and mark is not None else columns
         if declared is None:
             raise TypeError(f"the columns that {_shown(function)} gives are not declared")
-        _callable(function, "what maps batches")
+        _no_coroutine(_callable(function, "what maps batches"))
         given = columns_of(declared)
         step = self._then("map_batches", function, columns=given, column=origin, on_error=on_error)
         return Rows(self._application, step)
@@ -559,17 +579,35 @@ def _async_calls(function: Any, in_flight: Any, timeout: Any, on_error: Any) -> 
 
 def _function(function: Any, kind: str) -> tuple[Callable[..., Any], Mark]:
     """A function, if it is not marked as something else."""
-    _callable(function, f"a {kind}")
-    if inspect.iscoroutinefunction(function):
-        raise TypeError(f"{_shown(function)} is an 'async def' function, which 'async_map' calls")
+    _no_coroutine(_callable(function, f"a {kind}"))
     mark = mark_of(function)
     if mark is not None and mark.batch:
         raise TypeError(f"{_shown(function)} is a computation of batches: make rows of the records, and use 'map_batches'")
     if mark is None:
         return function, Mark(kind)
     if mark.kind != kind:
-        raise TypeError(f"{_shown(function)} is a {mark.kind}, and a {kind} is wanted here")
+        raise TypeError(f"{_shown(function)} is {_what(mark)}, and a {kind} is wanted here")
     return function, mark
+
+
+def _plain(function: Any, what: str) -> Callable[..., Any]:
+    """A function that no decorator has marked for another place."""
+    _no_coroutine(_callable(function, what))
+    mark = mark_of(function)
+    if mark is not None:
+        raise TypeError(f"{_shown(function)} is {_what(mark)}, and {what} is a function without a decorator")
+    checked: Callable[..., Any] = function
+    return checked
+
+
+def _no_coroutine(function: Callable[..., Any]) -> None:
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(f"{_shown(function)} is an 'async def' function, which 'async_map' calls")
+
+
+def _what(mark: Mark) -> str:
+    article = "an" if mark.kind == "encoder" else "a"
+    return f"{article} {mark.kind}{' of many' if mark.many else ''}{' of batches' if mark.batch else ''}"
 
 
 def _name(function: Any) -> str | None:

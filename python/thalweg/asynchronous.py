@@ -16,6 +16,8 @@ import os
 import threading
 from typing import Any, Awaitable, Callable, Iterator
 
+from . import _engine
+
 Failure = tuple[int, BaseException]
 Answers = tuple[list[Any], list[Failure]]
 
@@ -91,7 +93,9 @@ class AsyncCalls:
             call = self._function(record)
             if not inspect.isawaitable(call):
                 raise TypeError(f"it gave {call!r}, which cannot be awaited: is it an 'async def' function?")
-            return await call, None
+            result = await call
+            _engine.end_if_copy()
+            return result, None
         except asyncio.CancelledError:
             raise
         except BaseException as raised:

@@ -88,5 +88,6 @@ def sql_type(hint: Any) -> str | None:
         parts = [(name, sql_type(without_none(part)[0])) for name, part in hints_of(hint)]
         if all(part is not None for _, part in parts):
             declared = ", ".join(f'"{name}" {part}' for name, part in parts)
-            return f"STRUCT<{declared}>"
+            # SQL would read '>>' as one sign, and what stands behind it as a part of the inner one.
+            return f"STRUCT<{declared}{' ' if declared.endswith('>') else ''}>"
     return None

@@ -12,12 +12,20 @@ from . import _engine
 from .application import Application
 from .interactive import answered, interactive
 from .policies import tell_left_out
-from .supervision import alone, supervised
+from .supervision import alone, supervised, tell_unwatched
 
 _WORDS = ("run", "check", "explain")
 
 # The flag that only Python has.
 _NO_PICKLE = "--no-pickle"
+
+_HELP = f"""
+In Python:
+      A FILE that ends with '.py' is a program: its application is run
+
+      {_NO_PICKLE}
+          Refuse state and records that can only be pickled
+"""
 
 # What the module of a program is called that the command loads. State names the module of its classes,
 # and one way to start a program reads what another has kept: each knows the module by both names.
@@ -54,9 +62,12 @@ def run(application: Application, arguments: Sequence[str] | None = None) -> Non
         given.insert(0, "run")
     sys.modules.setdefault(_PROGRAM, sys.modules["__main__"])
     name = Path(sys.argv[0]).name or application.name
+    watched = arguments is None and given[0] == "run" and not here
+    if not watched:
+        tell_unwatched(_flags(given))
     if here:
         return answered(_work(application, [name, *given]))
-    code = _run(application, [name, *given], watched=arguments is None and given[0] == "run")
+    code = _run(application, [name, *given], watched=watched)
     if code != 0:
         raise SystemExit(code)
 
@@ -74,6 +85,7 @@ def _work(application: Application, arguments: list[str]) -> Callable[[], int]:
         _engine.refuse_pickles(refuse)
         code = _engine.run(application, arguments)
         tell_left_out(application._left_out())
+        _help(arguments)
         return code
 
     return work
@@ -85,6 +97,12 @@ def _without_own(arguments: list[str]) -> tuple[bool, list[str]]:
     return refuse, [argument for argument in arguments if not refuse or argument != _NO_PICKLE]
 
 
+def _help(arguments: list[str]) -> None:
+    """Behind the help that was asked for, what only Python has."""
+    if arguments[1:2] == ["run"] and {"--help", "-h"} & set(_flags(arguments)):
+        print(_HELP, end="")
+
+
 def _flags(arguments: list[str]) -> list[str]:
     """The arguments before those that are the application's own."""
     return arguments[: arguments.index("--")] if "--" in arguments else arguments
@@ -93,8 +111,9 @@ def _flags(arguments: list[str]) -> list[str]:
 def main() -> NoReturn:
     """The command `thalweg`, which also takes a Python program where it takes a SQL file."""
     arguments = sys.argv[1:]
-    program = next((at for at, argument in enumerate(arguments) if argument.endswith(".py")), 0)
-    if program > 0 and arguments[0] in _WORDS:
+    files = (at for at, argument in enumerate(arguments) if argument.endswith((".py", ".sql")))
+    program = next(files, 0)
+    if program > 0 and arguments[program].endswith(".py") and arguments[0] in _WORDS:
         application = load(arguments.pop(program))
         raise SystemExit(_run(application, ["thalweg", *arguments], watched=arguments[0] == "run"))
 
@@ -102,7 +121,9 @@ def main() -> NoReturn:
 
     def work() -> int:
         _engine.refuse_pickles(refuse)
-        return _engine.main(["thalweg", *arguments])
+        code = _engine.main(["thalweg", *arguments])
+        _help(["thalweg", *arguments])
+        return code
 
     raise SystemExit(supervised(work, arguments) if arguments[:1] == ["run"] else alone(work))
 
@@ -110,7 +131,7 @@ def main() -> NoReturn:
 def load(path: str) -> Application:
     """The application that a file of Python declares at its top level."""
     if not Path(path).is_file():
-        _fail(4, f"error[file-not-found]: there is no file '{path}'")
+        _fail(4, f"error[file-not-found]: there is no file '{path}'\n  help: name a Python file that exists, by its path from here")
     sys.path.insert(0, str(Path(path).resolve().parent))
     module = ModuleType(_PROGRAM)
     module.__file__ = path
@@ -130,12 +151,12 @@ def _applications(path: str, module: ModuleType) -> list[Application]:
     run: list[Application] = []
     _loading = run
     try:
-        exec(compile(Path(path).read_bytes(), path, "exec"), vars(module))
+        exec(compile(Path(path).read_bytes(), path, "exec", dont_inherit=True), vars(module))
     except Exception as raised:
         # Without this frame.
         frames = raised.__traceback__.tb_next if raised.__traceback__ else None
         traceback.print_exception(type(raised), raised, frames)
-        _fail(3, f"error[invalid-program]: '{path}' cannot be loaded: {type(raised).__name__}")
+        _fail(3, f"error[invalid-program]: '{path}' cannot be loaded: {type(raised).__name__}\n  help: mend what the traceback above shows; 'python {path}' fails in the same way")
     finally:
         _loading = None
     declared = (value for value in vars(module).values() if isinstance(value, Application))

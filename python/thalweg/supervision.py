@@ -10,9 +10,13 @@ import warnings
 from typing import Any, Callable, NoReturn
 
 from . import _engine
+from .policies import tell
 
 # So many frames of a stack are shown, the innermost.
 _FRAMES = 20
+
+# So many seconds a process has to end.
+_ENDS_WITHIN = 1.0
 
 # The exit code of a job that a second signal has aborted.
 _ABORTED = 131
@@ -24,6 +28,7 @@ def supervised(work: Callable[[], int], arguments: list[str]) -> int:
     Where other threads run a fork would leave them behind: there the work is done here, and nobody watches.
     """
     if threading.active_count() > 1 or threading.current_thread() is not threading.main_thread():
+        tell_unwatched(arguments)
         return alone(work)
     # What is in the buffers would come out of both.
     _flushed()
@@ -35,6 +40,13 @@ def supervised(work: Callable[[], int], arguments: list[str]) -> int:
     if process > 0:
         return supervisor.watch(process)
     _watched(work, supervisor)
+
+
+def tell_unwatched(arguments: list[str]) -> None:
+    """Says which of the arguments ask for what only another process can see to."""
+    for limit in ("call-timeout", "memory-max"):
+        if any(limit in argument for argument in arguments):
+            tell(f"warning: '{limit}' does nothing: this process is not watched, since 'run' was given its flags, or threads have begun before")
 
 
 def alone(work: Callable[[], int]) -> int:
@@ -64,8 +76,24 @@ def _flushed() -> bool:
     return done
 
 
+def _processes() -> set[Any]:
+    """The processes that this one has begun by `multiprocessing`."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    return set(multiprocessing.active_children()) if multiprocessing else set()
+
+
+def _end_processes(processes: set[Any]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(_ENDS_WITHIN)
+        if process.is_alive():
+            process.kill()
+            process.join(_ENDS_WITHIN)
+
+
 def _watched(work: Callable[[], int], supervisor: _engine.Supervisor) -> NoReturn:
-    end, this = os._exit, os.getpid()
+    end, this, others = os._exit, os.getpid(), _processes()
 
     def exit_and_tell(status: Any) -> NoReturn:
         if os.getpid() == this:
@@ -82,6 +110,8 @@ def _watched(work: Callable[[], int], supervisor: _engine.Supervisor) -> NoRetur
     except BaseException:
         traceback.print_exc()
     finally:
+        # What a function began would stay, and hold what it has open of ours.
+        _end_processes(_processes() - others)
         # Not by way of what the program has left to do at its end: that is for the process that it began in.
         if not _flushed():
             code = code or 1

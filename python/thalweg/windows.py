@@ -31,12 +31,16 @@ class Windows:
 
 def tumble(width: Seconds) -> Windows:
     """Windows of one width that touch and never overlap, aligned to 1970."""
-    return hop(width, width)
+    return _hop(seconds_of("width", width), seconds_of("width", width))
 
 
 def hop(slide: Seconds, width: Seconds) -> Windows:
     """Windows of one width that begin at every multiple of the slide."""
-    return Windows({"windows": "hop", "slide": repr(seconds_of("slide", slide)), "width": repr(seconds_of("width", width))})
+    return _hop(seconds_of("slide", slide), seconds_of("width", width))
+
+
+def _hop(slide: float, width: float) -> Windows:
+    return Windows({"windows": "hop", "slide": repr(slide), "width": repr(width)})
 
 
 def session(gap: Seconds) -> Windows:

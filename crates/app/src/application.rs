@@ -154,7 +154,13 @@ impl Application {
 
     /// Like [`sql`](Self::sql), with rows that stay columns: those that the `SELECT` names.
     pub fn sql_rows(&self, text: &str, tables: &[(&str, Rows)]) -> Rows {
-        crate::sql::rows(&self.plan, text, tables, |_| Ok(()))
+        crate::sql::rows(&self.plan, None, text, tables, |_| Ok(()))
+    }
+
+    /// The same for a query with a name, by which its state is found again in a changed program. One without is known by
+    /// how many stand before it.
+    pub fn sql_rows_named(&self, name: &str, text: &str, tables: &[(&str, Rows)]) -> Rows {
+        crate::sql::rows(&self.plan, Some(name), text, tables, |_| Ok(()))
     }
 
     /// The rows of a table or view that a script declares, as records of type `U`.

@@ -188,7 +188,7 @@ impl<U: 'static> End<U> {
                     "records have an event time before 'with_event_time' is called",
                 )
                 .because("a stream has its event time from its source on, and this one has left its source")
-                .with_help("call 'with_event_time' before the stream is cloned, keyed, or read by SQL"),
+                .with_help("call 'with_event_time' before the stream branches, is keyed, or is read by SQL"),
             );
         }
     }

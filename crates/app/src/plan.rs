@@ -193,7 +193,18 @@ impl Plan {
 
     /// Adds a node under a name that the program gave; says so if it gave it twice.
     pub(crate) fn add_named(&mut self, name: &str, role: &str, work: Work, inputs: Vec<Inlet>) -> usize {
-        let full = format!("{name}/{role}");
+        self.add_once(format!("{name}/{role}"), name, role, work, inputs)
+    }
+
+    /// Adds a node of the name `full`; says so if the program gave `name` twice to such a thing.
+    pub(crate) fn add_once(
+        &mut self,
+        full: String,
+        name: &str,
+        role: &str,
+        work: Work,
+        inputs: Vec<Inlet>,
+    ) -> usize {
         if self.names.contains(&full) {
             let what = format!("two {role}s have the name '{name}'");
             self.errors.push(

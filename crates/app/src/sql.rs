@@ -13,7 +13,8 @@ use crate::rows::Rows;
 use crate::segment::head::read_table;
 use crate::stream::Stream;
 
-/// What the first node of SQL is named, and the others with a number; before the names of all that it adds.
+/// What the first query is named, and the others with a number or the name that the program gave; before the
+/// names of all that it adds.
 pub(crate) const SQL: &str = "sql";
 
 /// Writes what SQL means into a graph. The planner of SQL stands on another side of the house; whoever knows
@@ -54,13 +55,14 @@ impl SqlPlanner for NoSql {
 pub(crate) fn sql<U: Record>(plan: &SharedPlan, text: &str, tables: &[(&str, Rows)]) -> Stream<U> {
     let table = Table::<U>::find();
     let checked = table.clone();
-    let Rows { plan, place } = rows(plan, text, tables, move |schema| checked.check(schema));
+    let Rows { plan, place } = rows(plan, None, text, tables, move |schema| checked.check(schema));
     Stream::new(plan, Open::records(vec![place], read_table(table), SQL.to_owned()))
 }
 
 /// The rows that SQL answers, if their columns are `fit`.
 pub(crate) fn rows(
     plan: &SharedPlan,
+    name: Option<&str>,
     text: &str,
     tables: &[(&str, Rows)],
     fit: impl Fn(&Schema) -> Result<()> + 'static,
@@ -77,7 +79,10 @@ pub(crate) fn rows(
     let inputs = tables.iter().zip(0..);
     let inputs = inputs.flat_map(|((_, rows), port)| inlets(&[rows.place], None, port)).collect();
     let work = Work::Sql { text: text.to_owned(), tables: names, fits: Box::new(fits) };
-    let node = plan.borrow_mut().add(SQL.to_owned(), work, inputs);
+    let node = match name {
+        Some(name) => plan.borrow_mut().add_once(format!("{SQL}-{name}"), name, "script", work, inputs),
+        None => plan.borrow_mut().add(SQL.to_owned(), work, inputs),
+    };
     Rows { plan: Rc::clone(plan), place: Place::of(node) }
 }
 

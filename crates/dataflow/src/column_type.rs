@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, TimeUnit};
+use arrow::error::ArrowError;
 
 use crate::{Code, Error, Result};
 
 /// The same values as a column of this type, if none of them is lost: whole numbers of another width, texts
-/// and bytes of another layout, instants of another unit.
+/// and bytes of another layout, instants of another unit. Floats are rounded to the nearest of their width.
+///
+/// # Errors
+/// If the types have no values in common, or one of these values has no like: a number or instant that is too
+/// large or too fine.
 pub fn fitted(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
     let given = column.data_type();
     if given == wanted {
@@ -18,9 +23,75 @@ pub fn fitted(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
     if !is_of_kind(given, wanted) {
         return Err(Error::new(Code::TypeMismatch, format!("'{given}' is something else")));
     }
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(column, wanted, &options)
-        .map_err(|why| Error::new(Code::TypeMismatch, "a value does not fit").because(why))
+    let unfit = || Error::new(Code::TypeMismatch, "a value does not fit");
+    let fitted = strictly_cast(column, wanted).map_err(|why| unfit().because(why))?;
+    match is_kept(column, &fitted) {
+        true => Ok(fitted),
+        false => Err(unfit().because(format!("it is no '{}'", sql_type(wanted)))),
+    }
+}
+
+fn strictly_cast(column: &ArrayRef, wanted: &DataType) -> std::result::Result<ArrayRef, ArrowError> {
+    cast_with_options(column, wanted, &CastOptions { safe: false, ..CastOptions::default() })
+}
+
+/// Whether each value is still what it was before a cast, which rounds some without a word.
+fn is_kept(given: &ArrayRef, fitted: &ArrayRef) -> bool {
+    use DataType::{
+        Date32, Date64, Dictionary, FixedSizeList, LargeList, List, Map, Struct, Time32, Time64, Timestamp,
+    };
+    let all = |given: &[ArrayRef], fitted: &[ArrayRef]| given.iter().zip(fitted).all(|(g, f)| is_kept(g, f));
+    match (given.data_type(), fitted.data_type()) {
+        (given, fitted) if given == fitted => true,
+        (DataType::Null, _) => true,
+        (Dictionary(_, values), _) => {
+            strictly_cast(given, values).is_ok_and(|values| is_kept(&values, fitted))
+        }
+        (List(_) | LargeList(_) | FixedSizeList(..), List(_)) => is_kept(&items(given), &items(fitted)),
+        (Map(..), Map(..)) => {
+            let (given, fitted) = (given.as_map(), fitted.as_map());
+            all(given.entries().columns(), fitted.entries().columns())
+        }
+        (Struct(_), Struct(fields)) => {
+            let (given, fitted) = (given.as_struct(), fitted.as_struct());
+            fields.iter().zip(fitted.columns()).all(|(field, fitted)| {
+                given.column_by_name(field.name()).is_some_and(|given| is_kept(given, fitted))
+            })
+        }
+        (given_type, fitted_type) if given_type.is_floating() && fitted_type.is_floating() => {
+            infinite(given) == infinite(fitted)
+        }
+        // Without its zone an instant is another number: both are taken without.
+        (Timestamp(unit, _), Timestamp(_, zone)) => {
+            let fine = Timestamp(*unit, zone.clone());
+            strictly_cast(given, &fine).is_ok_and(|given| is_back(&given, fitted))
+        }
+        (_, DataType::Float16 | DataType::Float32 | DataType::Float64)
+        | (Time32(_) | Time64(_), Time64(_))
+        | (Date64, Date32) => is_back(given, fitted),
+        _ => true,
+    }
+}
+
+/// Whether the values of one column come back from the other.
+fn is_back(given: &ArrayRef, fitted: &ArrayRef) -> bool {
+    strictly_cast(fitted, given.data_type()).is_ok_and(|back| back.to_data() == given.to_data())
+}
+
+/// The items of all lists, one behind the other.
+fn items(lists: &ArrayRef) -> ArrayRef {
+    match lists.data_type() {
+        DataType::List(_) => Arc::clone(lists.as_list::<i32>().values()),
+        DataType::LargeList(_) => Arc::clone(lists.as_list::<i64>().values()),
+        _ => Arc::clone(lists.as_fixed_size_list().values()),
+    }
+}
+
+/// How many values are infinite.
+fn infinite(floats: &ArrayRef) -> usize {
+    let Ok(floats) = strictly_cast(floats, &DataType::Float64) else { return 0 };
+    let floats = floats.as_primitive::<arrow::datatypes::Float64Type>();
+    floats.iter().flatten().filter(|value| value.is_infinite()).count()
 }
 
 /// Whether values of one type can be meant as values of another.
@@ -117,7 +188,11 @@ pub fn sql_type(data_type: &DataType) -> String {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Decimal128Array, Float64Array, Int64Array};
+    use arrow::array::{
+        Decimal128Array, Float32Array, Float64Array, Int64Array, ListArray, StructArray,
+        TimestampMicrosecondArray,
+    };
+    use arrow::buffer::OffsetBuffer;
     use arrow::datatypes::Field;
 
     use super::*;
@@ -168,6 +243,39 @@ mod tests {
         assert!(fitted(&whole, &Int8).is_err() && fitted(&whole, &DataType::Int16).is_ok());
         let half: ArrayRef = Arc::new(Float64Array::from(vec![3.25]));
         assert!(fitted(&half, &Int64).is_err());
+    }
+
+    #[test]
+    fn what_a_cast_would_round_or_cut_off_does_not_fit() {
+        use DataType::{Float32, Float64, Timestamp};
+        let whole = |value: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![Some(1), None, Some(value)])) };
+        assert!(fitted(&whole(1 << 53), &Float64).is_ok());
+        for (value, wanted) in [((1 << 53) + 1, Float64), (i64::MAX, Float64), ((1 << 24) + 1, Float32)] {
+            let error = fitted(&whole(value), &wanted).expect_err("no float is equal").to_string();
+            assert!(error.contains("a value does not fit"), "{error}");
+        }
+        let real = |value: f64| fitted(&(Arc::new(Float64Array::from(vec![value])) as ArrayRef), &Float32);
+        assert_eq!(real(0.1).expect("rounded").to_data(), Float32Array::from(vec![0.1_f32]).to_data());
+        assert!(real(f64::INFINITY).is_ok() && real(f64::NAN).is_ok() && real(1e300).is_err());
+        let micros = |value| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(vec![value])) };
+        assert!(fitted(&micros(1_500_000), &Timestamp(TimeUnit::Millisecond, None)).is_ok());
+        assert!(fitted(&micros(1_500_001), &Timestamp(TimeUnit::Millisecond, None)).is_err());
+    }
+
+    #[test]
+    fn nor_does_it_within_lists_and_structs() {
+        use DataType::{Float64, Int64, List, Struct};
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, (1 << 53) + 1]));
+        let lists = |numbers: ArrayRef| -> ArrayRef {
+            let offsets = OffsetBuffer::from_lengths([1, numbers.len() - 1]);
+            Arc::new(ListArray::new(field("item", Int64), offsets, numbers, None))
+        };
+        let floats = List(field("item", Float64));
+        assert!(fitted(&lists(Arc::clone(&numbers)), &floats).is_err());
+        assert!(fitted(&lists(numbers.slice(0, 1)), &floats).is_ok());
+        let rows: ArrayRef = Arc::new(StructArray::from(vec![(field("n", Int64), numbers)]));
+        assert!(fitted(&rows, &Struct(vec![field("n", Float64)].into())).is_err());
+        assert!(fitted(&rows.slice(0, 1), &Struct(vec![field("n", Float64)].into())).is_ok());
     }
 
     #[test]

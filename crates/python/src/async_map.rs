@@ -4,7 +4,8 @@
 //! that asks waits without holding the interpreter.
 
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyInt, PyList, PyString};
 use thalweg_app::Stream;
 use thalweg_dataflow::{Error, Result};
 
@@ -25,6 +26,7 @@ type Answers<'py> = (Bound<'py, PyList>, Vec<(usize, Bound<'py, PyAny>)>);
 pub(crate) fn map(stream: Stream<Object>, call: Call, in_flight: usize) -> Stream<Object> {
     let Call { function, letters } = call;
     let records_max = in_flight.saturating_mul(ROUNDS);
+    let stream = stream.try_map(|record| attached(|py| own(record.0.into_bound(py))));
     let call = move |records: Vec<Object>| attached(|py| answers(py, &function, &records));
     match letters {
         Some(letters) => stream.try_map_together(records_max, call).divide(&letters),
@@ -32,6 +34,21 @@ pub(crate) fn map(stream: Stream<Object>, call: Call, in_flight: usize) -> Strea
             Ok(call(records)?.into_iter().map(|answer| answer.and_then(Judged::ok)).collect())
         }),
     }
+}
+
+/// A record of which nobody else has a part. While it waits for its call the steps before it go on, and one of
+/// them may change what it gave: a state, say. What cannot be copied is taken as it is.
+fn own(record: Bound<'_, PyAny>) -> Result<Object> {
+    static DEEPCOPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = record.py();
+    if record.is_exact_instance_of::<PyString>() || record.is_exact_instance_of::<PyInt>() {
+        return Ok(Object(record.unbind()));
+    }
+    let copy = || Ok::<_, PyErr>(py.import("copy")?.getattr("deepcopy")?.unbind());
+    let copy = DEEPCOPY.get_or_try_init(py, copy);
+    let copy = copy.map_err(|raised| Error::internal("Python has no 'copy.deepcopy'").because(raised))?;
+    let copied = copy.bind(py).call1((&record,));
+    Ok(Object(copied.unwrap_or(record).unbind()))
 }
 
 fn answers(py: Python<'_>, function: &Function, records: &[Object]) -> Result<Vec<Option<Judged<Object>>>> {

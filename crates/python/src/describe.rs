@@ -196,7 +196,10 @@ impl Writer {
                     }
                 }
                 let text = step.options.get("text").map_or("", String::as_str);
-                return Ok(Open::Rows(self.application.sql_rows(text, &tables)));
+                return Ok(Open::Rows(match step.options.get("name") {
+                    Some(name) => self.application.sql_rows_named(name, text, &tables),
+                    None => self.application.sql_rows(text, &tables),
+                }));
             }
             "sink" => {
                 let spec = match self.ends {

@@ -38,7 +38,7 @@ mod _engine {
     #[pymodule_export]
     use crate::program::{Driver, EngineError, run};
     #[pymodule_export]
-    use crate::supervise::Supervisor;
+    use crate::supervise::{Supervisor, end_if_copy};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

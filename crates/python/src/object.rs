@@ -12,9 +12,9 @@
 //! Keys are found again by their bytes, so equal keys must have equal bytes:
 //! `1`, `1.0` and `True` are one key, as in a `dict`, and what is pickled is no key.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, AsArray, BinaryArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
@@ -31,6 +31,7 @@ use thalweg_dataflow::{Error, Result};
 
 use crate::attached::attached;
 use crate::function::{Function, shown};
+use crate::supervise::Step;
 
 /// Tuples within tuples beyond this are pickled, or are no key.
 const DEPTH_MAX: usize = 32;
@@ -70,7 +71,11 @@ pub(crate) fn pickled<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Py
             object.get_type().qualname()?
         )));
     }
-    Ok(pickle(py)?.dumps.bind(py).call1((object, 5))?.cast_into()?)
+    static MARK: OnceLock<Step> = OnceLock::new();
+    let dumps = pickle(py)?.dumps.bind(py);
+    // A class says what is run here, which need not return.
+    let mark = MARK.get_or_init(|| Step::new("the pickling of an object"));
+    Ok(mark.call(object, || dumps.call1((object, 5)))?.cast_into()?)
 }
 
 /// The object of a pickle.
@@ -78,7 +83,10 @@ pub(crate) fn unpickled<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'p
     if REFUSED.load(Relaxed) {
         return Err(PyTypeError::new_err("here is a pickle, which --no-pickle refuses to open"));
     }
-    pickle(py)?.loads.bind(py).call1((PyBytes::new(py, bytes),))
+    static MARK: OnceLock<Step> = OnceLock::new();
+    let (loads, bytes) = (pickle(py)?.loads.bind(py), PyBytes::new(py, bytes).into_any());
+    let mark = MARK.get_or_init(|| Step::new("the unpickling of an object"));
+    mark.call(&bytes, || loads.call1((&bytes,)))
 }
 
 /// Whether pickles are refused: nothing that is kept or sent may then run code where it is read.

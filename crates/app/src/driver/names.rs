@@ -3,6 +3,7 @@
 //! ```text
 //!  application.source("orders", …)          orders/source
 //!  CREATE TABLE orders (…) in SQL           sql/orders/source, sql-2/orders/source, …
+//!  the same in SQL that is named 'totals'   sql-totals/orders/source
 //! ```
 //!
 //! A name means what the program calls so, else the tables of its scripts that are called so: each script reads
@@ -69,7 +70,6 @@ impl Driver {
 /// The table's own name, if a node is a script's.
 fn table_of(node: &str) -> Option<&str> {
     let (script, table) = node.split_once('/')?;
-    let number = script.strip_prefix(SQL)?;
-    let counted = number.strip_prefix('-').is_some_and(|digits| digits.parse::<usize>().is_ok());
-    (number.is_empty() || counted).then_some(table)
+    let own = script.strip_prefix(SQL)?;
+    (own.is_empty() || own.starts_with('-')).then_some(table)
 }

@@ -153,16 +153,23 @@ pub(crate) fn nanos(time: &Bound<'_, PyAny>) -> Option<EventTime> {
     if let Ok(seconds) = time.extract::<i64>() {
         return seconds.checked_mul(PER_SECOND).map(EventTime);
     }
-    let seconds = match time.extract::<f64>() {
-        Ok(seconds) => seconds,
+    let micros = match time.extract::<f64>() {
+        // Doubles hold seconds of our years to about a microsecond, so that is what is kept.
+        Ok(seconds) => Some((seconds * 1e6).round()).filter(|micros| micros.abs() < 9.2e15)? as i64,
         Err(_) if time.getattr("tzinfo").is_ok_and(|zone| !zone.is_none()) => {
-            time.call_method0("timestamp").ok()?.extract().ok()?
+            micros(&time.sub(classes(time.py()).ok()?.epoch.bind(time.py())).ok()?).ok()?
         }
         Err(_) => return None,
     };
-    // Doubles hold seconds of these years to about a microsecond, so that is what is kept.
-    let micros = (seconds * 1e6).round();
-    (micros.abs() < 9.2e15).then(|| EventTime(micros as i64 * 1_000))
+    micros.checked_mul(1_000).map(EventTime)
+}
+
+/// The length of a `timedelta`, exactly.
+fn micros(delta: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let part = |name: &str| delta.getattr(name)?.extract::<i64>();
+    // At most 10^9 days, by Python's own limit, which are fewer than 2^63 microseconds times ten.
+    let seconds = part("days")?.saturating_mul(86_400).saturating_add(part("seconds")?);
+    Ok(seconds.saturating_mul(1_000_000).saturating_add(part("microseconds")?))
 }
 
 /// What a record has under a name. What a `dict` lacks is `None` where that can be.
@@ -222,10 +229,13 @@ pub(crate) fn values(data_type: &DataType) -> Result<Box<dyn Values>> {
         DataType::UInt16 => whole!(UInt16Type),
         DataType::UInt32 => whole!(UInt32Type),
         DataType::UInt64 => whole!(UInt64Type),
-        DataType::Float32 => {
-            numbers::<Float32Type>(data_type, |value| Ok(float(value).map(|number| number as f32)))
-        }
-        DataType::Float64 => numbers::<Float64Type>(data_type, |value| Ok(float(value))),
+        DataType::Float32 => numbers::<Float32Type>(data_type, |value| match float(value)? {
+            Some(number) if number.is_finite() && (number as f32).is_infinite() => {
+                Err(PyValueError::new_err("it is too large"))
+            }
+            number => Ok(number.map(|number| number as f32)),
+        }),
+        DataType::Float64 => numbers::<Float64Type>(data_type, float),
         DataType::Utf8 => Box::new(StringBuilder::new()),
         DataType::Binary => Box::new(BinaryBuilder::new()),
         &DataType::Decimal128(precision, scale) => {
@@ -255,8 +265,16 @@ fn is_flag(value: &Bound<'_, PyAny>) -> bool {
     value.is_instance_of::<PyBool>()
 }
 
-fn float(value: &Bound<'_, PyAny>) -> Option<f64> {
-    if is_flag(value) { None } else { value.extract().ok() }
+/// A number as a float. A whole one must be equal to it.
+fn float(value: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+    if is_flag(value) {
+        return Ok(None);
+    }
+    let Ok(number) = value.extract::<f64>() else { return Ok(None) };
+    if value.is_instance_of::<PyInt>() && !value.eq(number)? {
+        return Err(PyValueError::new_err("no float is equal to it"));
+    }
+    Ok(Some(number))
 }
 
 /// An exact decimal as its digits, if it fits.

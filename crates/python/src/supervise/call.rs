@@ -69,6 +69,14 @@ pub(crate) fn alone() {
     COPIED.store(false, Relaxed);
 }
 
+/// Ends this process if it is a copy that a function has forked. For calls that no step makes itself.
+#[pyfunction]
+pub(crate) fn end_if_copy() {
+    if is_copy() {
+        end_copy();
+    }
+}
+
 /// Whether this process is a copy, which must not speak for the one that is watched.
 pub(super) fn is_copy() -> bool {
     COPIED.load(Relaxed)

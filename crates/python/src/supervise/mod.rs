@@ -28,7 +28,7 @@ use pyo3::prelude::*;
 use thalweg::settings::Settings;
 
 use board::{Board, Shared};
-pub(crate) use call::{Step, alone};
+pub(crate) use call::{Step, alone, end_if_copy};
 pub(crate) use stack::give_second;
 
 /// Two processes: the one that watches, and the one that it forks.

@@ -249,8 +249,16 @@ fn held(folder: &Path, lock: &mut File) -> StoreError {
     let read = lock.rewind().and_then(|()| lock.take(64).read_to_string(&mut by));
     if read.is_err() || by.is_empty() {
         by = "another process".to_owned();
+    } else if is_gone(&by) {
+        by = format!("a process that {by}, which has ended, had begun");
     }
     StoreError::Held { folder: folder.display().to_string(), by }
+}
+
+/// Whether this is a process that the system knows no more, as far as it says so.
+fn is_gone(process: &str) -> bool {
+    let number = process.rsplit(' ').next().unwrap_or_default();
+    Path::new("/proc/self").exists() && !Path::new("/proc").join(number).exists()
 }
 
 fn failure(what: &str, path: &Path, error: &io::Error) -> StoreError {
