@@ -436,10 +436,9 @@ def test_a_record_waits_for_its_call_as_it_was_given() -> None:
         return f"{sum(record)} "
 
     application = thalweg.Application("own")
-    numbers = application.source("in", connector="tcp", decoder=lambda frame: int(frame))
+    numbers = application.source("in", connector="tcp", decoder=thalweg.decode_utf8).flat_map(str.split).map(int)
     totals = numbers.key_by(lambda _: 1).stateful("totals", total, state=list)
     totals.async_map(shown).sink("out", connector="stdout")
     driver = Driver(application)
-    for number in range(1, 6):
-        driver.frame("in", str(number))
+    driver.frame("in", "1 2 3 4 5")
     assert driver.text("out") == "1 3 6 10 15 "
