@@ -243,7 +243,14 @@ WRONG = {
         3,
         "'pth'",
     ),
+    "one-file": (
+        f"{APPLICATION}lines = application.source('in', connector='single_file', path='in.jsonl')\n"
+        "for name in ('one', 'other'): lines.sink(name, connector='single_file', path='out.txt')\n",
+        3,
+        "'one/sink' and 'other/sink' both write to 'out.txt'",
+    ),
 }
+
 
 
 @pytest.mark.parametrize(("program", "code", "words"), WRONG.values(), ids=WRONG.keys())

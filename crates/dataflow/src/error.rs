@@ -61,7 +61,7 @@ codes! {
     UnknownOption = "unknown-option", 3;
     /// An option's value is missing or not of its type.
     InvalidOption = "invalid-option", 3;
-    /// The name is already taken.
+    /// The name is already taken, or the place that a sink writes to.
     DuplicateName = "duplicate-name", 3;
     /// A column is declared in a way that has no meaning.
     InvalidColumn = "invalid-column", 3;

@@ -3,14 +3,14 @@
 //! A graph is plain data and acyclic. It says nothing of threads or machines;
 //! how often each node is instantiated is its parallelism.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use thalweg_state::OperatorId;
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::message::Port;
 use crate::spec::{OperatorSpec, RowKind, SinkSpec, SourceSpec, Spec};
 
@@ -167,8 +167,25 @@ impl Graph {
                 return Err(Error::internal(format!("two operators have the id '{}'", node.id)));
             }
         }
+        self.check_sinks()?;
         self.edges.iter().try_for_each(|edge| self.check_edge(edge))?;
         self.nodes().try_for_each(|(id, node)| self.check_ends(id, node))
+    }
+
+    /// Two sinks that write to one file would overwrite each other's rows.
+    fn check_sinks(&self) -> Result<()> {
+        let mut written = HashMap::new();
+        for node in &self.nodes {
+            let Piece::Sink(spec) = &node.piece else { continue };
+            let Some(place) = spec.writes_alone_to() else { continue };
+            if let Some(other) = written.insert(place, &node.id) {
+                let what = format!("'{other}' and '{}' both write to '{place}'", node.id);
+                return Err(Error::new(Code::DuplicateName, what)
+                    .because("each would write over the rows of the other")
+                    .with_help("give each a place of its own, or merge what they write"));
+            }
+        }
+        Ok(())
     }
 
     fn check_edge(&self, edge: &Edge) -> Result<()> {

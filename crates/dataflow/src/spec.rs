@@ -165,6 +165,11 @@ pub trait SinkSpec: Spec {
 
     /// What appears after a crash.
     fn guarantee(&self) -> SinkGuarantee;
+
+    /// What this sink writes to as if no other did, such as the path of a file; none: others may.
+    fn writes_alone_to(&self) -> Option<&str> {
+        None
+    }
 }
 
 type Decode<S> = fn(&[u8]) -> Result<Arc<S>>;

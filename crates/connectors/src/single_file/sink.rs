@@ -84,6 +84,10 @@ impl SinkSpec for FileSinkSpec {
     fn guarantee(&self) -> SinkGuarantee {
         guarantee(&self.path)
     }
+
+    fn writes_alone_to(&self) -> Option<&str> {
+        (guarantee(&self.path) == SinkGuarantee::ExactlyOnce).then_some(&self.path)
+    }
 }
 
 struct FileSink {
