@@ -61,8 +61,8 @@ impl Pace {
         // A clock that stands still gives infinity, which is more than any number.
         let within = self.rows * self.time.as_secs_f64() / self.took.as_secs_f64();
         let allowed = (within as usize).clamp(least, twice);
-        // Whoever is told takes a lock, which a little is not worth.
-        if allowed.abs_diff(self.allowed) > self.allowed / LITTLE {
+        // Whoever is told takes a lock, which a little is not worth, unless that keeps batches from being whole.
+        if allowed == self.rows_max || allowed.abs_diff(self.allowed) > self.allowed / LITTLE {
             self.allowed = allowed;
         }
     }
@@ -115,6 +115,15 @@ mod tests {
         let mut small = Pace::new(TIME, 3);
         small.handled(3, Duration::from_millis(500), 400);
         assert_eq!(small.allowed(), 3);
+    }
+
+    #[test]
+    fn who_was_slow_once_takes_on_whole_batches_again() {
+        for slow in [13, 50, 1000] {
+            let mut pace = Pace::new(TIME, 8192);
+            assert!(work(&mut pace, 20, Duration::from_micros(slow)) < 8192);
+            assert_eq!(work(&mut pace, 1000, Duration::from_nanos(50)), 8192, "{slow} us a row before");
+        }
     }
 
     #[test]
