@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import time
@@ -209,3 +210,16 @@ def test_a_prompt_lives_on(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
     assert "thalweg.EngineError: error[function-failed]: map '<lambda>' raised ZeroDivisionError" in done.stderr
     assert (tmp_path / "out.txt").read_text() == "1\n0\n"
+
+
+def test_an_error_at_a_prompt_has_its_parts(tmp_path: Path) -> None:
+    (tmp_path / "numbers.txt").write_text("0\n")
+    (tmp_path / "app.py").write_text(NUMBERS)
+    tried = "try: thalweg.run(numbers(lambda n: 1 // n), {arguments})\nexcept thalweg.EngineError as e: print([e.code, e.what, e.why])\n\n"
+    lines = tried.format(arguments=[]) + tried.format(arguments=["--fly"])
+    command = [sys.executable, "-i", "app.py"]
+    done = subprocess.run(command, input=lines, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=PATIENCE)
+    failed, misused = [ast.literal_eval(line) for line in done.stdout.splitlines()]
+    assert failed[:2] == ["function-failed", "map '<lambda>' raised ZeroDivisionError: integer division or modulo by zero"]
+    assert failed[2].startswith("Traceback (most recent call last):\n  File ") and failed[2].endswith("\nthe record was 0"), failed[2]
+    assert misused == ["usage", "unexpected argument '--fly' found", None]

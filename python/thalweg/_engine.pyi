@@ -13,7 +13,7 @@ class EngineError(Exception):
     """What the engine refuses, or why it failed."""
 
     code: str
-    """The error's name in the list of errors."""
+    """The error's name in the list of errors; `usage` where arguments cannot be read."""
     what: str
     """The error in a line."""
     why: str | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import textwrap
 import threading
 from typing import Any, Callable
 
@@ -21,6 +22,8 @@ _INTERRUPTED = (130, 131)
 _ERROR_BYTES_MAX = 1 << 16
 
 _ERROR = re.compile(r"error\[([a-z-]+)\]: ([^\n]*)\n?(.*)", re.DOTALL)
+# The reason, up to the next part; its own lines are indented as far as it is.
+_WHY = re.compile(r"^ *= why: (.*?)(?=\n *= \w+:|\Z)", re.DOTALL | re.MULTILINE)
 _ERROR_BEGINS = re.compile(rb"error(\[|:)")
 _COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
 
@@ -44,10 +47,12 @@ def answered(work: Callable[[], int]) -> None:
 
 
 def _error(code: int, said: str) -> EngineError:
-    found = _ERROR.match(said)
     error = EngineError(said.strip() or f"the job ended with exit code {code}")
-    if found:
-        vars(error).update(code=found[1], what=found[2], why=found[3] or None)
+    found = _ERROR.match(said)
+    why = _WHY.search(found[3]) if found else None
+    # What is no error of the engine is one of the arguments.
+    kind, what = (found[1], found[2]) if found else ("usage", str(error).partition("\n")[0].removeprefix("error: "))
+    vars(error).update(code=kind, what=what, why=textwrap.dedent(f"        {why[1]}").strip() if why else None)
     return error
 
 
