@@ -263,6 +263,12 @@ def test_what_cannot_be_run_is_told(tmp_path: Path, program: str | None, code: i
     assert ended == code, err
 
 
+def test_annotations_are_read_as_python_reads_them(tmp_path: Path) -> None:
+    local = "def made():\n    class Local: pass\n    def f(x: Local): pass\n    return f.__annotations__['x']\nassert isinstance(made(), type)\n"
+    (tmp_path / "app.py").write_text(local + APPLICATION + "application.source('in', connector='single_file', path='in.txt').discard()\n")
+    assert run(SCRIPT, "check", "app.py", folder=tmp_path) == (0, "a: ok\n", "")
+
+
 def test_a_second_ctrl_c_ends_a_function_that_waits(tmp_path: Path) -> None:
     waits = COUNTER.replace("def number(row, count):\n", "import time\ndef number(row, count):\n    print('in', flush=True)\n    time.sleep(3600)\n")
     job(tmp_path, waits, 10)

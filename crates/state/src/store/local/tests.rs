@@ -278,3 +278,17 @@ fn a_file_in_the_place_of_a_folder_is_an_error_and_no_panic() {
     fs::create_dir(folder.path().join("folder")).unwrap();
     assert!(matches!(now(store.read("folder")), Err(StoreError::Damaged { .. })));
 }
+
+#[test]
+fn who_holds_a_folder_and_has_ended_has_left_a_process_behind() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(LOCK);
+    let mut lock = File::options().create_new(true).read(true).write(true).open(path).unwrap();
+    // No system has so many.
+    write!(lock, "process 999999999").unwrap();
+    let by = |lock: &mut File| held(folder.path(), lock).to_string();
+    assert!(by(&mut lock).contains("a process that process 999999999, which has ended, had begun"));
+    lock.set_len(0).and_then(|()| lock.rewind()).unwrap();
+    write!(lock, "process {}", process::id()).unwrap();
+    assert!(!by(&mut lock).contains("which has ended"));
+}
