@@ -45,7 +45,7 @@ def supervised(work: Callable[[], int], arguments: list[str]) -> int:
 def tell_unwatched(arguments: list[str]) -> None:
     """Says which of the arguments ask for what only another process can see to."""
     for limit in ("call-timeout", "memory-max"):
-        if any(limit in argument for argument in arguments):
+        if any(argument.removeprefix("--set=").startswith(f"{limit}=") for argument in arguments):
             tell(f"warning: '{limit}' does nothing: this process is not watched, since 'run' was given its flags, or threads have begun before")
 
 
